@@ -1,0 +1,5 @@
+//! The Corten container runtime.
+//!
+//! A line a room; `ARCHITECTURE.md` says how data flows through them.
+
+pub mod error; // one sentence, errno kept
