@@ -4,7 +4,11 @@
 
 pub mod cgroup; // cgroup v2: the tree, limits, devices, statistics
 pub mod error; // one sentence, errno kept
+pub mod init; // the child: the interpreter of steps
+pub mod launch; // the parent: preparations, clone, id maps, hooks, handshake
 mod mountinfo; // the table of mounts
+pub mod plan; // Spec + Host → Plan
 pub mod seccomp; // profile → BPF, and the listener
+pub mod security; // capabilities, the sealed executable
 pub mod spec; // config.json → Spec
 pub mod sys; // the kernel's interfaces that rustix does not have

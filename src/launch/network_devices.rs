@@ -1,0 +1,197 @@
+//! `linux.netDevices`: network devices of the host that become the container's.
+//!
+//! The move is one request to the host's namespace; it takes the device's addresses away, so the permanent ones of global scope are
+//! given back inside, by a process that enters the namespace for it: the runtime itself stays outside.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+
+use anyhow::{Context, Result, bail};
+use rustix::io::Errno;
+
+use super::netlink::{Message, Socket, attributes};
+use super::protocol::{self, Failure, ToParent};
+use crate::error::{Attempt, sentence};
+use crate::sys::clone::{self, Child, CloneFlags};
+use crate::sys::execute::exit_now;
+
+// linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h
+const NEW_LINK: u16 = 16;
+const NEW_ADDRESS: u16 = 20;
+const GET_ADDRESS: u16 = 22;
+const LINK_NAME: u16 = 3;
+const LINK_NAMESPACE: u16 = 28;
+const ADDRESS_FLAGS: u16 = 8;
+const PERMANENT: u32 = 0x80;
+const SCOPE_GLOBAL: u8 = 0;
+
+/// An address of a device: the fixed part of the kernel's message and its attributes, to be sent back as they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Address {
+    fixed: [u8; 8],
+    attributes: Vec<(u16, Vec<u8>)>,
+}
+
+/// Moves all devices into init's network namespace, and brings them up there.
+pub(super) fn hand_over(devices: &[(String, String)], joined: Option<&CStr>, init: &Child) -> Result<()> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    // One that is joined by its own path: init may not be in it yet.
+    let path = match joined {
+        Some(path) => path.to_string_lossy().into_owned(),
+        None => format!("/proc/{}/ns/net", init.pid.as_raw_nonzero()),
+    };
+    let namespace = File::open(&path).attempt(|| format!("open {path:?}"))?;
+    let own = File::open("/proc/self/ns/net").attempt(|| "open the runtime's network namespace")?;
+    let host = Socket::open()?;
+    let mut inside = Vec::new();
+    for (name, new_name) in devices {
+        match move_one(&host, name, new_name, &namespace) {
+            Ok(addresses) => inside.push((new_name.as_str(), addresses)),
+            Err(error) => {
+                // A device that could be moved and not be renamed has its old name there.
+                let is_gone = rustix::net::netdevice::name_to_index(host.as_fd(), name).is_err();
+                let mut back: Vec<_> = devices[..inside.len()].iter().map(|(old, new)| (new, old)).collect();
+                back.extend(is_gone.then_some((name, name)));
+                let _ = in_namespace(&namespace, || give_back(&back, &own));
+                let place = format!("linux.netDevices[{name:?}]");
+                return Err(error.context(format!("{place}: move the device into the container as {new_name:?}")));
+            }
+        }
+    }
+    in_namespace(&namespace, || {
+        let socket = Socket::open()?;
+        inside.iter().try_for_each(|(name, addresses)| {
+            set_up(&socket, name, addresses)
+                .with_context(|| format!("linux.netDevices: set up {name:?} in the container"))
+        })
+    })
+}
+
+fn move_one(host: &Socket, name: &str, new_name: &str, namespace: &File) -> Result<Vec<Address>> {
+    let index = rustix::net::netdevice::name_to_index(host.as_fd(), name).attempt(|| "find it")?;
+    let addresses = addresses(host, index)?;
+    // A device that is up can't be renamed.
+    host.request(link(index, false)).attempt(|| "set it down")?;
+    let message = link(index, false)
+        .attribute(LINK_NAME, &[new_name.as_bytes(), b"\0"].concat())?
+        .attribute(LINK_NAMESPACE, &namespace.as_raw_fd().to_ne_bytes())?;
+    host.request(message).attempt(|| "move it")?;
+    Ok(addresses)
+}
+
+/// A virtual device dies with its network namespace: what was moved before a failure goes back under its old name.
+fn give_back(devices: &[(&String, &String)], host: &File) -> Result<()> {
+    let socket = Socket::open()?;
+    for (name, old_name) in devices {
+        let index = rustix::net::netdevice::name_to_index(socket.as_fd(), name).attempt(|| "find it")?;
+        socket.request(link(index, false)).attempt(|| "set it down")?;
+        let message = link(index, false)
+            .attribute(LINK_NAME, &[old_name.as_bytes(), b"\0"].concat())?
+            .attribute(LINK_NAMESPACE, &host.as_raw_fd().to_ne_bytes())?;
+        socket.request(message).attempt(|| "move it back")?;
+    }
+    Ok(())
+}
+
+/// RTM_NEWLINK of an existing device: `struct ifinfomsg` with IFF_UP set or cleared.
+fn link(index: u32, up: bool) -> Message {
+    const UP: u32 = 1;
+    let mut fixed = [0; 16];
+    fixed[4..8].copy_from_slice(&index.to_ne_bytes());
+    fixed[8..12].copy_from_slice(&u32::from(up).to_ne_bytes());
+    fixed[12..16].copy_from_slice(&UP.to_ne_bytes());
+    Message::new(NEW_LINK, 0, &fixed)
+}
+
+/// The permanent addresses of global scope.
+fn addresses(host: &Socket, index: u32) -> Result<Vec<Address>> {
+    let mut found = Vec::new();
+    host.list(Message::new(GET_ADDRESS, 0, &[0; 8]), |body| found.extend(address(body, index)))?;
+    Ok(found)
+}
+
+/// Reads `struct ifaddrmsg`: family, prefix length, flags, scope, index.
+fn address(body: &[u8], index: u32) -> Option<Address> {
+    let fixed = *body.first_chunk::<8>()?;
+    let of = u32::from_ne_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]);
+    let attributes = attributes(&body[8..]);
+    let long_flags =
+        attributes.iter().find(|(kind, _)| *kind == ADDRESS_FLAGS).and_then(|(_, value)| value.first_chunk::<4>());
+    let flags = long_flags.map_or(u32::from(fixed[2]), |bytes| u32::from_ne_bytes(*bytes));
+    if of != index || fixed[3] != SCOPE_GLOBAL || flags & PERMANENT == 0 {
+        return None;
+    }
+    // IFA_CACHEINFO (6) and IFA_PROTO (11) are the kernel's own.
+    let kept = attributes.into_iter().filter(|(kind, _)| !matches!(kind, 6 | 11));
+    Some(Address { fixed, attributes: kept.map(|(kind, value)| (kind, value.to_vec())).collect() })
+}
+
+fn set_up(socket: &Socket, name: &str, addresses: &[Address]) -> Result<()> {
+    const CREATE: u16 = 0x400;
+    let index = rustix::net::netdevice::name_to_index(socket.as_fd(), name).attempt(|| "find it")?;
+    for address in addresses {
+        let mut fixed = address.fixed;
+        fixed[4..8].copy_from_slice(&index.to_ne_bytes());
+        let mut message = Message::new(NEW_ADDRESS, CREATE, &fixed);
+        for (kind, value) in &address.attributes {
+            message = message.attribute(*kind, value)?;
+        }
+        match socket.request(message) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error).attempt(|| "give it its address back"),
+        }
+    }
+    socket.request(link(index, true)).attempt(|| "set it up")
+}
+
+/// Does something in a network namespace, in a process of its own.
+fn in_namespace(namespace: &File, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let (parent, end) = protocol::pair()?;
+    let child = clone::process(CloneFlags::empty(), None, || {
+        let join =
+            clone::join(namespace.as_fd(), CloneFlags::NEWNET).attempt(|| "join the container's network namespace");
+        let said = match join.and_then(|()| work()) {
+            Ok(()) => ToParent::Ready,
+            Err(error) => ToParent::Failed(Failure {
+                errno: crate::error::errno(&error).map_or(0, Errno::raw_os_error),
+                text: sentence(&error),
+            }),
+        };
+        let _ = end.send(&said);
+        exit_now(0)
+    })
+    .attempt(|| "clone a process for the container's network namespace")?;
+    let said = parent.receive();
+    let _ = clone::wait(child.pid);
+    match said? {
+        Some(ToParent::Ready) => Ok(()),
+        Some(ToParent::Failed(failure)) => Err(failure.into_error()),
+        other => bail!("the process in the container's network namespace said {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(index: u32, scope: u8, flags: u32) -> Vec<u8> {
+        let mut body = vec![2, 24, 0, scope];
+        body.extend_from_slice(&index.to_ne_bytes());
+        body.extend_from_slice(&[8, 0, 2, 0, 10, 0, 0, 1]);
+        body.extend_from_slice(&[8, 0, ADDRESS_FLAGS as u8, 0]);
+        body.extend_from_slice(&flags.to_ne_bytes());
+        body
+    }
+
+    #[test]
+    fn permanent_global_addresses_of_the_device_are_kept() {
+        let kept = address(&body(7, SCOPE_GLOBAL, PERMANENT), 7).unwrap();
+        assert_eq!(kept.attributes[0], (2, vec![10, 0, 0, 1]));
+        assert_eq!(address(&body(8, SCOPE_GLOBAL, PERMANENT), 7), None);
+        assert_eq!(address(&body(7, 253, PERMANENT), 7), None);
+        assert_eq!(address(&body(7, SCOPE_GLOBAL, 0), 7), None);
+    }
+}

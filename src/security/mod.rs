@@ -1,0 +1,4 @@
+//! What walls a process in.
+
+pub mod capabilities;
+pub mod sealed_executable;
