@@ -3,6 +3,8 @@
 //! A line a room; `ARCHITECTURE.md` says how data flows through them.
 
 pub mod cgroup; // cgroup v2: the tree, limits, devices, statistics
+pub mod cli; // the commands of corten: parse, call, print
+pub mod container; // the state directory and the life cycle
 pub mod error; // one sentence, errno kept
 pub mod init; // the child: the interpreter of steps
 pub mod launch; // the parent: preparations, clone, id maps, hooks, handshake

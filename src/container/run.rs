@@ -1,0 +1,62 @@
+//! `run`: `create` and `start` in one, and unless detached the container's life long.
+
+use anyhow::{Context, Result};
+
+use super::create::{Making, Start};
+use super::foreground::{self, Foreground};
+use super::options::{Host, RunOptions};
+use super::start::poststart;
+use super::{console, delete, notify_socket};
+use crate::error::Attempt;
+use crate::sys::clone::Child;
+
+/// Makes a container, starts it, and unless detached waits for its end: 0 to 255, or 128 + the signal that ended it.
+pub fn run(host: &Host, id: &str, options: &RunOptions) -> Result<u8> {
+    if options.detach {
+        detached(host, id, options)?;
+        return Ok(0);
+    }
+    if !options.no_subreaper {
+        let own = rustix::process::getpid();
+        rustix::process::set_child_subreaper(Some(own)).attempt(|| "become the subreaper")?;
+    }
+    let foreground = Foreground::prepare()?;
+    let mut making = Making::begin(host, id, &options.create, Start::AtOnce)?;
+    let has_terminal = making.spec.process.as_ref().is_some_and(|process| process.terminal);
+    if options.create.console_socket.is_some() {
+        console::check_detached(None, true)?;
+    }
+    making.plan.size_terminal(foreground::terminal_size());
+    let notify = notify_socket::listen(making.directory.path())?;
+    let (socket, relay) = has_terminal.then(console::own).transpose()?.unzip();
+    let (init, master) = making.finish(socket, |making, prepared| {
+        making.write_down(&options.create, &prepared)?;
+        let init = prepared.execute()?;
+        let master = relay.as_ref().map(console::receive).transpose()?;
+        started(making, &init)?;
+        Ok((init, master))
+    })?;
+    let spec = making.release();
+    let status = foreground.attend(&init, master, notify)?;
+    if !options.keep {
+        delete::remove_ended(host, id, &spec).with_context(|| format!("the container ended with status {status}"))?;
+    }
+    Ok(status)
+}
+
+fn detached(host: &Host, id: &str, options: &RunOptions) -> Result<()> {
+    let console = console::for_detached(&options.create)?;
+    let mut making = Making::begin(host, id, &options.create, Start::AtOnce)?;
+    let notify = notify_socket::listen(making.directory.path())?;
+    let init = making.finish(console, |making, prepared| {
+        making.write_down(&options.create, &prepared)?;
+        let init = prepared.execute()?;
+        started(making, &init).map(|()| init)
+    })?;
+    notify.map_or(Ok(()), |socket| socket.forward_until_ready(&init))
+}
+
+/// The program runs: `poststart` hooks. One that fails stops the container (runtime-spec 1.3, runtime.md, "Lifecycle" 10).
+fn started(making: &Making, init: &Child) -> Result<()> {
+    poststart(&making.spec, &making.record, making.group.clone(), init)
+}
