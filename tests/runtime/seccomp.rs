@@ -1,0 +1,134 @@
+//! `linux.seccomp`, as far as a container shows it: a small profile with each of the usual actions.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Bundle, Config, each};
+
+fn profile(rules: Value) -> Value {
+    json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules})
+}
+
+/// A bundle with a profile that refuses to make directories and kills whoever sets the host name.
+fn filtered() -> Bundle {
+    let mut bundle = Bundle::new();
+    bundle.config.all_capabilities();
+    bundle.config.set(
+        "/linux/seccomp",
+        profile(json!([
+            {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28},
+            {"names": ["rmdir", "unlinkat", "unlink"], "action": "SCMP_ACT_ERRNO"},
+            {"names": ["sethostname"], "action": "SCMP_ACT_KILL_PROCESS"},
+            {"names": ["no_such_syscall"], "action": "SCMP_ACT_ERRNO"}
+        ])),
+    );
+    bundle
+}
+
+#[test]
+fn errors_and_kills() {
+    for no_new_privileges in [true, false] {
+        let mut bundle = filtered();
+        bundle.config.set("/process/noNewPrivileges", no_new_privileges);
+        let script = "mkdir /made 2>&1 || true; rmdir /mnt 2>&1 || true; hostname other || echo $?; grep Seccomp: /proc/self/status";
+        let shown = bundle.shell(script);
+        assert!(
+            shown.starts_with("mkdir: can't create directory '/made': No space left on device\nrmdir: '/mnt': Operation not permitted\n"),
+            "{shown}"
+        );
+        assert!(shown.contains("159\n"), "killed by SIGSYS: {shown}");
+        assert!(shown.ends_with("Seccomp:\t2\n"), "{shown}");
+    }
+}
+
+#[test]
+fn exec_is_filtered_as_well() {
+    let mut bundle = filtered();
+    bundle.config.stay();
+    let container = bundle.start();
+    let ran = container.exec(["mkdir", "/made"]);
+    assert!(ran.code == 1 && ran.stderr.contains("No space left on device"), "{ran}");
+    assert_eq!(container.exec(["hostname", "other"]).code, 159);
+}
+
+#[test]
+fn a_default_that_refuses() {
+    let mut bundle = Bundle::new();
+    let allowed = "read write open openat close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask \
+        rt_sigreturn ioctl pread64 readv writev access pipe pipe2 dup dup2 dup3 fcntl fork vfork clone clone3 execve execveat \
+        exit exit_group wait4 uname getcwd chdir fchdir readlink readlinkat umask getuid getgid geteuid getegid getppid \
+        getpid setuid setgid setgroups setresuid setresgid capget capset prctl arch_prctl set_tid_address newfstatat futex \
+        getdents64 set_robust_list rseq prlimit64 getrandom close_range faccessat faccessat2 statx sendmsg recvmsg \
+        getsockopt fstatfs statfs setsid getpgrp setpgid tgkill gettid madvise epoll_create1 epoll_ctl epoll_pwait nanosleep \
+        sched_getaffinity sched_yield sigaltstack fchown mkdir kill openat2 connect sendto recvfrom socket getpgid ppoll \
+        clock_gettime time write sysinfo getrlimit rt_sigtimedwait accept4 shutdown splice";
+    let names: Vec<&str> = allowed.split_whitespace().collect();
+    bundle.config.set(
+        "/linux/seccomp",
+        json!({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 95,
+            "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}]}),
+    );
+    let shown = bundle.shell("mkdir /made; ls -d /made; ln -s x /link 2>&1 || true");
+    assert!(
+        shown.starts_with("/made\nln: /link: Not supported\n") || shown.contains("Operation not supported"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn conditions_on_arguments() {
+    let mut bundle = Bundle::new();
+    // One signal and no other.
+    bundle.config.set(
+        "/linux/seccomp",
+        profile(json!([{
+            "names": ["kill"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28,
+            "args": [{"index": 1, "value": 10, "op": "SCMP_CMP_EQ"}]
+        }])),
+    );
+    assert_eq!(
+        bundle.shell("trap 'echo got it' USR1 USR2; kill -USR1 $$ 2>&1 || true; kill -USR2 $$"),
+        "sh: can't kill pid 1: No space left on device\ngot it\n"
+    );
+}
+
+#[test]
+fn profiles_that_make_no_sense() {
+    let mut bundle = Bundle::new();
+    each(
+        [
+            (json!({"syscalls": []}), "linux.seccomp"),
+            (json!({"defaultAction": "SCMP_ACT_NOSUCH"}), "linux.seccomp.defaultAction"),
+            (json!({"defaultAction": "SCMP_ACT_NOTIFY"}), "linux.seccomp"),
+            (profile(json!([{"names": ["mkdir"], "action": "SCMP_ACT_NOSUCH"}])), "linux.seccomp.syscalls[0]"),
+            (profile(json!([{"names": [], "action": "SCMP_ACT_ERRNO"}])), "linux.seccomp.syscalls[0]"),
+            (profile(json!([{"action": "SCMP_ACT_ERRNO"}])), "linux.seccomp.syscalls[0]"),
+            (
+                profile(json!([{"names": ["mkdir"], "action": "SCMP_ACT_KILL", "errnoRet": 1}])),
+                "linux.seccomp.syscalls[0]",
+            ),
+            (
+                profile(json!([{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO",
+                    "args": [{"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]}])),
+                "linux.seccomp.syscalls[0]",
+            ),
+            (
+                profile(json!([{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO",
+                    "args": [{"index": 0, "value": 0, "op": "SCMP_CMP_NOSUCH"}]}])),
+                "linux.seccomp.syscalls[0]",
+            ),
+            (
+                json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_NOSUCH"]}),
+                "linux.seccomp.architectures",
+            ),
+            (
+                json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_NOSUCH"]}),
+                "linux.seccomp.flags",
+            ),
+        ],
+        |(profile, needle)| {
+            bundle.config = Config::usual();
+            bundle.config.set("/linux/seccomp", profile);
+            bundle.refused(&[needle]);
+        },
+    );
+}
