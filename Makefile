@@ -1,0 +1,78 @@
+# Corten: `make` says what can be made.
+
+PREFIX ?= /usr/local
+
+# The machine that is built for; giving it to cargo keeps the flags below away from what runs during the build.
+TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
+# A program that needs no library of the machine it runs on, nor of the container it enters.
+# Relocations are packed: a tenth of the file less.
+STATIC := RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs"
+CORTEN := $(CURDIR)/target/$(TARGET)/release/corten
+
+# The Debian release whose engines are used: this machine's own, or `PEERS=trixie`.
+PEERS ?=
+ROOT := $(if $(PEERS),$(CURDIR)/.cache/$(PEERS))
+
+COMPILER := gcc libc6-dev
+ENGINES := busybox-static catatonit conmon containerd crun docker.io docker-cli? golang-github-containers-common \
+	iproute2 iptables netavark nftables podman procps runc uidmap
+HOST := busybox-static dbus-daemon iproute2 libseccomp-dev strace uidmap
+
+.PHONY: help build demo test lint integration vm vm-shell bench install cc peers
+
+help: ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+build: cc ## the runtime, one static program
+	$(STATIC) cargo build --release --no-default-features --bin corten --target $(TARGET)
+	@echo $(CORTEN)
+
+demo: build ## run a container and show what it sees
+	scripts/require busybox-static
+	demo/run $(CORTEN)
+
+test: cc ## what needs only this repository and root
+	scripts/require $(HOST)
+	@status=0; set -x; \
+	cargo test --no-fail-fast --lib || status=1; \
+	cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' test --no-fail-fast \
+		--test runtime --test security || status=1; \
+	exit $$status
+
+lint: cc ## format, warnings, where unsafe may be, shell scripts
+	scripts/require shellcheck
+	cargo fmt --check
+	cargo clippy --all-targets --all-features -- -D warnings
+	scripts/unsafe-in-sys
+	git grep -lE '^#!(/bin/|/usr/bin/env )(ba)?sh$$' | xargs shellcheck
+
+integration: build peers ## under containerd, docker and podman; PEERS=trixie: under those of Debian 13
+	scripts/require $(if $(PEERS),$(HOST) debootstrap,$(ENGINES) debootstrap)
+	scripts/debian-root bookworm .cache/debian
+	CORTEN_TEST_RUNTIME=$(CORTEN) UNIFIED_HOST_ROOT=$(ROOT) \
+		cargo test --no-fail-fast --test engines
+
+vm: ## in a virtual machine with all controllers, systemd and AppArmor; SUITE="machine cpu": only that
+	integration/vm/run $(SUITE)
+
+vm-shell: ## a shell in that machine, with the programs in /payload
+	integration/vm/run --shell
+
+bench: build peers ## corten, crun and runc side by side; ROUNDS=50, PEERS as above
+	scripts/require $(HOST) $(if $(PEERS),,crun runc)
+	cargo bench --profile dev --bench runtimes --no-run
+	CORTEN=$(CORTEN) UNIFIED_HOST_ROOT=$(ROOT) \
+		cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' bench --profile dev --bench runtimes
+
+install: build ## the program, manual pages and completions, below PREFIX=/usr/local
+	install -D --mode=755 $(CORTEN) $(DESTDIR)$(PREFIX)/bin/corten
+	cargo run --quiet --example manual -- $(DESTDIR)$(PREFIX)/share
+
+# A linker and the C library's static part.
+cc:
+	@command -v cc >/dev/null && [ -n "$$(cc -print-file-name=libc.a | grep /)" ] || scripts/require $(COMPILER)
+
+# The engines of another Debian release, in a root file system of their own.
+peers:
+	@[ -z "$(PEERS)" ] || { scripts/require debootstrap && \
+		scripts/debian-root $(PEERS) $(ROOT) $(filter-out %?,$(ENGINES)) docker-cli $(COMPILER); }

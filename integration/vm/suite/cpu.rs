@@ -1,0 +1,100 @@
+//! `linux.resources.cpu`: quota, period, burst, shares, idle.
+
+use serde_json::json;
+
+use crate::group::Group;
+use crate::harness::{Bundle, Container};
+
+/// Uses up one second of processor time, however long that takes, and then says between which moments.
+const BURN: &str = "from=$(cut -d ' ' -f 1 /proc/uptime); (ulimit -t 1; while :; do :; done) 2>/dev/null || :; \
+                    echo from $from to $(cut -d ' ' -f 1 /proc/uptime) burnt >&2; exec sleep infinity";
+
+/// A container that has burnt its second, its group and how many seconds that took.
+fn burnt(bundle: &Bundle) -> (Container, Group, f64) {
+    let (container, said) = bundle.start_until(" burnt\n");
+    let mut moments = said.split(' ').filter_map(|word| word.parse::<f64>().ok());
+    let (from, to) = (moments.next().expect("a first moment"), moments.next().expect("a second moment"));
+    let group = Group::of(&container);
+    (container, group, to - from)
+}
+
+#[test]
+fn processor_time_is_given_in_proportion_to_the_quota() {
+    let mut periods = Vec::new();
+    for quota in [10_000, 40_000_u32] {
+        let mut bundle = Bundle::script(BURN);
+        bundle.config.set("/linux/resources/cpu", json!({"quota": quota, "period": 100_000}));
+        let (_container, group, seconds) = burnt(&bundle);
+        group.holds(&[("cpu.max", &format!("{quota} 100000"))]);
+        let used = group.count("cpu.stat", "usage_usec") as f64;
+        let passed = group.count("cpu.stat", "nr_periods") as f64;
+        let throttled = group.count("cpu.stat", "nr_throttled") as f64;
+        assert!(used > 900_000., "the second was not used up: {used} µs");
+        // What one period has too much the next ones have too little.
+        assert!(used < (passed + 2.) * f64::from(quota), "{used} µs in {passed} periods of {quota} µs");
+        assert!(throttled > 0.7 * passed, "throttled in {throttled} of {passed} periods");
+        let least = used / f64::from(quota) * 0.1;
+        assert!(seconds > 0.8 * least, "{used} µs took {seconds} s, and should {least} s");
+        periods.push(passed);
+    }
+    let ratio = periods[0] / periods[1];
+    assert!((3.0..5.0).contains(&ratio), "a quarter of the quota takes {ratio} times the periods: {periods:?}");
+}
+
+#[test]
+fn a_quota_without_a_period_and_a_period_without_a_quota() {
+    for (cpu, expected) in [
+        (json!({"quota": 50_000}), "50000 100000"),
+        (json!({"period": 20_000}), "max 20000"),
+        (json!({"quota": -1, "period": 20_000}), "max 20000"),
+        (json!({"quota": 0, "period": 0}), "max 100000"),
+    ] {
+        let mut bundle = Bundle::staying();
+        bundle.config.set("/linux/resources/cpu", cpu).set("/linux/resources/unified", json!({"cpu.weight": "100"}));
+        Group::of(&bundle.start()).holds(&[("cpu.max", expected)]);
+    }
+}
+
+#[test]
+fn unused_quota_may_be_saved_up() {
+    let mut bundle = Bundle::staying();
+    bundle.config.set("/linux/resources/cpu", json!({"quota": 20_000, "period": 100_000, "burst": 15_000}));
+    Group::of(&bundle.start()).holds(&[("cpu.max", "20000 100000"), ("cpu.max.burst", "15000")]);
+}
+
+#[test]
+fn shares_are_weights_against_each_other() {
+    let mut heavy = Bundle::script("while :; do :; done");
+    heavy.config.set("/linux/resources/cpu", json!({"shares": 1024, "cpus": "1"}));
+    let mut light = Bundle::script(BURN);
+    light.config.set("/linux/resources/cpu", json!({"shares": 256, "cpus": "1"}));
+
+    let heavy = heavy.start();
+    let heavy_group = Group::of(&heavy);
+    let before = heavy_group.count("cpu.stat", "usage_usec");
+    let (_container, light_group, _) = burnt(&light);
+    let heavy_used = (heavy_group.count("cpu.stat", "usage_usec") - before) as f64;
+    let light_used = light_group.count("cpu.stat", "usage_usec") as f64;
+
+    heavy_group.holds(&[("cpu.weight", "100")]);
+    light_group.holds(&[("cpu.weight", "35")]);
+    let ratio = heavy_used / light_used;
+    assert!((2.0..4.0).contains(&ratio), "weights 100 and 35 gave {heavy_used} and {light_used} µs");
+}
+
+#[test]
+fn an_idle_group_runs_when_nobody_else_does() {
+    let mut idle = Bundle::script("while :; do :; done");
+    idle.config.set("/linux/resources/cpu", json!({"idle": 1, "cpus": "1"}));
+    let mut usual = Bundle::script(BURN);
+    usual.config.set("/linux/resources/cpu", json!({"cpus": "1"}));
+
+    let idle = idle.start();
+    let group = Group::of(&idle);
+    group.holds(&[("cpu.idle", "1")]);
+    let before = group.count("cpu.stat", "usage_usec");
+    let (_container, usual_group, _) = burnt(&usual);
+    let idle_used = group.count("cpu.stat", "usage_usec") - before;
+    let usual_used = usual_group.count("cpu.stat", "usage_usec");
+    assert!(idle_used * 4 < usual_used, "idle {idle_used} µs, the other {usual_used} µs");
+}

@@ -1,0 +1,44 @@
+//! Many containers: nothing of them stays.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::group::MOUNT_POINT;
+use crate::harness::Bundle;
+
+const COUNT: usize = 1000;
+
+fn groups(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("list the groups").flatten().map(|entry| entry.path());
+    let mut found = Vec::new();
+    for path in entries.filter(|path| path.is_dir()) {
+        found.push(path.display().to_string());
+        found.extend(groups(&path));
+    }
+    found
+}
+
+#[test]
+fn a_thousand_containers_leave_no_group() {
+    let mut bundle = Bundle::new();
+    bundle.config.set("/linux/resources/pids/limit", 10).set("/linux/resources/memory/limit", 1 << 24);
+    bundle.config.set("/linux/resources/cpu", json!({"shares": 100}));
+    bundle.write();
+    for number in 0..COUNT {
+        let id = bundle.another_id(&number.to_string());
+        let make = |command: &str| drop(bundle.call(command).arg("--bundle").arg(&bundle.directory).arg(&id).ok());
+        // The ways that a person and an engine go.
+        if number % 2 == 0 {
+            make("run");
+        } else {
+            make("create");
+            bundle.call("delete").args(["--force", &id]).ok();
+        }
+    }
+    let left: Vec<String> =
+        groups(Path::new(MOUNT_POINT)).into_iter().filter(|group| group.contains(&bundle.id)).collect();
+    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(fs::read_dir(&bundle.state).expect("list the state directory").count(), 0);
+}
