@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::getsid;
+use rustix::process::getpriority_process;
 use rustix::system::sethostname;
 use rustix::thread::set_no_new_privs;
 
@@ -16,7 +16,7 @@ use super::inputs::{ANYTHING, native, profile};
 use super::*;
 use crate::sys::seccomp::load;
 
-/// In the child, the rules for getsid(2).
+/// In the child, the rules for getpriority(2).
 const RULES: &str = "CORTEN_TEST_SECCOMP_RULES";
 
 /// Does something on a thread of its own, under a filter: filters are a thread's. Everything but the rules is allowed.
@@ -30,16 +30,16 @@ fn under<T: Send + 'static>(rules: Value, then: impl FnOnce(Option<OwnedFd>) -> 
     thread.join().unwrap()
 }
 
-fn getsid_gets(action: Value) -> Value {
-    let mut rule = json!({"names": ["getsid"]});
+fn getpriority_gets(action: Value) -> Value {
+    let mut rule = json!({"names": ["getpriority"]});
     rule.as_object_mut().unwrap().extend(action.as_object().unwrap().clone());
     json!([rule])
 }
 
 #[test]
 fn a_call_is_allowed_logged_or_failed() {
-    let own = getsid(None).unwrap();
-    let answer = |action: Value| under(getsid_gets(action), |_| getsid(None));
+    let own = getpriority_process(None).unwrap();
+    let answer = |action: Value| under(getpriority_gets(action), |_| getpriority_process(None));
     assert_eq!(answer(json!({"action": "SCMP_ACT_LOG"})), Ok(own));
     assert_eq!(answer(json!({"action": "SCMP_ACT_ERRNO"})), Err(Errno::PERM));
     assert_eq!(answer(json!({"action": "SCMP_ACT_ERRNO", "errnoRet": 95})), Err(Errno::OPNOTSUPP));
@@ -49,19 +49,22 @@ fn a_call_is_allowed_logged_or_failed() {
 
 #[test]
 fn conditions_are_asked_of_real_arguments() {
-    let rules = getsid_gets(json!({"action": "SCMP_ACT_ERRNO", "errnoRet": 5,
-        "args": [{"index": 0, "value": 0, "op": "SCMP_CMP_GT"}]}));
+    let rules = getpriority_gets(json!({"action": "SCMP_ACT_ERRNO", "errnoRet": 5,
+        "args": [{"index": 1, "value": 0, "op": "SCMP_CMP_GT"}]}));
     let own = rustix::process::getpid();
-    assert_eq!(under(rules, move |_| (getsid(None).is_ok(), getsid(Some(own)))), (true, Err(Errno::IO)));
+    assert_eq!(
+        under(rules, move |_| (getpriority_process(None).is_ok(), getpriority_process(Some(own)))),
+        (true, Err(Errno::IO))
+    );
 }
 
 #[test]
 fn a_call_waits_for_the_listener() {
     let (send, receive) = mpsc::channel();
     let call = std::thread::spawn(move || {
-        under(getsid_gets(json!({"action": "SCMP_ACT_NOTIFY"})), move |listener| {
+        under(getpriority_gets(json!({"action": "SCMP_ACT_NOTIFY"})), move |listener| {
             send.send(listener.unwrap()).unwrap();
-            getsid(None)
+            getpriority_process(None)
         })
     });
     let listener = receive.recv().unwrap();
@@ -74,10 +77,10 @@ fn a_call_waits_for_the_listener() {
 #[test]
 fn a_call_kills_the_process() {
     if let Ok(rules) = std::env::var(RULES) {
-        under(serde_json::from_str(&rules).unwrap(), |_| getsid(None)).unwrap();
+        under(serde_json::from_str(&rules).unwrap(), |_| getpriority_process(None)).unwrap();
         return;
     }
-    let status = |action| in_a_process("a_call_kills_the_process", &getsid_gets(json!({"action": action})));
+    let status = |action| in_a_process("a_call_kills_the_process", &getpriority_gets(json!({"action": action})));
     assert_eq!(status("SCMP_ACT_KILL_PROCESS").signal(), Some(libc::SIGSYS));
     assert_eq!(status("SCMP_ACT_TRAP").signal(), Some(libc::SIGSYS));
     assert!(status("SCMP_ACT_ALLOW").success());
@@ -92,14 +95,14 @@ fn a_call_kills_its_thread_alone() {
         let joined = std::panic::catch_unwind(|| {
             under(rules, move |_| {
                 send.send(()).unwrap();
-                getsid(None)
+                getpriority_process(None)
             })
         });
         receive.recv().unwrap();
         assert!(joined.is_err());
         return;
     }
-    let status = |action| in_a_process("a_call_kills_its_thread_alone", &getsid_gets(json!({"action": action})));
+    let status = |action| in_a_process("a_call_kills_its_thread_alone", &getpriority_gets(json!({"action": action})));
     assert!(status("SCMP_ACT_KILL").success());
     assert!(status("SCMP_ACT_KILL_THREAD").success());
     assert!(!status("SCMP_ACT_ALLOW").success());
