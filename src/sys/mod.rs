@@ -7,6 +7,8 @@
 pub mod bpf;
 pub mod clone;
 pub mod execute;
+#[cfg(target_arch = "x86_64")]
+pub mod first;
 pub mod keyring;
 pub mod mount;
 pub mod network;

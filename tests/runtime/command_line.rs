@@ -138,6 +138,19 @@ fn the_last_of_repeated_flags_counts() {
 }
 
 #[test]
+fn words_that_look_like_commands_are_not() {
+    let mut bundle = Bundle::script("echo out");
+    bundle.id = "run".into();
+    bundle.write();
+    let directory = bundle.directory.clone();
+    assert_eq!(bundle.call("run").args(["--keep", "--bundle"]).arg(&directory).arg("run").ok().stdout, "out\n");
+    assert_eq!(bundle.call("state").arg("run").ok().json()["id"], "run");
+    bundle.call("state").arg("exec").run().refused(&["exec"]);
+    bundle.call("delete").arg("run").ok();
+    bundle.assert_nothing_left();
+}
+
+#[test]
 fn arguments_of_exec_and_ps_are_positional() {
     let bundle = Bundle::staying();
     let container = bundle.start();
