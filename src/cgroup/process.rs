@@ -45,6 +45,8 @@ impl Group {
         let Some(directory) = self.open_if_there()? else { return Ok(()) };
         match file::write(directory.as_fd(), "cgroup.kill", "1") {
             Ok(()) | Err(Errno::NODEV) => Ok(()),
+            // Removed meanwhile, as systemd does with a unit whose last process has ended.
+            Err(Errno::NOENT) if !self.exists()? => Ok(()),
             // A threaded group has the file but refuses (a process could have threads elsewhere); the root of the
             // hierarchy has none.
             Err(Errno::OPNOTSUPP | Errno::NOENT) => self.kill_each(),

@@ -28,9 +28,9 @@ pub(super) struct Making {
     pub(super) directory: Directory,
     /// Not written before init is known.
     pub(super) record: Record,
-    pub(super) group: Option<Group>,
     pub(super) plan: Plan,
-    place: Option<Place>,
+    /// None where the container has no cgroup of its own.
+    place: Option<Box<dyn Place>>,
     _lock: Lock,
 }
 
@@ -67,8 +67,8 @@ impl Making {
             id,
             &options.bundle,
             rootfs.clone(),
-            place.as_ref().map(|place| &place.hierarchy),
-            place.as_ref().map(|place| place.directory.as_path()),
+            place.as_ref().map(|place| place.hierarchy()),
+            place.as_ref().map(|place| place.group().path()),
             wanted.has(Kind::User),
         );
         facts.shared_namespaces = host::shared_namespaces(&spec);
@@ -82,6 +82,9 @@ impl Making {
             .extend(options.passed.environment.iter().map(|text| crate::plan::step::c_string(text)));
         plan.passed = options.passed.count;
         plan.hook_output = hook_output(&spec)?;
+        if place.as_ref().is_some_and(|place| place.birthplace().is_none()) {
+            plan.await_cgroup();
+        }
         host.warn.all(&plan.warnings);
 
         let directory = Directory::create(&host.root, id)?;
@@ -94,14 +97,13 @@ impl Making {
             rootfs,
             created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
             annotations: spec.annotations.clone(),
-            cgroup_manager: host.cgroup_manager,
             resources: spec.linux.resources.clone(),
             resctrl: resctrl::directory(&spec.linux, id),
             own_pids: wanted.is_new(Kind::Pid),
             new_keyring: !options.no_new_keyring,
         };
-        let mut making = Making { spec, directory, record, group: None, plan, place, _lock: lock };
-        match making.keep(host, &bytes) {
+        let mut making = Making { spec, directory, record, plan, place, _lock: lock };
+        match making.keep(&bytes) {
             Ok(()) => Ok(making),
             Err(error) => {
                 making.undo();
@@ -111,16 +113,17 @@ impl Making {
     }
 
     /// Writes down what will exist before it does, then makes the cgroup.
-    fn keep(&mut self, host: &Host, config: &[u8]) -> Result<()> {
+    fn keep(&mut self, config: &[u8]) -> Result<()> {
         self.directory.write_config(config)?;
-        if let Some(place) = &self.place {
-            // A group that was there before, with processes in it, is not this container's to remove.
-            self.directory.link_cgroup(&place.directory)?;
-            let made = group::make(place, host, &self.spec);
-            if !matches!(made, Ok(Some(_))) {
+        if let Some(mut place) = self.place.take() {
+            let made = place.write_down(&self.directory).and_then(|()| place.make());
+            if matches!(made, Ok(true)) {
+                self.place = Some(place);
+            } else {
+                // A group that was there before, with processes in it, is not this container's to remove.
                 self.directory.unlink_cgroup();
             }
-            self.group = made?;
+            made?;
         }
         if notify_socket::asked().is_some() {
             notify_socket::make_directory(self.directory.path())?;
@@ -144,7 +147,7 @@ impl Making {
 
     /// An init that was killed for want of memory can't say so itself.
     fn with_reason(&self, error: anyhow::Error) -> anyhow::Error {
-        match self.group.as_ref().map(Group::out_of_memory_kills) {
+        match self.group().map(Group::out_of_memory_kills) {
             // runc's words.
             Some(Ok(1..)) => error.context("container init was OOM-killed (memory limit too low?)"),
             _ => error,
@@ -157,16 +160,21 @@ impl Making {
             given.push((Given::StartGate, self.directory.make_fifo("start")?.into()));
             given.push((Given::StartReport, self.directory.make_fifo("started")?.into()));
         }
-        let born_in = self.group.as_ref().map(Group::open).transpose()?;
+        let born_in = self.place.as_ref().and_then(|place| place.birthplace()).map(Group::open).transpose()?;
         let cgroup = born_in.as_ref().map(AsFd::as_fd);
         let launch = Launch { plan: &self.plan, given, cgroup };
         let mut company = Outside {
             spec: &self.spec,
             plan: &self.plan,
-            group: self.group.as_ref(),
+            place: self.place.as_deref_mut(),
             resctrl: self.record.resctrl.as_deref(),
         };
         launch.start(&mut company)
+    }
+
+    /// The container's own cgroup.
+    pub(super) fn group(&self) -> Option<&Group> {
+        self.place.as_ref().map(|place| place.group())
     }
 
     /// Everything that a caller may look for once `create` has returned.
@@ -192,10 +200,8 @@ impl Making {
     /// Takes back what was made. The first error is the one that is told, so what fails here is passed over; `delete --force`
     /// finds what is left.
     fn undo(&mut self) {
-        if let Some(group) = &self.group {
-            let _ = group.kill();
-            let _ = group.remove();
-            group.undo();
+        if let Some(place) = &mut self.place {
+            place.undo();
         }
         if let Some(path) = &self.record.resctrl {
             let _ = std::fs::remove_dir(path);
@@ -214,17 +220,19 @@ impl Making {
 struct Outside<'a> {
     spec: &'a Spec,
     plan: &'a Plan,
-    group: Option<&'a Group>,
+    place: Option<&'a mut (dyn Place + 'static)>,
     resctrl: Option<&'a Path>,
 }
 
 impl Company for Outside<'_> {
+    fn cloned(&mut self, first: &Child) -> Result<()> {
+        self.place.as_mut().map_or(Ok(()), |place| place.adopt(first.pid))
+    }
+
     fn born(&mut self, init: &Child) -> Result<()> {
-        if let Some(group) = self.group {
-            if let Some(resources) = &self.spec.linux.resources {
-                group::limit(group, resources)?;
-            }
-            group::delegate(group, self.spec, &Wanted::new(&self.spec.linux)?)?;
+        if let Some(place) = &self.place {
+            place.limit()?;
+            group::delegate(place.group(), self.spec, &Wanted::new(&self.spec.linux)?)?;
         }
         resctrl::apply(&self.spec.linux, self.resctrl, init)
     }

@@ -8,10 +8,10 @@ use rustix::io::Errno;
 
 use super::create::hook_output;
 use super::directory::Directory;
+use super::group;
 use super::options::{Host, Status};
 use super::start::identity;
 use super::status::{Found, find};
-use crate::cgroup::Group;
 use crate::error::{Attempt, sentence};
 use crate::launch::hooks;
 use crate::spec::{Spec, load};
@@ -49,9 +49,9 @@ pub fn delete(host: &Host, id: &str, force: bool) -> Result<()> {
 /// Of a container whose runtime was killed before it had written the record, or whose record can't be read: the processes are those
 /// of its cgroup.
 fn remove_without_record(directory: &Directory) -> Result<()> {
-    if let Some(group) = directory.cgroup().map(Group::at) {
-        group.kill()?;
-        group.remove()?;
+    if let Some(kept) = group::kept(directory) {
+        kept.group().kill()?;
+        kept.remove()?;
     }
     directory.remove()
 }
@@ -72,7 +72,7 @@ pub(super) fn remove_ended(host: &Host, id: &str, spec: &Spec) -> Result<()> {
 fn remove(host: &Host, found: &Found, spec: Option<&Spec>) -> Result<()> {
     let mut errors = Vec::new();
     errors.extend(kill_all(found).err());
-    errors.extend(found.group().and_then(|group| group.remove().err()));
+    errors.extend(found.kept_group().and_then(|kept| kept.remove().err()));
     errors.extend(found.record.resctrl.as_ref().and_then(|path| super::resctrl::remove(path).err()));
     if errors.is_empty() {
         errors.extend(found.directory.remove().err());

@@ -5,6 +5,7 @@
 //! | `config.json` | the configuration as it was at `create`: a later edit of the bundle changes nothing |
 //! | `state.json` | the record ([`super::record`]), written to a temporary name and renamed |
 //! | `cgroup` | a symlink to the container's cgroup, made before it: whatever else is lost, its processes are found |
+//! | `unit` | a symlink that says `system/NAME` or `user/NAME`, made before the unit: the cgroup is that systemd's to end |
 //! | `start` | a fifo that init reads: the start gate, there until the container is started |
 //! | `started` | a fifo that init writes: why the container could not be started |
 //! | `notify` | with NOTIFY_SOCKET: the directory with the socket that the container sees |
@@ -126,14 +127,26 @@ impl Directory {
         std::os::unix::fs::symlink(path, &link).attempt(|| format!("make symlink {link:?}"))
     }
 
+    /// Notes which systemd will make the cgroup, and as which unit.
+    pub(super) fn link_unit(&self, unit: &Path) -> Result<()> {
+        let link = self.path.join("unit");
+        std::os::unix::fs::symlink(unit, &link).attempt(|| format!("make symlink {link:?}"))
+    }
+
     /// The cgroup is not, or no longer, the container's.
     pub(super) fn unlink_cgroup(&self) {
         let _ = std::fs::remove_file(self.path.join("cgroup"));
+        let _ = std::fs::remove_file(self.path.join("unit"));
     }
 
     /// Where the cgroup is, if there is one.
     pub(super) fn cgroup(&self) -> Option<PathBuf> {
         std::fs::read_link(self.path.join("cgroup")).ok()
+    }
+
+    /// What [`Directory::link_unit`] noted.
+    pub(super) fn unit(&self) -> Option<PathBuf> {
+        std::fs::read_link(self.path.join("unit")).ok()
     }
 
     /// Makes a fifo and opens it for both directions, so that neither end waits for the other to open it.
@@ -171,7 +184,7 @@ impl Directory {
         let notify = self.path.join("notify");
         let _ = rustix::mount::unmount(&notify, rustix::mount::UnmountFlags::DETACH);
         let _ = std::fs::remove_dir_all(&notify);
-        for name in ["config.json", "start", "started", "cgroup", "state.json"] {
+        for name in ["config.json", "start", "started", "cgroup", "unit", "state.json"] {
             match std::fs::remove_file(self.path.join(name)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(error).attempt(|| format!("remove {:?}", self.path.join(name)));

@@ -43,10 +43,14 @@ pub fn events(host: &Host, id: &str, options: &EventsOptions, to: &mut dyn Write
         match watch.next(due.map(|due| due.saturating_duration_since(Instant::now())))? {
             Happening::OutOfMemory => line("oom", None)?,
             Happening::Ended => return Ok(()),
-            Happening::TimedOut => {
-                line("stats", Some(group.statistics()?))?;
-                due = next();
-            }
+            Happening::TimedOut => match group.statistics() {
+                // As systemd does with a unit whose last process has ended.
+                Err(_) if !group.exists()? => return Ok(()),
+                statistics => {
+                    line("stats", Some(statistics?))?;
+                    due = next();
+                }
+            },
         }
     }
 }

@@ -8,6 +8,7 @@ use rustix::process::Pid;
 
 use super::create::write_pid_file;
 use super::foreground::{self, Foreground};
+use super::group::Kept;
 use super::options::{ExecOptions, Host, ProcessArguments, ProcessSource, Status};
 use super::status::{Found, find};
 use super::{console, host};
@@ -50,7 +51,7 @@ pub fn exec(host: &Host, id: &str, options: &ExecOptions) -> Result<u8> {
     host.warn.all(&plan.warnings);
     let mut given = vec![(Given::Container, container)];
     given.extend(socket.map(|socket| (Given::Console, socket)));
-    let prepared = launch(&found, &plan, given, options)?;
+    let prepared = launch(&found, &mut plan, given, options)?;
     if let Some(path) = &options.pidfd_socket {
         console::send(path, c"setns", prepared.init().pidfd.as_fd())?;
     }
@@ -80,28 +81,40 @@ fn plan(found: &Found, process: &Process, spec: &Spec, options: &ExecOptions) ->
     Ok(plan)
 }
 
-/// The process is born in the container's cgroup. Where that has sub-groups the kernel refuses it (cgroups(7), "no internal
-/// processes": EBUSY), and it is born beside the container's init.
-fn launch(found: &Found, plan: &Plan, given: Vec<(Given, OwnedFd)>, options: &ExecOptions) -> Result<Prepared> {
-    let start = |group: Option<&Group>, given: Vec<(Given, OwnedFd)>| {
-        let directory = group.map(Group::open).transpose()?;
-        Launch { plan, given, cgroup: directory.as_ref().map(AsFd::as_fd) }.start(&mut InContainer { found, plan })
+/// The process is born in the container's cgroup.
+///
+/// Where that has sub-groups the kernel refuses it (cgroups(7), "no internal processes": EBUSY), and it is born beside the
+/// container's init. A user who is outside of the user's own groups may not either (EACCES), and has systemd move it.
+fn launch(found: &Found, plan: &mut Plan, given: Vec<(Given, OwnedFd)>, options: &ExecOptions) -> Result<Prepared> {
+    let start = |plan: &Plan, born_in: Option<&Group>, adopted: Adopted<'_>, given: Vec<(Given, OwnedFd)>| {
+        let directory = born_in.map(Group::open).transpose()?;
+        let launch = Launch { plan, given, cgroup: directory.as_ref().map(AsFd::as_fd) };
+        launch.start(&mut InContainer { found, plan, adopted })
     };
-    let Some(group) = found.group() else { return start(None, given) };
-    if let Some(sub) = &options.cgroup {
-        return start(Some(&group.below(sub).context("--cgroup")?), given);
-    }
+    let Some(kept) = found.kept_group() else { return start(plan, None, None, given) };
+    let group = match &options.cgroup {
+        Some(sub) => kept.group().below(sub).context("--cgroup")?,
+        None => kept.group().clone(),
+    };
     let mut again = Vec::new();
     for (kind, descriptor) in &given {
         again.push((*kind, descriptor.try_clone().attempt(|| "duplicate a descriptor")?));
     }
-    match start(Some(&group), given) {
-        Err(error) if matches!(errno(&error), Some(Errno::BUSY | Errno::OPNOTSUPP)) => {
-            start(Some(&group_of_init(found)?), again)
+    let first = start(plan, Some(&group), None, given);
+    match first.as_ref().err().and_then(errno) {
+        Some(Errno::BUSY | Errno::OPNOTSUPP) if options.cgroup.is_none() => {
+            start(plan, Some(&group_of_init(found)?), None, again)
         }
-        result => result,
+        Some(Errno::ACCESS) if kept.adopts() => {
+            plan.await_cgroup();
+            start(plan, None, Some((kept.as_ref(), &group)), again)
+        }
+        _ => first,
     }
 }
+
+/// Who moves the process into the container's cgroup, and into which group, where it can't be born there.
+type Adopted<'a> = Option<(&'a dyn Kept, &'a Group)>;
 
 fn group_of_init(found: &Found) -> Result<Group> {
     let pid = Pid::from_raw(found.record.init.pid).context("the container has no process")?;
@@ -156,9 +169,14 @@ fn with_arguments(mut process: Process, arguments: &ProcessArguments) -> Process
 struct InContainer<'a> {
     found: &'a Found,
     plan: &'a Plan,
+    adopted: Adopted<'a>,
 }
 
 impl Company for InContainer<'_> {
+    fn cloned(&mut self, first: &Child) -> Result<()> {
+        self.adopted.map_or(Ok(()), |(kept, group)| kept.adopt(first.pid, group))
+    }
+
     fn born(&mut self, _: &Child) -> Result<()> {
         Ok(())
     }

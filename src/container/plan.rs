@@ -1,12 +1,9 @@
 //! `plan`: what `create` would do to this machine.
 
-use std::path::Path;
-
 use anyhow::Result;
 
-use super::host;
 use super::options::{Host, PlanOptions};
-use crate::cgroup::{self, Hierarchy, Manager};
+use super::{group, host};
 use crate::error::Attempt;
 use crate::plan::{self, show};
 use crate::spec::load;
@@ -19,20 +16,23 @@ pub fn plan(host: &Host, options: &PlanOptions) -> Result<String> {
     let config = options.config.clone().unwrap_or_else(|| options.bundle.join("config.json"));
     let spec = load::config(&config)?.spec;
     let rootfs = host::rootfs(&spec, &options.bundle)?;
-    let hierarchy = if host.cgroup_manager == Manager::Disabled { None } else { Hierarchy::find().ok() };
-    let asked = (!spec.linux.cgroups_path.is_empty()).then_some(spec.linux.cgroups_path.as_str());
-    let directory = hierarchy
-        .as_ref()
-        .map(|hierarchy| cgroup::path_of(asked, ID, &hierarchy.own).map(|path| hierarchy.directory(&path)))
-        .transpose()?;
+    let place = group::place(host, &spec, ID)?;
     let has_user = spec.linux.namespaces.iter().any(|namespace| namespace.kind == "user");
-    let mut facts =
-        host::facts(ID, &options.bundle, rootfs, hierarchy.as_ref(), directory.as_deref().map(Path::new), has_user);
+    let mut facts = host::facts(
+        ID,
+        &options.bundle,
+        rootfs,
+        place.as_ref().map(|place| place.hierarchy()),
+        place.as_ref().map(|place| place.group().path()),
+        has_user,
+    );
     facts.shared_namespaces = host::shared_namespaces(&spec);
     facts.waits_for_start = true;
-    let plan = plan::container(&spec, &facts)?;
-    let writes = spec.linux.resources.as_ref().map(cgroup::plan::writes).transpose()?.unwrap_or_default();
-    let cgroup = show::Cgroup { directory: directory.as_deref(), writes: &writes };
+    let mut plan = plan::container(&spec, &facts)?;
+    let cgroup = place.as_ref().map(|place| place.lines()).unwrap_or_default();
+    if place.is_some_and(|place| place.birthplace().is_none()) {
+        plan.await_cgroup();
+    }
     if !options.json {
         return Ok(show::text(&plan, &cgroup));
     }

@@ -7,7 +7,6 @@ use anyhow::Result;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::cgroup;
 use crate::error::Attempt;
 use crate::spec::resources::LinuxResources;
 
@@ -23,8 +22,6 @@ pub(super) struct Record {
     pub(super) created: String,
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) init: Init,
-    /// Who made the cgroup, since engines name the manager at `create` only.
-    pub(super) cgroup_manager: cgroup::Manager,
     /// The limits in force, which `update` changes.
     pub(super) resources: Option<LinuxResources>,
     /// The resctrl group to remove.

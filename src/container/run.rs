@@ -58,5 +58,5 @@ fn detached(host: &Host, id: &str, options: &RunOptions) -> Result<()> {
 
 /// The program runs: `poststart` hooks. One that fails stops the container (runtime-spec 1.3, runtime.md, "Lifecycle" 10).
 fn started(making: &Making, init: &Child) -> Result<()> {
-    poststart(&making.spec, &making.record, making.group.clone(), init)
+    poststart(&making.spec, &making.record, making.group().cloned(), init)
 }

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::directory::Directory;
+use super::group::{self, Kept};
 use super::options::Status;
 use super::record::{Record, stat};
 use crate::cgroup::Group;
@@ -48,6 +49,11 @@ impl Found {
 
     pub(super) fn group(&self) -> Option<Group> {
         self.directory.cgroup().map(Group::at)
+    }
+
+    /// The group in the hands of who made it.
+    pub(super) fn kept_group(&self) -> Option<Box<dyn Kept>> {
+        group::kept(&self.directory)
     }
 
     pub(super) fn status(&self) -> Result<Status> {

@@ -21,7 +21,7 @@ pub fn update(host: &Host, id: &str, options: &UpdateOptions) -> Result<()> {
         };
         resctrl::write_schemata(path, schemas.into_iter().flatten())?;
     }
-    let Some(group) = found.group() else {
+    let Some(group) = found.kept_group() else {
         bail!("container {id} has no cgroup of its own");
     };
     let stored = found.record.resources.clone().unwrap_or_default();

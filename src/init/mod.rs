@@ -184,6 +184,7 @@ impl<'a> Init<'a> {
     fn step(&mut self, step: &Step, is_init: bool) -> Outcome {
         match step {
             Step::OomScore(score) => self.oom_score(*score),
+            Step::AwaitCgroup => Ok(self.channel.expect(ToInit::InCgroup)?),
             Step::Undumpable => self.undumpable(),
             Step::Join { namespaces, slot, may_fail, .. } => self.join(*namespaces, *slot, *may_fail),
             Step::JoinRefused => self.join_refused(),

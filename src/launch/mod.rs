@@ -35,6 +35,9 @@ pub struct Launch<'a> {
 
 /// What the caller does while init is on its way.
 pub trait Company {
+    /// The first process is there: init, or the one between. Where the plan says so it waits for its cgroup, and is in it when
+    /// this returns.
+    fn cloned(&mut self, first: &Child) -> Result<()>;
     /// Init is there; nothing of the container has run. Its mounts are being made at the same time.
     fn born(&mut self, init: &Child) -> Result<()>;
     /// Init's mounts are made: `prestart` and `createRuntime` hooks.
@@ -67,12 +70,13 @@ impl Launch<'_> {
             clone::process(plan.entry.clone, self.cgroup, || -> Infallible { crate::init::run(plan, slots, init_end) })
                 .attempt(|| Step::CloneInit(plan.entry.clone))?;
         let mut conversation = Conversation { plan, channel, first: None, init: None };
+        let placed = company.cloned(&first);
         if plan.entry.between.is_empty() {
             conversation.init = Some(first);
         } else {
             conversation.first = Some(first);
         }
-        match conversation.hold(company) {
+        match placed.and_then(|()| conversation.hold(company)) {
             Ok(()) => Ok(Prepared { init: conversation.init, channel: conversation.channel }),
             Err(error) => {
                 conversation.end();
@@ -132,6 +136,9 @@ struct Conversation<'a> {
 
 impl Conversation<'_> {
     fn hold(&mut self, company: &mut dyn Company) -> Result<()> {
+        if self.plan.awaits_cgroup() {
+            self.channel.send(ToInit::InCgroup)?;
+        }
         if self.init.is_some() {
             self.welcome(company)?;
         }

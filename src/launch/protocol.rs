@@ -5,6 +5,8 @@
 //!  ─────────────────────────────────────────────────────────────────────────────────────────────
 //!  opens the preparations
 //!  clone3 ────────────────────────────▶ born in the cgroup          or   born in the cgroup
+//!  has it moved into the cgroup          (where it could not be born there)
+//!  InCgroup ──────────────────────────▶                             or ─▶
 //!                                       joins, unshares
 //!    writes the id maps ◀────────────── MapMe
 //!    IdsMapped ─────────────────────▶
@@ -62,6 +64,8 @@ pub enum ToParent {
 /// What the parent says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToInit {
+    /// The process is in its cgroup.
+    InCgroup,
     /// The maps are written.
     IdsMapped,
     /// The hooks went well.
@@ -235,7 +239,7 @@ mod tests {
             init.send(&message).unwrap();
             assert_eq!(parent.receive().unwrap(), Some(message));
         }
-        for message in [ToInit::IdsMapped, ToInit::HooksDone, ToInit::ListenerTaken, ToInit::Go] {
+        for message in [ToInit::InCgroup, ToInit::IdsMapped, ToInit::HooksDone, ToInit::ListenerTaken, ToInit::Go] {
             parent.send(message).unwrap();
             init.expect(message).unwrap();
         }

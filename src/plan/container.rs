@@ -11,6 +11,7 @@ use super::{
     Given, Host, Plan, Preparation, Preparations, Program, Start, devices, filter, host_uid, identity, keeps_groups,
     keyring, mount_options, mounts, open_proc_before_use, parent_limits, sysctl, when,
 };
+use crate::cgroup;
 use crate::launch::hooks;
 use crate::spec::{Process, Spec};
 
@@ -29,7 +30,7 @@ pub fn container(spec: &Spec, host: &Host) -> Result<Plan> {
     }
     let filter = filter(spec)?;
     let mut preparations = Preparations::default();
-    let mut warnings = Vec::new();
+    let mut warnings = without_effect(spec);
     let entry = namespaces::entry(&spec.linux, &wanted, host, &mut preparations);
 
     let mut steps = Vec::new();
@@ -89,6 +90,12 @@ pub fn container(spec: &Spec, host: &Host) -> Result<Plan> {
         shares_mounts: wanted.has(Kind::Mount) && mounts::base_propagation(&spec.linux)?.kind == libc::MS_SHARED,
         warnings,
     })
+}
+
+/// The limits that cgroup v2 has nothing for.
+fn without_effect(spec: &Spec) -> Vec<String> {
+    let unheeded = spec.linux.resources.as_ref().map(cgroup::plan::without_effect).unwrap_or_default();
+    unheeded.into_iter().map(|(field, reason)| format!("{field} has no effect: {reason}")).collect()
 }
 
 /// Everything between a new mount namespace and a finished `/`.

@@ -125,6 +125,18 @@ impl Plan {
     pub fn waits_for_start(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::AwaitStart { .. }))
     }
+
+    /// Has the first process wait until somebody has moved it into its cgroup, before it makes anything that counts there.
+    pub fn await_cgroup(&mut self) {
+        let first_process = if self.entry.between.is_empty() { &mut self.steps } else { &mut self.entry.between };
+        first_process.insert(0, Step::AwaitCgroup);
+    }
+
+    /// Whether the first process is moved into its cgroup, not born there.
+    pub fn awaits_cgroup(&self) -> bool {
+        let first_process = if self.entry.between.is_empty() { &self.steps } else { &self.entry.between };
+        matches!(first_process.first(), Some(Step::AwaitCgroup))
+    }
 }
 
 /// What is executed at the end.

@@ -1,13 +1,11 @@
 //! `corten plan`: what would be done, step by step, for a person and for a program.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::step::Step;
 use super::{Plan, Preparation};
-use crate::cgroup;
 
 fn preparation(preparation: &Preparation) -> String {
     match preparation {
@@ -29,26 +27,8 @@ fn program(plan: &Plan) -> Vec<String> {
     plan.program.arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
-/// The container's cgroup, for those who show a plan.
-pub struct Cgroup<'a> {
-    /// Its directory.
-    pub directory: Option<&'a Path>,
-    /// Its limits.
-    pub writes: &'a [cgroup::plan::Write],
-}
-
-impl Cgroup<'_> {
-    fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.directory.iter().map(|directory| format!("make {directory:?}")).collect();
-        lines.extend(
-            self.writes.iter().map(|write| format!("write {:?} to {:?} ({})", write.value, write.file, write.field)),
-        );
-        lines
-    }
-}
-
-/// For a person: a line a step.
-pub fn text(plan: &Plan, cgroup: &Cgroup<'_>) -> String {
+/// For a person: a line a step. `cgroup` is what is done for the container's cgroup.
+pub fn text(plan: &Plan, cgroup: &[String]) -> String {
     let mut text = String::new();
     let mut section = |title: &str, lines: Vec<String>| {
         if !lines.is_empty() {
@@ -60,7 +40,7 @@ pub fn text(plan: &Plan, cgroup: &Cgroup<'_>) -> String {
         }
     };
     section("warnings", plan.warnings.clone());
-    section("cgroup", cgroup.lines());
+    section("cgroup", cgroup.to_vec());
     section("before the clone", plan.preparations.iter().map(preparation).collect());
     section("on the way in", plan.entry.between.iter().map(Step::to_string).collect());
     section("parent", parent(plan));
@@ -86,11 +66,11 @@ fn parent(plan: &Plan) -> Vec<String> {
 }
 
 /// For a program.
-pub fn json(plan: &Plan, cgroup: &Cgroup<'_>) -> Value {
+pub fn json(plan: &Plan, cgroup: &[String]) -> Value {
     let texts = |steps: &[Step]| steps.iter().map(Step::to_string).collect::<Vec<_>>();
     json!({
         "warnings": plan.warnings,
-        "cgroup": cgroup.lines(),
+        "cgroup": cgroup,
         "preparations": plan.preparations.iter().map(preparation).collect::<Vec<_>>(),
         "entry": texts(&plan.entry.between),
         "parent": parent(plan),

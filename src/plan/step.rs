@@ -20,6 +20,8 @@ use crate::sys::priority::Scheduling;
 pub enum Step {
     /// Writes `/proc/self/oom_score_adj`.
     OomScore(i32),
+    /// Waits until the parent has had the process moved into its cgroup.
+    AwaitCgroup,
     /// Makes the process undumpable, so that nothing in a joined namespace can trace it or open its files (CVE-2016-9962).
     Undumpable,
     /// setns(2) to prepared descriptor `slot`. With `may_fail` a refusal is remembered and tried again by `JoinRefused`.
@@ -398,6 +400,7 @@ impl fmt::Display for Step {
             Step::Join { namespaces, path, .. } => write!(f, "join {} namespace {path:?}", names(*namespaces)),
             Step::JoinRefused => write!(f, "join the namespaces that belong to the user namespace"),
             Step::Unshare(namespaces) => write!(f, "unshare the {} namespace", names(*namespaces)),
+            Step::AwaitCgroup => write!(f, "wait to be moved into the cgroup"),
             Step::AwaitIdMaps => write!(f, "wait for the id maps of the user namespace"),
             Step::BecomeRoot => write!(f, "become root of the user namespace"),
             Step::CheckIdMaps(_) => write!(f, "compare the id maps of the joined user namespace"),

@@ -68,19 +68,18 @@ impl Connection {
     }
 
     /// SASL's EXTERNAL: the kernel tells the other side who we are. We name no user ourselves, for in a user namespace we do
-    /// not know under which number the other side sees us.
+    /// not know under which number the other side sees us. All that is said is said at once, as sd-bus does: what the answers
+    /// to it are is known.
     fn authenticate(&mut self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        self.send(b"\0AUTH EXTERNAL\r\n")?;
-        let mut answer = self.line(deadline)?;
-        if answer.starts_with("DATA") {
-            self.send(b"DATA\r\n")?;
-            answer = self.line(deadline)?;
+        self.send(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
+        for expected in ["DATA", "OK"] {
+            let answer = self.line(deadline)?;
+            if !answer.starts_with(expected) {
+                bail!("the answer is {answer:?}, not {expected:?}");
+            }
         }
-        if !answer.starts_with("OK") {
-            bail!("the answer is {answer:?}");
-        }
-        self.send(b"BEGIN\r\n")
+        Ok(())
     }
 
     /// Makes a call and gives what the reply has in it.

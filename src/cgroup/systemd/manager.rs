@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::address::addresses;
@@ -13,6 +14,7 @@ use super::name::Unit;
 use super::properties::Property;
 use super::value::Value;
 use crate::cgroup::Hierarchy;
+use crate::error::{errno, sentence};
 
 const SERVICE: &str = "org.freedesktop.systemd1";
 const OBJECT: &str = "/org/freedesktop/systemd1";
@@ -27,6 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Systemd {
     connection: Connection,
+    about: Option<About>,
+}
+
+/// What systemd says of itself.
+#[derive(Debug, Clone)]
+struct About {
     version: u32,
     control_group: String,
 }
@@ -38,7 +46,11 @@ impl Systemd {
         for address in addresses(is_user, |name| std::env::var(name).ok()) {
             match Connection::open(&address) {
                 Ok(connection) => return Systemd::greet(connection, address.is_bus),
-                Err(error) => failures.push(format!("{error:#}")),
+                // Not worded as "no such file": engines take that for a program that is missing in the image.
+                Err(error) if errno(&error) == Some(Errno::NOENT) => {
+                    failures.push(format!("there is no socket {}", address.socket));
+                }
+                Err(error) => failures.push(sentence(&error)),
             }
         }
         if is_user && failures.is_empty() {
@@ -47,7 +59,11 @@ impl Systemd {
                  them, and \"loginctl enable-linger\" starts systemd without one"
             );
         }
-        bail!("reach {} systemd: {}", if is_user { "the user's" } else { "the system's" }, failures.join("; "))
+        bail!(
+            "reach {} systemd: {}; \"--cgroup-manager cgroupfs\" needs none",
+            if is_user { "the user's" } else { "the system's" },
+            failures.join(", ")
+        )
     }
 
     fn greet(mut connection: Connection, is_bus: bool) -> Result<Systemd> {
@@ -57,41 +73,49 @@ impl Systemd {
             let bus = "org.freedesktop.DBus";
             connection.call(Message::call(bus, "/org/freedesktop/DBus", bus, "AddMatch", vec![rule]))?;
         }
+        Ok(Systemd { connection, about: None })
+    }
+
+    /// Asked once, and only by who needs it.
+    fn about(&mut self) -> Result<About> {
+        if let Some(known) = &self.about {
+            return Ok(known.clone());
+        }
         let get = |name: &str| {
             let body = vec![Value::string(MANAGER), Value::string(name)];
             Message::call(SERVICE, OBJECT, "org.freedesktop.DBus.Properties", "Get", body)
         };
         // Both are asked before the first is waited for.
-        let asked = [connection.post(get("Version"))?, connection.post(get("ControlGroup"))?];
-        let [version, control_group] = asked.map(|serial| connection.reply(serial).and_then(text_property));
-        Ok(Systemd {
+        let asked = [self.connection.post(get("Version"))?, self.connection.post(get("ControlGroup"))?];
+        let [version, control_group] = asked.map(|serial| self.connection.reply(serial).and_then(text_property));
+        let about = About {
             version: version_number(&version.context("ask systemd for its version")?),
             control_group: control_group.context("ask systemd for its cgroup")?,
-            connection,
-        })
+        };
+        Ok(self.about.insert(about).clone())
     }
 
     /// The manager's version; 0 if it could not be understood.
-    pub fn version(&self) -> u32 {
-        self.version
+    pub fn version(&mut self) -> Result<u32> {
+        Ok(self.about()?.version)
     }
 
     /// The directory of a unit's group.
-    pub fn directory(&self, hierarchy: &Hierarchy, unit: &Unit) -> Result<PathBuf> {
+    pub fn directory(&mut self, hierarchy: &Hierarchy, unit: &Unit) -> Result<PathBuf> {
         let path = unit.path()?;
-        let manager = hierarchy.directory(self.control_group.as_ref());
+        let manager = hierarchy.directory(self.about()?.control_group.as_ref());
         Ok(manager.join(path.strip_prefix("/").unwrap_or(&path)))
     }
 
     /// Starts the unit with all its properties, and waits until it is up: the process is in the group then. A unit of the
     /// same name that has failed before is out of the way afterwards; one that lives is an error, but for a slice, which
-    /// many share.
-    pub fn start(&mut self, unit: &Unit, properties: &[Property]) -> Result<()> {
+    /// many share: then the answer is false, and its properties are what they were.
+    pub fn start(&mut self, unit: &Unit, properties: &[Property]) -> Result<bool> {
         let what = || format!("start systemd unit {:?}", unit.name);
         let mut started = self.start_transient(unit, properties);
         if started.as_ref().is_err_and(|error| refusal(error) == Some(UNIT_EXISTS)) {
             if unit.is_slice() {
-                return Ok(());
+                return Ok(false);
             }
             self.reset_failed(&unit.name);
             started = self.start_transient(unit, properties);
@@ -102,7 +126,7 @@ impl Systemd {
             return Err(anyhow!("the job ended as {result:?}; \"journalctl -u {}\" may know more", unit.name))
                 .with_context(what);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn start_transient(&mut self, unit: &Unit, properties: &[Property]) -> Result<String> {
@@ -119,7 +143,7 @@ impl Systemd {
             return Ok(());
         }
         let body = vec![Value::string(unit), Value::Boolean(true), pairs(properties)];
-        self.call("SetUnitProperties", body).with_context(|| format!("set the limits of systemd unit {unit:?}"))?;
+        self.call("SetUnitProperties", body).with_context(|| format!("set properties of systemd unit {unit:?}"))?;
         Ok(())
     }
 
@@ -162,7 +186,7 @@ impl Systemd {
                     return Err(anyhow!("the job ended as {result:?}")).with_context(what);
                 }
             }
-            Err(error) if refusal(&error) == Some(NO_SUCH_UNIT) => {}
+            Err(error) if refusal(&error) == Some(NO_SUCH_UNIT) => return Ok(()),
             Err(error) => return Err(error).with_context(what),
         }
         self.reset_failed(unit);

@@ -20,6 +20,6 @@ pub mod value;
 mod wire;
 
 pub use manager::{Systemd, unit_properties};
-pub use name::{Unit, slice_path, unit_of};
+pub use name::{Unit, slice_path};
 #[cfg(test)]
 mod tests;

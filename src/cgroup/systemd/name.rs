@@ -1,6 +1,6 @@
 //! `linux.cgroupsPath` as the systemd driver reads it: `slice:prefix:name`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
@@ -83,11 +83,6 @@ pub fn slice_path(slice: &str) -> Result<PathBuf> {
     Ok(ends.fold(PathBuf::from("/"), |path, end| path.join(format!("{}.slice", &name[..end]))))
 }
 
-/// The unit that a group belongs to, from the path of its directory.
-pub fn unit_of(group: &Path) -> Option<&str> {
-    group.file_name()?.to_str().filter(|name| name.ends_with(".scope") || name.ends_with(".slice"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,11 +147,5 @@ mod tests {
             assert!(error.starts_with("linux.cgroupsPath: "), "{path}: {error}");
         }
         assert!(Unit::new(Some(&format!("a.slice:p:{}", "n".repeat(250))), "web", false).is_err());
-    }
-
-    #[test]
-    fn the_unit_is_found_from_the_directory() {
-        assert_eq!(unit_of(Path::new("/sys/fs/cgroup/system.slice/docker-x.scope")), Some("docker-x.scope"));
-        assert_eq!(unit_of(Path::new("/sys/fs/cgroup/docker/x")), None);
     }
 }

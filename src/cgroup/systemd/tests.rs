@@ -55,9 +55,10 @@ impl Manager {
         let resources = serde_json::from_str(resources).unwrap();
         let annotations: BTreeMap<String, String> =
             annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let limits = limits(&resources, self.systemd.version())?;
+        let limits = limits(&resources, self.systemd.version()?)?;
         let asked = annotation::properties(&annotations)?;
-        self.systemd.start(unit, &unit_properties(unit, "a container of a test", first, limits, asked))?;
+        let is_new = self.systemd.start(unit, &unit_properties(unit, "a container of a test", first, limits, asked))?;
+        assert!(is_new || unit.is_slice());
         Ok(Group::at(self.systemd.directory(&self.hierarchy, unit)?))
     }
 
@@ -171,14 +172,15 @@ fn a_change_outlives_a_reload() {
         let process = Sleep::start();
         manager.start(&unit, Some(process.pid()), r#"{"pids":{"limit":64}}"#, &[]).unwrap();
         let change = serde_json::from_str(r#"{"pids":{"limit":7},"memory":{"limit":-1}}"#).unwrap();
-        manager.systemd.set(&unit.name, &limits(&change, manager.systemd.version()).unwrap()).unwrap();
+        let version = manager.systemd.version().unwrap();
+        manager.systemd.set(&unit.name, &limits(&change, version).unwrap()).unwrap();
         manager.reload();
         assert_eq!(manager.show(&unit.name, "TasksMax"), "7");
         assert_eq!(manager.show(&unit.name, "MemoryMax"), "infinity");
         let error = manager.systemd.set("corten-test-nonesuch.scope", &[("TasksMax".into(), value::Value::Uint64(1))]);
         assert!(
             sentence(&error.unwrap_err())
-                .starts_with("set the limits of systemd unit \"corten-test-nonesuch.scope\": ")
+                .starts_with("set properties of systemd unit \"corten-test-nonesuch.scope\": ")
         );
         drop(process);
         manager.systemd.stop(&unit.name).unwrap();
@@ -199,14 +201,14 @@ fn an_update_is_told_to_systemd_and_taken_back_if_the_files_refuse() {
         if controllers.contains("memory") {
             let change = r#"{"unified":{"cgroup.max.depth":"6","memory.high":"2000000"}}"#;
             assert_eq!(
-                manager.systemd.update(&group, &resources(stored), &resources(change)).unwrap(),
+                manager.systemd.update(&unit.name, &group, &resources(stored), &resources(change)).unwrap(),
                 resources(change)
             );
             assert_eq!((depth().as_str(), manager.show(&unit.name, "MemoryHigh").as_str()), ("6\n", "2000000"));
         } else {
             // systemd takes the limit, the files have no place for it.
             let change = r#"{"unified":{"cgroup.max.depth":"6","memory.high":"2000000"},"cpu":{"cpus":"0"}}"#;
-            let error = manager.systemd.update(&group, &resources(stored), &resources(change)).unwrap_err();
+            let error = manager.systemd.update(&unit.name, &group, &resources(stored), &resources(change)).unwrap_err();
             assert!(sentence(&error).contains("is not available in"), "{error:#}");
             assert_eq!((depth().as_str(), manager.show(&unit.name, "MemoryHigh").as_str()), ("max\n", "1000000"));
             assert_eq!(manager.show(&unit.name, "AllowedCPUs"), "");

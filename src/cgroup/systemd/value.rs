@@ -1,5 +1,7 @@
 //! Values as D-Bus has them, each with its type.
 
+use std::fmt;
+
 /// One value (D-Bus specification, "Type system").
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "the names are those of the specification")]
@@ -21,6 +23,34 @@ pub enum Value {
     Structure(Vec<Value>),
     DictEntry(Box<(Value, Value)>),
     Variant(Box<Value>),
+}
+
+/// For people: no limit is `infinity`, as systemctl has it.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Byte(number) => write!(f, "{number:#04x}"),
+            Value::Boolean(is) => write!(f, "{is}"),
+            Value::Int16(number) => write!(f, "{number}"),
+            Value::Uint16(number) => write!(f, "{number}"),
+            Value::Int32(number) => write!(f, "{number}"),
+            Value::Uint32(number) => write!(f, "{number}"),
+            Value::Int64(number) => write!(f, "{number}"),
+            Value::Uint64(u64::MAX) => f.write_str("infinity"),
+            Value::Uint64(number) => write!(f, "{number}"),
+            Value::Double(number) => write!(f, "{number}"),
+            Value::String(text) | Value::ObjectPath(text) | Value::Signature(text) => write!(f, "{text:?}"),
+            Value::Array(_, values) => list(f, "[", values, "]"),
+            Value::Structure(values) => list(f, "(", values, ")"),
+            Value::DictEntry(entry) => write!(f, "{}: {}", entry.0, entry.1),
+            Value::Variant(value) => write!(f, "{value}"),
+        }
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, open: &str, values: &[Value], close: &str) -> fmt::Result {
+    let texts: Vec<String> = values.iter().map(Value::to_string).collect();
+    write!(f, "{open}{}{close}", texts.join(", "))
 }
 
 impl Value {
@@ -116,6 +146,13 @@ mod tests {
             assert_eq!(first_type(wrong), None, "{wrong}");
         }
         assert_eq!(first_type(&"a".repeat(1000)), None);
+    }
+
+    #[test]
+    fn a_value_is_shown_to_people() {
+        let entry = Value::DictEntry(Box::new((Value::string("k"), Value::Variant(Box::new(Value::Boolean(true))))));
+        let all = Value::Structure(vec![Value::strings(["a", "b"]), Value::Uint64(u64::MAX), Value::Byte(5), entry]);
+        assert_eq!(all.to_string(), r#"(["a", "b"], infinity, 0x05, "k": true)"#);
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Bundle {
     /// The runtime's `--root`.
     pub state: PathBuf,
     pub config: Config,
+    /// Flags in front of the command, for calls on the bundle but not on its containers: engines leave them out then.
+    pub globals: Vec<&'static str>,
     /// The id of the first container; further ones begin with it.
     pub id: String,
     mounts_before: Mounts,
@@ -37,7 +39,7 @@ impl Bundle {
         let (rootfs, state) = (directory.join("rootfs"), directory.join("state"));
         make_root(&rootfs);
         fs::create_dir(&state).expect("make the state directory");
-        Bundle { directory, rootfs, state, config, id, mounts_before: Mounts::now() }
+        Bundle { directory, rootfs, state, config, globals: Vec::new(), id, mounts_before: Mounts::now() }
     }
 
     /// A bundle whose container runs a shell script.
@@ -109,7 +111,7 @@ impl Bundle {
 
     /// A call of the runtime on this bundle's state directory.
     pub fn call(&self, command: &str) -> Call {
-        Call::new(&self.directory).arg("--root").arg(&self.state).arg(command)
+        Call::new(&self.directory).args(&self.globals).arg("--root").arg(&self.state).arg(command)
     }
 
     /// A call of `run`, without the id.
