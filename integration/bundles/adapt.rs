@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::observe;
 use crate::harness::command::Run;
-use crate::harness::host::Host;
+use crate::harness::host::{Host, installed};
 
 /// The configuration for a bundle in this directory, with a program that says what it sees.
 pub(super) fn config(mut config: Value, host: &Host, directory: &Path) -> Result<Value> {
@@ -28,8 +28,11 @@ pub(super) fn config(mut config: Value, host: &Host, directory: &Path) -> Result
 /// The process, with the program that says what it sees in the engine's place.
 pub(super) fn process(mut process: Value) -> Result<Value> {
     process["args"] = json!(["/bin/sh", "-c", observe::SCRIPT]);
-    if !Path::new("/sys/module/apparmor").exists() {
-        remove(&mut process, "apparmorProfile");
+    if process["apparmorProfile"].is_string() {
+        match apparmor_profile()? {
+            Some(name) => process["apparmorProfile"] = json!(name),
+            None => remove(&mut process, "apparmorProfile"),
+        }
     }
     // A machine whose root was denied a capability or a limit can't give it to a container.
     let status = fs::read_to_string("/proc/self/status")?;
@@ -46,6 +49,21 @@ pub(super) fn process(mut process: Value) -> Result<Value> {
         }
     }
     Ok(process)
+}
+
+/// A profile in place of the engine's, which the engine loads; none where there is no AppArmor.
+fn apparmor_profile() -> Result<Option<&'static str>> {
+    const NAME: &str = "corten-bundles";
+    if !Path::new("/sys/module/apparmor").exists() || !installed("apparmor_parser") {
+        return Ok(None);
+    }
+    let profile = format!(
+        "profile {NAME} flags=(attach_disconnected,mediate_deleted) {{
+            file, capability, network, signal, ptrace, mount, umount, unix,
+        }}"
+    );
+    Run::new("apparmor_parser").args(["--replace"]).input(&profile).stdout()?;
+    Ok(Some(NAME))
 }
 
 /// The cgroup that the configuration names.
