@@ -3,7 +3,7 @@
 mod isolation;
 mod lifecycle;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -32,21 +32,25 @@ pub(crate) fn trials(host: &Arc<Host>) -> Vec<Trial> {
     cases.map(|(name, case)| trial("containerd", name, &engine, case)).collect()
 }
 
+/// Starts a containerd that keeps everything in the directory: the daemon and its socket.
+pub(crate) fn daemon(host: &Host, directory: &Path) -> Result<(Daemon, PathBuf)> {
+    let socket = directory.join("containerd.sock");
+    let mut command = Command::new("containerd");
+    host.prepare(&mut command);
+    command.arg("--root").arg(directory.join("root")).arg("--state").arg(directory.join("state"));
+    command.arg("--address").arg(&socket);
+    let config = directory.join("config.toml");
+    std::fs::write(&config, "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n")?;
+    command.arg("--config").arg(&config);
+    Ok((Daemon::start(command, directory, "containerd")?, socket))
+}
+
 impl Containerd {
     fn start(host: &Arc<Host>) -> Result<Self> {
         if !installed("containerd") {
             return Err(Skip("containerd is not installed".to_string()).into());
         }
-        let directory = host.new_directory("containerd")?;
-        let socket = directory.join("containerd.sock");
-        let mut command = Command::new("containerd");
-        host.prepare(&mut command);
-        command.arg("--root").arg(directory.join("root")).arg("--state").arg(directory.join("state"));
-        command.arg("--address").arg(&socket);
-        let config = directory.join("config.toml");
-        std::fs::write(&config, "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n")?;
-        command.arg("--config").arg(&config);
-        let daemon = Daemon::start(command, &directory, "containerd")?;
+        let (daemon, socket) = daemon(host, &host.new_directory("containerd")?)?;
         let containerd = Self { _daemon: daemon, host: Arc::clone(host), socket };
         containerd.ctr(&["images", "import"]).args([&host.image]).stdout()?;
         Ok(containerd)

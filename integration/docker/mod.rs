@@ -17,6 +17,7 @@ use anyhow::{Context, Result};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
+use crate::containerd;
 use crate::harness::command::Run;
 use crate::harness::daemon::Daemon;
 use crate::harness::host::{Host, REMAPPED, installed};
@@ -27,6 +28,7 @@ use crate::harness::trial::{Engine, Skip, trial};
 pub(crate) struct Docker {
     // Dropped first of all, with the files still there.
     _daemon: Daemon,
+    _containerd: Daemon,
     host: Arc<Host>,
     directory: PathBuf,
     by_systemd: bool,
@@ -92,6 +94,9 @@ impl Docker {
         for (key, value) in options.as_object().into_iter().flatten() {
             config[key] = value.clone();
         }
+        // Its own one dockerd waits for no longer than 15 s.
+        let (containerd, socket) = containerd::daemon(host, &directory)?;
+        config["containerd"] = json!(socket);
         let file = directory.join("daemon.json");
         std::fs::write(&file, config.to_string())?;
         let mut command = Command::new("dockerd");
@@ -100,7 +105,7 @@ impl Docker {
         let daemon = Daemon::start(command, &directory, "dockerd")?;
         let directory = directory.join(inner);
         let by_systemd = config["exec-opts"][0] == "native.cgroupdriver=systemd";
-        let docker = Self { _daemon: daemon, host: Arc::clone(host), directory, by_systemd };
+        let docker = Self { _daemon: daemon, _containerd: containerd, host: Arc::clone(host), directory, by_systemd };
         docker.docker(&["load", "--input"]).args([&host.image]).stdout()?;
         Ok(docker)
     }
