@@ -192,6 +192,23 @@ impl Group {
         Ok(())
     }
 
+    /// Refuses a group in which a process would stand still: that is not there yet, below one that is frozen.
+    pub fn refuse_below_frozen(&self) -> Result<()> {
+        for above in self.path.ancestors().skip(1) {
+            let Some(directory) = Group::at(above).open_if_there()? else { continue };
+            return match Events::read(directory.as_fd()) {
+                Ok(events) if events.frozen => {
+                    bail!("container's cgroup unexpectedly frozen: {above:?} or a group above it")
+                }
+                Ok(_) => Ok(()),
+                // The root of the hierarchy can't be.
+                Err(error) if file::is_gone(error) => Ok(()),
+                Err(error) => Err(error).attempt(|| format!("read {:?}", above.join("cgroup.events"))),
+            };
+        }
+        Ok(())
+    }
+
     /// A group made below a threaded one can't hold processes until it is threaded itself (cgroups(7), "domain invalid").
     /// The limits that need a domain are refused later, by [`Group::enable_controllers`].
     fn make_threaded_if_it_must_be(&self, group: BorrowedFd<'_>) -> Result<()> {

@@ -397,9 +397,9 @@ fn rootless_state_is_in_the_users_runtime_directory() {
 fn rootless_limits_without_a_delegated_group_are_refused() {
     let mut rootless = Rootless::new();
     rootless.bundle.config.set("/linux/resources", json!({"pids": {"limit": 100}}));
-    rootless.run().refused(&["cgroup"]);
+    rootless.run().refused(&["linux.resources.pids.limit: it needs a cgroup, and this user may not make one"]);
     rootless.bundle.config.remove("/linux/resources").set("/linux/cgroupsPath", "/not/for/users");
-    rootless.run().refused(&["cgroup"]);
+    rootless.run().refused(&["linux.cgroupsPath: it needs a cgroup, and this user may not make one"]);
 }
 
 #[test]

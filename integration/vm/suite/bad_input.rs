@@ -73,7 +73,7 @@ fn a_group_that_is_in_use_is_refused_and_left_alone() {
     first.ok("pause");
     second.config.set("/linux/cgroupsPath", format!("{}/inner", first.id));
     let ran = second.create_call().arg(&second.id).run();
-    ran.refused(&["cgroup"]);
+    ran.refused(&["container's cgroup unexpectedly frozen"]);
     assert_eq!(first.status(), "paused");
     first.ok("resume");
 }

@@ -52,6 +52,15 @@ fn an_allow_list() {
 }
 
 #[test]
+fn without_rules_only_what_every_container_has() {
+    for resources in [json!({}), json!({"devices": []}), json!({"devices": null}), json!(null)] {
+        let mut bundle = Bundle::script(TRY);
+        bundle.config.all_capabilities().env(format!("DISK={}", disk_major())).set("/linux/resources", resources);
+        assert_eq!(bundle.output(), "done\n");
+    }
+}
+
+#[test]
 fn wildcards() {
     let disks = tried(true, &[rule(true, "b", Some(disk_major()), None, "r")]);
     assert_eq!(disks, ["root read", "disk read", "done"], "any minor number");

@@ -136,6 +136,7 @@ impl Place for Upcoming {
             // Not to be written down as this container's, not even for a moment.
             bail!("systemd unit {:?} exists already, with processes in it", self.unit.name);
         }
+        self.unit_group.refuse_below_frozen()?;
         directory.link_cgroup(self.group.path())?;
         directory.link_unit(&Path::new(if self.is_user { "user" } else { "system" }).join(&self.unit.name))
     }
