@@ -83,7 +83,8 @@ fn is_throttled(podman: &Podman) -> Result<()> {
         found.with_context(|| format!("no {key} in {printed}"))
     };
     let (used, periods) = (count("usage_usec")?, count("nr_periods")?);
-    ensure!(used > 900_000 && used < (periods + 2) * 25_000, "{used} µs in {periods} periods of 25000 µs");
+    // A tenth more than that, for a virtual processor that the host has stopped for a while counts that time as used.
+    ensure!(used > 900_000 && used < (periods + 2) * 27_500, "{used} µs in {periods} periods of 25000 µs");
     ensure!(count("nr_throttled")? * 2 > periods, "{printed}");
     Ok(())
 }

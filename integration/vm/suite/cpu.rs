@@ -30,8 +30,9 @@ fn processor_time_is_given_in_proportion_to_the_quota() {
         let passed = group.count("cpu.stat", "nr_periods") as f64;
         let throttled = group.count("cpu.stat", "nr_throttled") as f64;
         assert!(used > 900_000., "the second was not used up: {used} µs");
-        // What one period has too much the next ones have too little.
-        assert!(used < (passed + 2.) * f64::from(quota), "{used} µs in {passed} periods of {quota} µs");
+        // What one period has too much the next ones have too little. A tenth more, for a virtual processor that the host has
+        // stopped for a while counts that time as used.
+        assert!(used < 1.1 * (passed + 2.) * f64::from(quota), "{used} µs in {passed} periods of {quota} µs");
         assert!(throttled > 0.7 * passed, "throttled in {throttled} of {passed} periods");
         let least = used / f64::from(quota) * 0.1;
         assert!(seconds > 0.8 * least, "{used} µs took {seconds} s, and should {least} s");

@@ -130,6 +130,24 @@ fn limits_that_only_files_have_outlive_a_reload() {
 }
 
 #[test]
+fn rates_of_devices_and_idleness_outlive_a_reload() {
+    let (mut bundle, slice, unit) = bundle_in_slice();
+    let disk = fs::read_to_string("/sys/class/block/vdb/dev").expect("read the disk's numbers");
+    let (major, minor) = disk.trim().split_once(':').expect("a device has two numbers");
+    let numbers: [u32; 2] = [major, minor].map(|number| number.parse().expect("a number"));
+    let rate = json!([{"major": numbers[0], "minor": numbers[1], "rate": 1 << 20}]);
+    bundle.config.set("/linux/resources/blockIO", json!({"throttleReadBpsDevice": rate}));
+    bundle.config.set("/linux/resources/cpu", json!({"idle": 1}));
+    let container = bundle.start();
+    let limit = format!("{} rbps=1048576 wbps=max riops=max wiops=max", disk.trim());
+    let files = [("io.max", limit.as_str()), ("cpu.idle", "1")];
+    Held { properties: &[("CPUWeight", "idle")], files: &files }.assert(&slice, &unit);
+    container.stop();
+    container.delete();
+    assert_no_unit(&unit);
+}
+
+#[test]
 fn a_change_that_the_files_refuse_is_taken_back_from_systemd() {
     let (bundle, _, unit) = bundle_in_slice();
     let container = bundle.start();
