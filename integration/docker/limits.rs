@@ -97,7 +97,7 @@ fn reads_at_its_rate(docker: &Docker) -> Result<()> {
     let script = "from=$(cut -d. -f1 /proc/uptime); dd if=/dev/disk of=/dev/null bs=256k count=20 iflag=direct 2>/dev/null; \
                   echo $(($(cut -d. -f1 /proc/uptime) - from)); cat /sys/fs/cgroup/io.max";
     let printed = docker.script(&[&device, &rate], script)?;
-    let (seconds, limit) = printed.split_once('\n').with_context(|| printed.clone())?;
+    let (seconds, limit) = printed.split_once('\n').with_context(|| format!("no limit, and {printed} s"))?;
     ensure!(limit.ends_with(" rbps=1048576 wbps=max riops=max wiops=max"), "{printed}");
     ensure!(seconds.parse::<u32>()? >= 3, "5 MiB at 1 MiB/s took {seconds} s");
     Ok(())

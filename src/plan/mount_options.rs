@@ -117,7 +117,8 @@ pub fn parse(options: &[String], at: &str) -> Result<Options> {
         follow: Follow { source: true, destination: true },
     };
     for (index, option) in options.iter().enumerate() {
-        if parsed.set_mode(option) || parsed.set_attribute(option) {
+        // podman --systemd leaves one empty, which the kernel's own parsers of such lists pass over as well.
+        if option.is_empty() || parsed.set_mode(option) || parsed.set_attribute(option) {
             continue;
         }
         if let Some(propagation) = propagation(option) {
@@ -231,6 +232,12 @@ mod tests {
         let options = of(&["size=64k", "mode=1777", "newinstance", "sync", "acl"]);
         let keys: Vec<_> = options.parameters.iter().map(|p| (p.key.to_str().unwrap(), p.optional)).collect();
         assert_eq!(keys, [("size", false), ("mode", false), ("newinstance", false), ("sync", false), ("acl", true)]);
+    }
+
+    #[test]
+    fn an_empty_option_is_none_and_one_without_a_name_is_refused() {
+        assert!(of(&["", "size=64k", ""]).parameters.len() == 1);
+        assert!(parse(&["=64k".to_owned()], "mounts[0].options").is_err());
     }
 
     #[test]
