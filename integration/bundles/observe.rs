@@ -60,7 +60,7 @@ impl Seen {
     pub(super) fn mount(&self, place: &str) -> Option<Mount<'_>> {
         let merged = format!("/usr{place}");
         let mounts = self.section("mounts").lines().filter_map(Mount::parse);
-        mounts.filter(|mount| mount.place == place || mount.place == merged).last()
+        mounts.filter(|mount| mount.place == place || mount.place == merged).next_back()
     }
 
     /// A file's kind, and its device numbers in hexadecimal.

@@ -9,11 +9,13 @@ mod sharing;
 mod systemd;
 mod terminal;
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
@@ -118,9 +120,31 @@ impl Docker {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("docker");
         self.host.prepare(&mut command);
-        let socket = self.directory.ancestors().map(|parent| parent.join("docker.sock")).find(|path| path.exists());
-        command.env("DOCKER_HOST", format!("unix://{}", socket.unwrap_or_default().display())).args(arguments);
+        command.env("DOCKER_HOST", format!("unix://{}", self.socket().display())).args(arguments);
         command
+    }
+
+    /// The daemon's socket.
+    fn socket(&self) -> PathBuf {
+        let found = self.directory.ancestors().map(|parent| parent.join("docker.sock")).find(|path| path.exists());
+        found.unwrap_or_default()
+    }
+
+    /// Creates a container as the client does, by the daemon's HTTP API, for what the client does not pass on.
+    fn create(&self, configuration: &Value) -> Result<Container<'_>> {
+        let container = Container { docker: self, name: self.host.name("container") };
+        let body = configuration.to_string();
+        let mut socket = UnixStream::connect(self.socket()).context("reach dockerd")?;
+        write!(
+            socket,
+            "POST /containers/create?name={} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            container.name,
+            body.len()
+        )?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        ensure!(answer.lines().next().is_some_and(|line| line.contains(" 201 ")), "{answer}");
+        Ok(container)
     }
 
     /// A name that no other case uses for a group above a container's.

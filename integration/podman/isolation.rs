@@ -213,7 +213,7 @@ fn is_prepared_for_systemd(podman: &Podman) -> Result<()> {
     let printed = podman.script(&["--systemd", "always"], script);
     // An ordinary user's container has a cgroup to divide only where one was delegated.
     if podman.rootless {
-        let text = printed.map_or_else(|error| error.to_string(), |text| text);
+        let text = printed.unwrap_or_else(|error| error.to_string());
         ensure!(text.contains("1\n"), "{text}");
         return Ok(());
     }
