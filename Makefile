@@ -42,7 +42,7 @@ test: cc ## what needs only this repository and root
 lint: cc ## format, warnings, where unsafe may be, shell scripts
 	scripts/require shellcheck
 	cargo fmt --check
-	cargo clippy --all-targets --all-features -- -D warnings
+	cargo clippy --all-targets --test engines --test machine --all-features -- -D warnings
 	scripts/unsafe-in-sys
 	git grep -lE '^#!(/bin/|/usr/bin/env )(ba)?sh$$' | xargs shellcheck
 
@@ -52,7 +52,7 @@ integration: build peers ## under containerd, docker and podman; PEERS=trixie: u
 	CORTEN_TEST_RUNTIME=$(CORTEN) UNIFIED_HOST_ROOT=$(ROOT) \
 		cargo test --no-fail-fast --test engines
 
-vm: ## in a virtual machine with all controllers, systemd and AppArmor; SUITE="machine cpu": only that
+vm: ## what needs all controllers, systemd or AppArmor, in a virtual machine; SUITE=--all: everything
 	integration/vm/run $(SUITE)
 
 vm-shell: ## a shell in that machine, with the programs in /payload
