@@ -32,10 +32,11 @@ struct Delegated(PathBuf);
 
 impl Delegated {
     fn make() -> Delegated {
-        let path = Path::new(MOUNT_POINT).join(unique("delegated"));
+        let path = Path::new(MOUNT_POINT).join(unique("above")).join("delegated");
         host(&format!(
             "echo '+cpu +memory +pids' >{MOUNT_POINT}/cgroup.subtree_control
-             mkdir {0} {0}/caller; cd {0}
+             mkdir -p {0}/caller; cd {0}
+             echo '+cpu +memory +pids' >../cgroup.subtree_control
              chown {USER} . cgroup.procs cgroup.threads cgroup.subtree_control caller caller/cgroup.procs",
             path.display()
         ));
@@ -61,8 +62,9 @@ impl Delegated {
 
 impl Drop for Delegated {
     fn drop(&mut self) {
-        let _ = fs::write(self.0.join("cgroup.kill"), "1");
-        host_fails(&format!("find {} -depth -type d -exec rmdir {{}} +", self.0.display()));
+        let above = self.0.parent().expect("it has one above");
+        let _ = fs::write(above.join("cgroup.kill"), "1");
+        host_fails(&format!("find {} -depth -type d -exec rmdir {{}} +", above.display()));
     }
 }
 
@@ -91,6 +93,22 @@ fn a_delegated_group_is_used() {
     container.process.wait();
     delegated.call(&bundle, "delete").arg(id).ok();
     assert!(!group.0.exists());
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn a_controller_that_was_not_delegated_is_named() {
+    let delegated = Delegated::make();
+    let mut bundle = bundle();
+    bundle.config.set("/linux/resources", json!({"pids": {"limit": 20}, "cpu": {"cpus": "0"}}));
+    let call = delegated.call(&bundle, "create").arg("--bundle").arg(&bundle.directory);
+    call.arg(&bundle.id).run().refused(&[
+        "linux.resources.cpu.cpus",
+        "+cpuset",
+        "not delegated to this user",
+        "permission denied",
+    ]);
+    assert!(!delegated.0.join(&bundle.id).exists());
     bundle.assert_nothing_left();
 }
 

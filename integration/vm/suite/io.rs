@@ -141,6 +141,18 @@ fn weights_are_those_of_the_scheduler_that_is_there() {
 }
 
 #[test]
+fn weights_of_one_device_are_beside_the_others() {
+    host("modprobe bfq");
+    let device = Device::writable();
+    host(&format!("echo bfq >/sys/dev/block/{}/queue/scheduler", device.numbers()));
+    let mut bundle = Bundle::staying();
+    let own = json!([{"major": device.major, "minor": device.minor, "weight": 300}]);
+    bundle.config.set("/linux/resources/blockIO", json!({"weight": 100, "weightDevice": own}));
+    let group = Group::of(&bundle.start());
+    group.holds(&[("io.bfq.weight", &format!("default 100\n{} 300", device.numbers()))]);
+}
+
+#[test]
 fn what_is_no_whole_device_is_refused() {
     let mut bundle = Bundle::staying();
     bundle
