@@ -42,7 +42,8 @@ test: cc ## what needs only this repository and root
 lint: cc ## format, warnings, where unsafe may be, shell scripts
 	scripts/require shellcheck
 	cargo fmt --check
-	cargo clippy --all-targets --test engines --test machine --all-features -- -D warnings
+	cargo clippy --all-targets --all-features -- -D warnings
+	cargo clippy --test engines --test machine --all-features -- -D warnings
 	scripts/unsafe-in-sys
 	git grep -lE '^#!(/bin/|/usr/bin/env )(ba)?sh$$' | xargs shellcheck
 

@@ -59,8 +59,8 @@ impl Seen {
     /// The last mount at a place, which may be below /usr where /bin and /sbin are links.
     pub(super) fn mount(&self, place: &str) -> Option<Mount<'_>> {
         let merged = format!("/usr{place}");
-        let mounts = self.section("mounts").lines().filter_map(Mount::parse);
-        mounts.filter(|mount| mount.place == place || mount.place == merged).next_back()
+        let mut mounts = self.section("mounts").lines().filter_map(Mount::parse);
+        mounts.rfind(|mount| mount.place == place || mount.place == merged)
     }
 
     /// A file's kind, and its device numbers in hexadecimal.

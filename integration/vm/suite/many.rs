@@ -34,7 +34,7 @@ fn a_thousand_containers_leave_no_group() {
         let id = bundle.another_id(&number.to_string());
         let make = |command: &str| drop(bundle.call(command).arg("--bundle").arg(&bundle.directory).arg(&id).ok());
         // The ways that a person and an engine go.
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             make("run");
         } else {
             make("create");
