@@ -11,7 +11,6 @@
 //! | CVE-2019-5736 the runtime's program overwritten | [`executable`] |
 //! | CVE-2019-16884, 2019-19921, 2023-27561, 2023-28642 a false /proc or /sys | [`proc_and_sys`] |
 //! | CVE-2021-30465, 2024-45310 exchanged mount targets | [`races`] |
-//! | CVE-2021-43784 lengths that overflow | [`overflows`] |
 //! | CVE-2022-29162 inheritable capabilities | [`capabilities`] |
 //! | CVE-2023-25809 a writable cgroup tree | [`rootless`] |
 //! | CVE-2024-21626 leaked descriptors | [`descriptors`] |
@@ -27,10 +26,16 @@
 mod harness;
 
 mod attacker;
+mod capabilities;
+mod console;
 mod descriptors;
+mod dev;
 mod executable;
 mod joining;
+mod masks;
 mod proc_and_sys;
+mod procfs;
 mod races;
 mod rootless;
 mod stdio;
+mod users;
