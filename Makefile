@@ -18,7 +18,7 @@ ENGINES := busybox-static catatonit conmon containerd crun docker.io docker-cli?
 	iproute2 iptables netavark nftables podman procps runc uidmap
 HOST := busybox-static dbus-daemon iproute2 libseccomp-dev procps strace uidmap
 
-.PHONY: help build demo test lint integration vm vm-shell bench install cc peers
+.PHONY: help build demo test lint fuzz integration vm vm-shell bench install cc peers
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -42,10 +42,14 @@ test: cc ## what needs only this repository and root
 lint: cc ## format, warnings, where unsafe may be, shell scripts
 	scripts/require shellcheck
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --all-targets --all-features -- -D warnings
 	cargo clippy --test engines --test machine --all-features -- -D warnings
 	scripts/unsafe-in-sys
 	git grep -lE '^#!(/bin/|/usr/bin/env )(ba)?sh$$' | xargs shellcheck
+
+fuzz: cc ## inputs without number for what reads them; FUZZ_SECONDS=60 for each of the targets
+	scripts/fuzz
 
 integration: build peers ## under containerd, docker and podman; PEERS=trixie: under those of Debian 13
 	scripts/require $(if $(PEERS),$(HOST) debootstrap,$(ENGINES) debootstrap)

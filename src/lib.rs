@@ -6,6 +6,9 @@ pub mod cgroup; // cgroup v2: the tree, limits, devices, statistics
 pub mod cli; // the commands of corten: parse, call, print
 pub mod container; // the state directory and the life cycle
 pub mod error; // one sentence, errno kept
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing; // what holds for every input
 pub mod init; // the child: the interpreter of steps
 pub mod launch; // the parent: preparations, clone, id maps, hooks, handshake
 mod mountinfo; // the table of mounts

@@ -68,6 +68,9 @@ struct Entry {
     carry_out: fn(&Context, &ArgMatches) -> Result<u8>,
     failure: u8,
     enters_container: bool,
+    /// Reads the arguments and does nothing.
+    #[cfg(any(test, fuzzing))]
+    understand: fn(&ArgMatches) -> Result<(), clap::Error>,
 }
 
 impl Entry {
@@ -80,7 +83,15 @@ impl Entry {
         fn carry_out<O: Operation>(context: &Context, matches: &ArgMatches) -> Result<u8> {
             O::from_arg_matches(matches)?.carry_out(context)
         }
-        Entry { name, arguments: O::command, carry_out: carry_out::<O>, failure: O::FAILURE, enters_container: false }
+        Entry {
+            name,
+            arguments: O::command,
+            carry_out: carry_out::<O>,
+            failure: O::FAILURE,
+            enters_container: false,
+            #[cfg(any(test, fuzzing))]
+            understand: |matches| O::from_arg_matches(matches).map(drop),
+        }
     }
 
     fn command(&self) -> clap::Command {
@@ -208,6 +219,18 @@ fn read<T: CommandFactory + FromArgMatches>(name: &'static str, given: &[OsStrin
 fn matched(command: &mut clap::Command, given: &[OsString]) -> Result<ArgMatches, clap::Error> {
     let canonical = arguments::canonical(command, given)?;
     command.try_get_matches_from_mut(canonical)
+}
+
+/// Reads the program's arguments, without its name, as the program does up to the call: the command's name, or what is wrong.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn understood(given: &[OsString]) -> Result<&'static str, String> {
+    let CommandLine { globals, command } = read("corten", given).map_err(|error| mistake(&error))?;
+    globals.host(|_| {}).map_err(|error| sentence(&error))?;
+    let (name, given) = command.split_first().ok_or("no command")?;
+    let entry = ENTRIES.iter().find(|entry| name == entry.name).ok_or_else(|| format!("unknown command {name:?}"))?;
+    let matches = matched(&mut entry.command(), given).map_err(|error| mistake(&error))?;
+    (entry.understand)(&matches).map_err(|error| mistake(&error))?;
+    Ok(entry.name)
 }
 
 /// Help if that was asked for, and else what is wrong with the arguments, as runc says it: the help on stdout, and

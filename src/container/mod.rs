@@ -36,6 +36,8 @@ pub use list::{list, state};
 pub use options::*;
 pub use pause::{pause, pids, resume};
 pub use plan::plan;
+#[cfg(any(test, fuzzing))]
+pub(crate) use record::read_and_written;
 pub use run::run;
 pub use start::start;
 pub use update::update;

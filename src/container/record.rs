@@ -40,6 +40,16 @@ pub(super) struct Init {
     pub(super) start_time: u64,
 }
 
+/// Reads a record, and proves that it says the same when it is written and read again.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_and_written(bytes: &[u8]) -> Result<()> {
+    let record: Record = crate::spec::load::parse(bytes)?;
+    let written = serde_json::to_vec(&record).expect("what was read from text can be written as text");
+    let again: Record = crate::spec::load::parse(&written).expect("what was written can be read");
+    assert_eq!(serde_json::to_vec(&again).ok(), Some(written));
+    Ok(())
+}
+
 /// A process's id is above 0: numbers below stand for groups of processes in system calls.
 fn pid<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<i32, D::Error> {
     let number = i32::deserialize(from)?;
