@@ -48,8 +48,8 @@ lint: cc ## format, warnings, where unsafe may be, shell scripts
 	scripts/unsafe-in-sys
 	git grep -lE '^#!(/bin/|/usr/bin/env )(ba)?sh$$' | xargs shellcheck
 
-fuzz: cc ## inputs without number for what reads them; FUZZ_SECONDS=60 for each of the targets
-	scripts/fuzz
+fuzz: cc ## inputs without number for what reads them; TIME=60 seconds for each of the targets
+	scripts/fuzz $(or $(TIME),60)
 
 integration: build peers ## under containerd, docker and podman; PEERS=trixie: under those of Debian 13
 	scripts/require $(if $(PEERS),$(HOST) debootstrap,$(ENGINES) debootstrap)

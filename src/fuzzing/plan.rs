@@ -62,7 +62,7 @@ fn hosts() -> [Host; 4] {
 /// Fails unless an error begins with a property of the document.
 pub(super) fn names_its_place(error: &str, places: &[&str]) {
     let after = |place: &&str| error.strip_prefix(*place).is_some_and(|rest| rest.starts_with([':', '.', '[']));
-    assert!(places.iter().any(|place| after(&place)), "no property is named: {error}");
+    assert!(places.iter().any(after), "no property is named: {error}");
     assert!(error.contains(": "), "nothing is said of the property: {error}");
 }
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::harness::{Bundle, host};
 
@@ -99,7 +99,7 @@ fn labels_with_a_file_over_the_kernels() {
 }
 
 /// A createContainer hook, which is the container's author's, covers the files of labels from within.
-fn cover_attributes(bundle: &mut Bundle, cover: &PathBuf) {
+fn cover_attributes(bundle: &mut Bundle, cover: &Path) {
     let attributes = bundle.rootfs.join("proc/1/task/1/attr");
     let script = format!(
         "for file in {0}/exec {0}/keycreate; do mount --bind {1} $file; done",
