@@ -11,6 +11,7 @@ pub mod protocol;
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::fs::{FileType, Uid, fchown, fstat};
@@ -19,6 +20,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open,
 use crate::error::Attempt;
 use crate::plan::step::Step;
 use crate::plan::{Given, Plan};
+use crate::seccomp::{Listener, PATIENCE};
 use crate::sys::clone::{self, Child, CloneFlags};
 use crate::sys::signal;
 use protocol::{ParentEnd, ToInit, ToParent};
@@ -51,6 +53,8 @@ pub trait Company {
 pub struct Prepared {
     init: Option<Child>,
     channel: ParentEnd,
+    /// Who alone can keep the program waiting from now on.
+    agent: Option<Listener>,
 }
 
 impl Launch<'_> {
@@ -69,7 +73,7 @@ impl Launch<'_> {
         let first =
             clone::process(plan.entry.clone, self.cgroup, || -> Infallible { crate::init::run(plan, slots, init_end) })
                 .attempt(|| Step::CloneInit(plan.entry.clone))?;
-        let mut conversation = Conversation { plan, channel, first: None, init: None };
+        let mut conversation = Conversation { plan, channel, first: None, init: None, deadline: None };
         let placed = company.cloned(&first);
         if plan.entry.between.is_empty() {
             conversation.init = Some(first);
@@ -77,7 +81,7 @@ impl Launch<'_> {
             conversation.first = Some(first);
         }
         match placed.and_then(|()| conversation.hold(company)) {
-            Ok(()) => Ok(Prepared { init: conversation.init, channel: conversation.channel }),
+            Ok(()) => Ok(Prepared { init: conversation.init, channel: conversation.channel, agent: agent_alone(plan) }),
             Err(error) => {
                 conversation.end();
                 Err(error)
@@ -101,6 +105,7 @@ impl Prepared {
     /// Lets init go on until it has executed the program, or says why it could not.
     pub fn execute(mut self) -> Result<Child> {
         self.channel.send(ToInit::Go)?;
+        in_time(&self.channel, Instant::now() + PATIENCE, self.agent.as_ref())?;
         let answer = self.channel.receive()?;
         let init = self.init.take().expect("taken once, here");
         match answer {
@@ -125,6 +130,18 @@ impl Drop for Prepared {
     }
 }
 
+/// The agent that must answer for execve(2), maybe, where no hook takes its own time before that.
+fn agent_alone(plan: &Plan) -> Option<Listener> {
+    let has_hooks = plan.steps.iter().any(|step| matches!(step, Step::StartContainerHooks(_)));
+    plan.filter.as_ref()?.listener.clone().filter(|_| !has_hooks)
+}
+
+/// Waits until init says something: for as long as it takes, or where its calls wait for an agent's answer no longer than that may.
+fn in_time(channel: &ParentEnd, deadline: Instant, agent: Option<&Listener>) -> Result<()> {
+    let Some(agent) = agent else { return Ok(()) };
+    if channel.wait(deadline)? { Ok(()) } else { Err(agent.silent()) }
+}
+
 /// What is said until init is ready.
 struct Conversation<'a> {
     plan: &'a Plan,
@@ -132,6 +149,8 @@ struct Conversation<'a> {
     /// The process between, where the plan has one.
     first: Option<Child>,
     init: Option<Child>,
+    /// Until when the agent of init's filter must have answered for what init calls, once there is one.
+    deadline: Option<Instant>,
 }
 
 impl Conversation<'_> {
@@ -145,7 +164,7 @@ impl Conversation<'_> {
         // Init may speak before the process between could say its pid; it waits for the answer then.
         let mut early = None;
         loop {
-            let message = if self.init.is_some() && early.is_some() { early.take() } else { self.channel.receive()? };
+            let message = if self.init.is_some() && early.is_some() { early.take() } else { self.receive()? };
             match message {
                 Some(message @ (ToParent::HooksNow | ToParent::Listener(_) | ToParent::Ready))
                     if self.init.is_none() =>
@@ -169,6 +188,7 @@ impl Conversation<'_> {
                     let listener = pidfd_getfd(&init.pidfd, number, PidfdGetfdFlags::empty())
                         .attempt(|| "take the seccomp listener")?;
                     company.listener(init, listener)?;
+                    self.deadline = Some(Instant::now() + PATIENCE);
                     self.channel.send(ToInit::ListenerTaken)?;
                 }
                 Some(ToParent::Ready) => return self.set_limits(),
@@ -179,6 +199,14 @@ impl Conversation<'_> {
                 None => return Err(self.how_it_ended()),
             }
         }
+    }
+
+    fn receive(&self) -> Result<Option<ToParent>> {
+        if let Some(deadline) = self.deadline {
+            let agent = self.plan.filter.as_ref().and_then(|filter| filter.listener.as_ref());
+            in_time(&self.channel, deadline, agent)?;
+        }
+        self.channel.receive()
     }
 
     /// Init may have failed before the process between told its pid; without that nobody would reap it, and a pid namespace does not

@@ -34,8 +34,10 @@
 //! every filter that lets a program run allows.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
@@ -125,6 +127,18 @@ impl ParentEnd {
         match send(self.0.as_fd(), &[message as u8]) {
             Ok(()) | Err(Errno::PIPE) => Ok(()),
             Err(error) => Err(error).attempt(|| "write to init"),
+        }
+    }
+
+    /// Waits until there is a message, or init's end is closed; false if that is not so in time.
+    pub fn wait(&self, deadline: Instant) -> Result<bool> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).context("wait for init")?;
+            match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timeout)) {
+                Err(Errno::INTR) => {}
+                ready => return Ok(ready.attempt(|| "wait for init")? > 0),
+            }
         }
     }
 

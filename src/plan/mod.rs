@@ -17,10 +17,11 @@ pub mod show;
 pub mod step;
 pub mod sysctl;
 
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use rustix::process::Resource;
 
 use crate::launch::hooks;
@@ -259,9 +260,21 @@ fn parent_limits(process: &Process, wanted: &Wanted) -> Result<Vec<ResourceLimit
     if wanted.has(Kind::User) { process::limits(process) } else { Ok(Vec::new()) }
 }
 
+/// crun's annotation, from before profiles could name their agent; it is asked where the profile does not.
+const SECCOMP_RECEIVER: &str = "run.oci.seccomp.receiver";
+
 /// The filter, made before anything else exists.
 fn filter(spec: &Spec) -> Result<Option<seccomp::Program>> {
-    spec.linux.seccomp.as_ref().map(|profile| seccomp::compile(profile, seccomp::Architecture::NATIVE)).transpose()
+    let Some(profile) = &spec.linux.seccomp else { return Ok(None) };
+    let mut profile = Cow::Borrowed(profile);
+    let names_agent = profile.listener_path.as_ref().is_some_and(|path| !path.as_os_str().is_empty());
+    if let Some(receiver) = spec.annotations.get(SECCOMP_RECEIVER).filter(|_| !names_agent) {
+        if !receiver.starts_with('/') || receiver.contains('\0') {
+            bail!("annotations[{SECCOMP_RECEIVER:?}]: {receiver:?} is not an absolute path");
+        }
+        profile.to_mut().listener_path = Some(receiver.into());
+    }
+    seccomp::compile(&profile, seccomp::Architecture::NATIVE).map(Some)
 }
 
 fn when(filter: &seccomp::Program) -> Filter {

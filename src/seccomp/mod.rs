@@ -31,8 +31,9 @@ pub use action::NAMES as ACTIONS;
 pub use architecture::{Architecture, NAMES as ARCHITECTURES};
 pub use condition::OPERATORS;
 pub use flag::{NAMES as FLAGS, supported as supported_flags};
+pub(crate) use notify::PATIENCE;
 
-use crate::spec::seccomp::Seccomp;
+use crate::spec::seccomp::{Seccomp, Syscall};
 use crate::sys::seccomp::{Flags, Instruction};
 use action::Action;
 
@@ -57,7 +58,12 @@ pub struct Listener {
     pub path: PathBuf,
     /// What the profile wants it to be told.
     pub metadata: Option<String>,
+    /// The rule, in `linux.seccomp.syscalls`, that makes init wait for it before the program runs; or else the first that needs it.
+    pub rule: usize,
 }
+
+/// What a process calls after its filter is in force and before its program runs; write(2), too, but no rule may notify of that.
+const CALLED_BY_INIT: [&str; 5] = ["capset", "execve", "execveat", "prctl", "read"];
 
 /// Makes the filter of a profile for a machine.
 ///
@@ -92,13 +98,15 @@ fn listener(profile: &Seccomp) -> Result<Option<Listener>> {
         path.is_some() || metadata.is_none(),
         "linux.seccomp.listenerMetadata: there is no linux.seccomp.listenerPath to send it to"
     );
-    let Some(rule) = profile.syscalls.iter().position(|rule| rule.action == "SCMP_ACT_NOTIFY") else {
-        return Ok(None);
-    };
+    let notifies = |rule: &Syscall| rule.action == "SCMP_ACT_NOTIFY";
+    let holds_init = |rule: &Syscall| rule.names.iter().any(|name| CALLED_BY_INIT.contains(&name.as_str()));
+    let first = |wanted: &dyn Fn(&Syscall) -> bool| profile.syscalls.iter().position(wanted);
+    let rule = first(&|rule| notifies(rule) && holds_init(rule)).or_else(|| first(&|rule| notifies(rule)));
+    let Some(rule) = rule else { return Ok(None) };
     let path = path.with_context(|| {
         format!("linux.seccomp.listenerPath: missing, and linux.seccomp.syscalls[{rule}] has SCMP_ACT_NOTIFY")
     })?;
-    Ok(Some(Listener { path, metadata }))
+    Ok(Some(Listener { path, metadata, rule }))
 }
 
 /// Says which call's conditions make a program too long: without conditions no profile gets that far.

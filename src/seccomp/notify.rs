@@ -17,8 +17,8 @@ use serde::Serialize;
 use super::Listener;
 use crate::error::Attempt;
 
-/// How long an agent may keep a container's start waiting.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an agent may keep a container's start waiting: to be connected to, to read, to answer for init's own calls.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an agent is told of a process.
 #[derive(Serialize)]
@@ -38,7 +38,7 @@ impl Listener {
     /// Hands a process's listening descriptor to the agent.
     ///
     /// `state` is the container's state as `corten state` prints it, "creating" for its first process and "running" for
-    /// an exec; `pid` is that process. An agent that does not take it in time is an error.
+    /// an exec; `pid` is that process. An agent that does not take it in time is an error, which names the rule.
     pub fn announce<S: Serialize>(
         &self,
         oci_version: &str,
@@ -50,6 +50,15 @@ impl Listener {
         let message = ContainerProcessState { oci_version, fds: ["seccompFd"], pid, metadata, state };
         let message = serde_json::to_vec(&message).context("word the container process state")?;
         deliver(&self.path, &message, listening, PATIENCE)
+            .with_context(|| format!("linux.seccomp.syscalls[{}]", self.rule))
+    }
+
+    /// What to say of an agent that got the descriptor and does not answer.
+    pub fn silent(&self) -> anyhow::Error {
+        let Listener { path, rule, .. } = self;
+        anyhow::anyhow!(
+            "linux.seccomp.syscalls[{rule}]: the seccomp agent at {path:?} does not answer: connection timed out"
+        )
     }
 }
 
@@ -163,7 +172,7 @@ mod tests {
         let (mut reader, writer) = std::io::pipe().unwrap();
         // Longer than a socket's buffer, so that it takes several messages.
         let state = json!({"id": "c", "annotations": {"long": "x".repeat(1 << 20)}});
-        let listener = Listener { path: place.socket(), metadata: Some("m".into()) };
+        let listener = Listener { path: place.socket(), metadata: Some("m".into()), rule: 0 };
         let announced = state.clone();
         let runtime = std::thread::spawn(move || listener.announce("1.3.0", 4422, &announced, writer.as_fd()));
         let (text, descriptors) = receive(&agent.accept().unwrap().0);
@@ -181,9 +190,12 @@ mod tests {
     #[test]
     fn an_agent_that_is_not_there_is_an_error() {
         let place = Place::new("missing");
-        let listener = Listener { path: place.socket(), metadata: None };
+        let listener = Listener { path: place.socket(), metadata: None, rule: 7 };
         let error = listener.announce("1.3.0", 1, &json!({}), std::io::stdin().as_fd()).unwrap_err();
-        let expected = format!("connect to the seccomp agent at {:?}: no such file or directory", place.socket());
+        let expected = format!(
+            "linux.seccomp.syscalls[7]: connect to the seccomp agent at {:?}: no such file or directory",
+            place.socket()
+        );
         assert_eq!(sentence(&error), expected);
         drop(UnixListener::bind(place.socket()).unwrap());
         let error = listener.announce("1.3.0", 1, &json!({}), std::io::stdin().as_fd()).unwrap_err();

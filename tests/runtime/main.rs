@@ -24,6 +24,7 @@ mod network_devices;
 mod plan;
 mod process;
 mod seccomp;
+mod seccomp_agent;
 mod sysctl;
 mod terminal;
 mod users;

@@ -92,6 +92,72 @@ fn conditions_on_arguments() {
 }
 
 #[test]
+fn every_action_in_one_profile() {
+    // But for the one that asks an agent: see `seccomp_agent`.
+    for no_new_privileges in [true, false] {
+        let mut bundle = Bundle::new();
+        let rules = json!([
+            {"names": ["sethostname"], "action": "SCMP_ACT_KILL"},
+            {"names": ["chroot"], "action": "SCMP_ACT_KILL_THREAD"},
+            {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"},
+            {"names": ["sync"], "action": "SCMP_ACT_TRAP"},
+            {"names": ["link", "linkat"], "action": "SCMP_ACT_TRACE", "errnoRet": 7},
+            {"names": ["rename", "renameat", "renameat2"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28},
+            {"names": ["uname"], "action": "SCMP_ACT_LOG"},
+            {"names": ["symlink", "symlinkat"], "action": "SCMP_ACT_ALLOW"}
+        ]);
+        bundle.config.all_capabilities().set("/process/noNewPrivileges", no_new_privileges);
+        bundle.config.set("/linux/seccomp", profile(rules));
+        let script = "touch /from
+            hostname other || echo kill $?; chroot / true || echo kill-thread $?; mkdir /made || echo kill-process $?
+            sync || echo trap $?; ln /from /to 2>&1 || true; mv /from /to 2>&1 || true
+            uname -s; ln -s /from /link; readlink /link";
+        let shown = bundle.shell(script);
+        let expected = "kill 159\nkill-thread 159\nkill-process 159\ntrap 159\n\
+            ln: /to: Function not implemented\nmv: can't rename '/from': No space left on device\nLinux\n/from\n";
+        assert_eq!(shown, expected);
+    }
+}
+
+#[test]
+fn thousands_of_rules() {
+    let mut bundle = Bundle::new();
+    // The same again and again, and names that no architecture has.
+    let rules: Vec<Value> = (0..20_000)
+        .map(|number| json!({"names": ["mkdir", "mkdirat", format!("call_{number}")], "action": "SCMP_ACT_ERRNO"}))
+        .collect();
+    bundle.config.set("/linux/seccomp", profile(rules.into())).script("mkdir /made 2>&1 || true");
+    assert_eq!(bundle.output(), "mkdir: can't create directory '/made': Operation not permitted\n");
+
+    // One more condition than the kernel takes instructions for, and many more: refused at the first that is too many.
+    for count in [2_000, 30_000] {
+        let rules: Vec<Value> = (0..count)
+            .map(|number| {
+                json!({"names": ["kill"], "action": "SCMP_ACT_ERRNO",
+                    "args": [{"index": 0, "value": number, "op": "SCMP_CMP_EQ"}]})
+            })
+            .collect();
+        bundle.config.set("/linux/seccomp", profile(rules.into()));
+        bundle.refused(&["linux.seccomp.syscalls", "\"kill\"", "4096"]);
+    }
+}
+
+#[test]
+fn rules_that_contradict_each_other() {
+    let mut bundle = Bundle::new();
+    let on_zero = json!([{"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}]);
+    bundle.config.set(
+        "/linux/seccomp",
+        profile(json!([
+            {"names": ["kill"], "action": "SCMP_ACT_ERRNO", "args": on_zero},
+            {"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"},
+            {"names": ["kill"], "action": "SCMP_ACT_KILL", "args": on_zero}
+        ])),
+    );
+    bundle.refused(&["linux.seccomp.syscalls[2]", "\"kill\"", "contradicts linux.seccomp.syscalls[0]"]);
+}
+
+#[test]
 fn profiles_that_make_no_sense() {
     let mut bundle = Bundle::new();
     each(
@@ -99,6 +165,14 @@ fn profiles_that_make_no_sense() {
             (json!({"syscalls": []}), "linux.seccomp"),
             (json!({"defaultAction": "SCMP_ACT_NOSUCH"}), "linux.seccomp.defaultAction"),
             (json!({"defaultAction": "SCMP_ACT_NOTIFY"}), "linux.seccomp"),
+            (json!({"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}), "linux.seccomp.defaultAction"),
+            (json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}), "linux.seccomp.listenerMetadata"),
+            (profile(json!([{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}])), "linux.seccomp.listenerPath"),
+            (
+                json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/agent",
+                    "syscalls": [{"names": ["mkdir", "write"], "action": "SCMP_ACT_NOTIFY"}]}),
+                "linux.seccomp.syscalls[0]",
+            ),
             (profile(json!([{"names": ["mkdir"], "action": "SCMP_ACT_NOSUCH"}])), "linux.seccomp.syscalls[0]"),
             (profile(json!([{"names": [], "action": "SCMP_ACT_ERRNO"}])), "linux.seccomp.syscalls[0]"),
             (profile(json!([{"action": "SCMP_ACT_ERRNO"}])), "linux.seccomp.syscalls[0]"),

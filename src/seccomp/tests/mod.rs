@@ -89,7 +89,7 @@ fn every_action_has_its_value() {
     for (name, value) in expected {
         assert_eq!(action(&program, name, &[]), value, "{name}");
     }
-    assert_eq!(program.listener, Some(Listener { path: "/run/agent".into(), metadata: None }));
+    assert_eq!(program.listener, Some(Listener { path: "/run/agent".into(), metadata: None, rule: 10 }));
 }
 
 #[test]
