@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
-use rustix::process::{Signal, set_parent_process_death_signal, setsid, umask};
+use rustix::process::{Signal, geteuid, set_parent_process_death_signal, setsid, umask};
 
 use crate::launch::protocol::{Failure, InitEnd, ToInit, ToParent};
 use crate::plan::Plan;
@@ -305,8 +305,13 @@ fn session_keyring(name: &CStr) -> Outcome {
         Err(Errno::NOSYS | Errno::DQUOT) => return Ok(()),
         result => result?,
     };
-    let mask = keyring::permissions(joined)?;
-    Ok(keyring::set_permissions(joined, mask | USER_SEARCH)?)
+    let found = keyring::describe(joined)?;
+    // keyctl(2): a keyring of this name is joined, whoever made it; another user may have laid one out with its own keys.
+    if found.owner != geteuid().as_raw() {
+        let sentence = format!("join the session keyring {name:?}: it belongs to user {}", found.owner);
+        return Err(Fault::new(Errno::PERM, sentence));
+    }
+    Ok(keyring::set_permissions(joined, found.permissions | USER_SEARCH)?)
 }
 
 /// Ends the process as suddenly as a SIGKILL at this step would, where a test asks for it; release builds have no such thing.

@@ -1,5 +1,7 @@
 //! `root` and `mounts`: what the container's file tree is made of.
 
+use std::ffi::CStr;
+
 use anyhow::{Result, bail};
 
 use super::mount_options::{self, Options};
@@ -205,6 +207,10 @@ fn bind(
     }
     let path = c_path(&context.host.bundle.join(&mount.source));
     let id_map = id_map(mount, &options, context)?;
+    let mut change_all = options.change_all;
+    if shows_cgroups(&path, options.recursive) && !context.host.privileged {
+        change_all.set |= options.change.set & libc::MOUNT_ATTR_RDONLY;
+    }
     // Root of a user namespace may have no right to the path; the runtime has.
     let by_parent = id_map.is_some() || (context.wanted.has(Kind::User) && context.host.privileged);
     let slot = by_parent.then(|| {
@@ -229,11 +235,17 @@ fn bind(
         destination,
         recursive: options.recursive,
         change: options.change,
-        change_all: options.change_all,
+        change_all,
         propagation: options.propagation,
         on_proc,
         follow: options.follow,
     })
+}
+
+/// Whether a bind mount shows the host's cgroup tree. What is delegated in it to an ordinary user belongs to root of the user's
+/// container, too, so `ro` on such a mount holds for all below (CVE-2023-25809).
+fn shows_cgroups(source: &CStr, recursive: bool) -> bool {
+    recursive && matches!(Destination::new(&source.to_string_lossy()).absolute().as_str(), "/sys" | "/sys/fs")
 }
 
 /// Whose user namespace an idmapped mount uses: of its own mappings, or the container's.

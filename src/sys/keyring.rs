@@ -22,13 +22,28 @@ pub fn set_permissions(keyring: Serial, mask: u32) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_SETPERM, keyring.0, mask) }).map(drop)
 }
 
-/// keyctl_describe(3)'s permission word, of `type;uid;gid;perm;description`.
-pub fn permissions(keyring: Serial) -> Result<u32> {
+/// Whose a key is, and what may be done with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Description {
+    /// As the caller's user namespace numbers users.
+    pub owner: u32,
+    /// As keyctl_setperm(3) takes it.
+    pub permissions: u32,
+}
+
+/// keyctl_describe(3), of `type;uid;gid;perm;description`.
+pub fn describe(keyring: Serial) -> Result<Description> {
     let mut text = [0u8; 512];
     // SAFETY: the buffer is as long as the call is told.
     let length =
         unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_DESCRIBE, keyring.0, text.as_mut_ptr(), text.len()) };
     let length = (check(length)? as usize).min(text.len());
-    let word = String::from_utf8_lossy(&text[..length]).split(';').nth(3).map(str::to_owned).unwrap_or_default();
-    u32::from_str_radix(&word, 16).map_err(|_| rustix::io::Errno::INVAL)
+    let text = String::from_utf8_lossy(&text[..length]);
+    let words: Vec<&str> = text.split(';').collect();
+    let owner = words.get(1).and_then(|word| word.parse().ok());
+    let permissions = words.get(3).and_then(|word| u32::from_str_radix(word, 16).ok());
+    match (owner, permissions) {
+        (Some(owner), Some(permissions)) => Ok(Description { owner, permissions }),
+        _ => Err(rustix::io::Errno::INVAL),
+    }
 }

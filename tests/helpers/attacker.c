@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/keyctl.h>
@@ -174,6 +175,19 @@ static void hide_key(const char *keyring, const char *key)
 		die("add_key");
 }
 
+/* Lays out a keyring of this name that is open to everybody, and stays. */
+static int plant_keyring(const char *keyring)
+{
+	long serial = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, keyring);
+	if (serial < 0 || syscall(SYS_keyctl, KEYCTL_SETPERM, serial, 0x3f3f3f3f))
+		die(keyring);
+	if (syscall(SYS_add_key, "user", "planted", "secret", 6, serial) < 0)
+		die("add_key");
+	fputs("planted\n", stderr);
+	pause();
+	return 0;
+}
+
 static int find_key(const char *key)
 {
 	char payload[64];
@@ -182,6 +196,15 @@ static int find_key(const char *key)
 	if (found >= 0)
 		tried("read", syscall(SYS_keyctl, KEYCTL_READ, found, payload, sizeof(payload)));
 	tried("request", syscall(SYS_request_key, "user", key, NULL, 0));
+	return 0;
+}
+
+/* Opens a file with the groups of the caller, and without any. */
+static int open_without_groups(const char *path)
+{
+	tried("open", open(path, O_RDONLY | O_CLOEXEC));
+	tried("setgroups", setgroups(0, NULL));
+	tried("open-without", open(path, O_RDONLY | O_CLOEXEC));
 	return 0;
 }
 
@@ -363,6 +386,10 @@ int main(int count, char **arguments)
 		return steal(atoi(arguments[2]));
 	if (!strcmp(what, "exchange") && count == 5)
 		return exchange(arguments[2], arguments[3], atol(arguments[4]));
+	if (!strcmp(what, "plant-keyring") && count == 3)
+		return plant_keyring(arguments[2]);
+	if (!strcmp(what, "open-without-groups") && count == 3)
+		return open_without_groups(arguments[2]);
 	if (!strcmp(what, "find-key") && count == 3)
 		return find_key(arguments[2]);
 	if (!strcmp(what, "supervise") && count > 7)

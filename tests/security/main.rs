@@ -27,12 +27,15 @@ mod harness;
 
 mod attacker;
 mod capabilities;
+mod cgroups;
 mod console;
 mod descriptors;
 mod dev;
 mod executable;
 mod joining;
+mod keyrings;
 mod masks;
+mod overflows;
 mod proc_and_sys;
 mod procfs;
 mod races;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::host::copy_program;
-use crate::harness::{Bundle, Call, Container, call, host};
+use crate::harness::{Bundle, Call, Container, Ran, call, host};
 
 /// A user of whom the machine knows nothing.
 pub const USER: u32 = 4721;
@@ -47,6 +47,12 @@ impl Rootless {
     fn run_call(&self) -> Call {
         self.bundle.write();
         self.call("run").arg("--bundle").arg(&self.bundle.directory)
+    }
+
+    /// Runs the container in the foreground.
+    #[track_caller]
+    pub fn run(&self) -> Ran {
+        self.run_call().arg(&self.bundle.id).run()
     }
 
     /// Runs the container in the background.
