@@ -28,6 +28,7 @@ mod harness;
 mod attacker;
 mod capabilities;
 mod cgroups;
+mod confusion;
 mod console;
 mod descriptors;
 mod dev;

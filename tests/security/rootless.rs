@@ -55,6 +55,15 @@ impl Rootless {
         self.run_call().arg(&self.bundle.id).run()
     }
 
+    /// Runs the container in the foreground, with the user's supplementary groups.
+    #[track_caller]
+    pub fn run_in_groups(&self, groups: &str) -> Ran {
+        // Not by `Call::user`, with which all groups are dropped.
+        let (user, group) = (USER.to_string(), GROUP.to_string());
+        let prefix = ["setpriv", "--reuid", &user, "--regid", &group, "--groups", groups];
+        self.run_call().arg(&self.bundle.id).as_root().through(prefix).run()
+    }
+
     /// Runs the container in the background.
     #[track_caller]
     pub fn start(&self) -> Container {
