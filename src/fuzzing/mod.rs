@@ -3,7 +3,7 @@
 
 mod filter;
 mod mutation;
-mod plan;
+pub(crate) mod plan;
 #[cfg(test)]
 mod tests;
 

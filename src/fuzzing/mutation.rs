@@ -103,11 +103,16 @@ fn at<'v>(value: &'v mut Value, choose: &mut dyn FnMut(usize) -> usize) -> &'v m
     at(within.expect("there are as many as were counted"), choose)
 }
 
+/// The longest input that the fuzzer makes, in bytes.
+const LONGEST: usize = 65536;
+
 fn repeat_or_nest(place: &mut Value, choose: &mut dyn FnMut(usize) -> usize) {
     match place {
         Value::Array(list) if !list.is_empty() => {
             let one = list[choose(list.len())].clone();
-            list.extend(std::iter::repeat_n(one, 1 + choose(350)));
+            // No more than fits an input: lists of lists of lists would fill all memory.
+            let most = LONGEST / (1 + one.to_string().len());
+            list.extend(std::iter::repeat_n(one, (1 + choose(350)).min(most)));
         }
         _ => *place = json!({ "later": place.take() }),
     }

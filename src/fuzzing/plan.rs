@@ -22,7 +22,7 @@ static DOCKER: LazyLock<Spec> = LazyLock::new(|| {
 });
 
 /// A host that depends on no machine.
-fn host() -> Host {
+pub(crate) fn host() -> Host {
     Host {
         id: "web".into(),
         bundle: "/bundle".into(),

@@ -39,6 +39,7 @@ pub fn container(spec: &Spec, host: &Host) -> Result<Plan> {
     steps.extend(entry.first.iter().cloned());
     steps.push(Step::Affinity(Vec::new()));
     if host.new_keyring {
+        steps.extend(process::keyring_label(process));
         steps.push(keyring(host));
     }
     if wanted.is_new(Kind::Network) {

@@ -32,6 +32,7 @@ pub fn exec(process: &Process, spec: &Spec, host: &Host) -> Result<Plan> {
     let initial_affinity = list(&affinity.initial, "initial")?;
     steps.push(Step::Affinity(list(&affinity.last, "final")?));
     if host.new_keyring {
+        steps.extend(process::keyring_label(process));
         steps.push(keyring(host));
     }
     if process.terminal {

@@ -319,6 +319,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_mount_label_is_an_option_of_what_can_have_one() {
+        const LABEL: &str = "system_u:object_r:container_file_t:s0:c1,c2";
+        let kinds = ["tmpfs", "devpts", "overlay", "ext4", "proc", "sysfs", "mqueue", "cgroup2"];
+        let mount =
+            |kind: &&str| Mount { destination: format!("/{kind}"), kind: (*kind).to_owned(), ..Mount::default() };
+        let mut spec = Spec { mounts: kinds.iter().map(mount).collect(), ..Spec::default() };
+        let contexts = |spec: &Spec| -> Vec<(String, String)> {
+            let wanted = Wanted::new(&spec.linux).unwrap();
+            let planned = mounts(spec, &wanted, &crate::fuzzing::plan::host(), &mut Preparations::default()).unwrap();
+            let labelled = planned.steps.iter().filter_map(|step| match step {
+                Step::MountFileSystem(mount) => {
+                    let context = mount.parameters.iter().find(|parameter| parameter.key.as_c_str() == c"context")?;
+                    let value = context.value.clone()?.into_string().ok()?;
+                    Some((mount.kind.to_str().ok()?.to_owned(), value))
+                }
+                _ => None,
+            });
+            labelled.collect()
+        };
+        assert_eq!(contexts(&spec), []);
+        spec.linux.mount_label = LABEL.into();
+        let expected = ["tmpfs", "devpts", "overlay", "ext4"].map(|kind| (kind.to_owned(), LABEL.to_owned()));
+        assert_eq!(contexts(&spec), expected);
+    }
+
+    #[test]
     fn custom_maps_are_no_more_than_the_kernel_takes() {
         let text = format!("uids={};gids=0-0-1", ["0-0-1"; MOST_MAPPINGS].join("#"));
         assert_eq!(custom_maps(&text, &Spec::default(), "at").unwrap().0.len(), MOST_MAPPINGS);

@@ -1,7 +1,7 @@
 //! `process`: from the container's namespaces to the program, for `create` and for `exec` alike.
 
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Resource;
@@ -130,14 +130,20 @@ fn labels(process: &Process) -> Vec<Step> {
             value: c_string(&format!("exec {}", process.apparmor_profile)),
         });
     }
-    if !process.selinux_label.is_empty() {
-        for attribute in [c"thread-self/attr/keycreate", c"thread-self/attr/exec"] {
-            let value = c_string(&process.selinux_label);
-            let field = "process.selinuxLabel";
-            steps.push(Step::Label { field, attribute: attribute.into(), or_attribute: None, value });
-        }
-    }
+    steps.extend(selinux_label(process, c"thread-self/attr/exec"));
     steps
+}
+
+/// The label of the keyring that is made next (selinux(8), `keycreate`): a process may use its keyring only if the policy lets its
+/// label. execve(2) resets the attribute.
+pub fn keyring_label(process: &Process) -> Option<Step> {
+    selinux_label(process, c"thread-self/attr/keycreate")
+}
+
+fn selinux_label(process: &Process, attribute: &CStr) -> Option<Step> {
+    let value = c_string(&process.selinux_label);
+    let label = Step::Label { field: "process.selinuxLabel", attribute: attribute.into(), or_attribute: None, value };
+    (!process.selinux_label.is_empty()).then_some(label)
 }
 
 /// Makes `HOME` and `PATH` ready: the last of a name wins, the order of first mention is kept.
@@ -256,6 +262,27 @@ mod tests {
         assert_eq!(texts(&program.environment), ["A=2", "PATH=/bin", "B"]);
         assert!(program.needs_home);
         assert_eq!(program.path.as_deref(), Some(c"/bin"));
+    }
+
+    /// What is written where, of the labels in some steps.
+    fn written(steps: impl IntoIterator<Item = Step>) -> Vec<(String, String)> {
+        let label = |step| match step {
+            Step::Label { attribute, value, .. } => (attribute.into_string().unwrap(), value.into_string().unwrap()),
+            other => panic!("{other}"),
+        };
+        steps.into_iter().map(label).collect()
+    }
+
+    #[test]
+    fn labels_are_those_of_the_program_and_of_its_keyring() {
+        const LABEL: &str = "system_u:system_r:container_t:s0:c1,c2";
+        let process = Process { selinux_label: LABEL.into(), ..Process::default() };
+        assert_eq!(written(labels(&process)), [("thread-self/attr/exec".into(), LABEL.into())]);
+        assert_eq!(written(keyring_label(&process)), [("thread-self/attr/keycreate".into(), LABEL.into())]);
+        let process = Process { apparmor_profile: "docker-default".into(), ..Process::default() };
+        let expected = ("thread-self/attr/apparmor/exec".to_owned(), "exec docker-default".to_owned());
+        assert_eq!(written(labels(&process)), [expected]);
+        assert!(keyring_label(&process).is_none());
     }
 
     #[test]

@@ -92,4 +92,6 @@ fn the_filter_is_loaded_without_leaving_the_right_to() {
         "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}]}),
     );
     assert_sets(&bundle.output(), &GIVEN);
+    // execve(2) gives root what the bounding set has; who waits for it has what was given.
+    assert_sets(&bundle.create().proc_file("status"), &GIVEN);
 }

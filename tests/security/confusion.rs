@@ -132,8 +132,12 @@ fn an_id_that_leads_elsewhere() {
     let outside = bundle.make_directory("outside");
     fs::write(outside.join("state.json"), "{}").expect("write a state");
     for id in ["../outside", "x/../../outside", "..", ".", "/", "", "a/b", "a\nb"] {
-        for command in ["create", "state", "delete", "start", "kill", "pause", "update", "ps", "events"] {
-            let call = if command == "create" { bundle.create_call() } else { bundle.call(command) };
+        for command in
+            ["create", "state", "delete", "delete --force", "start", "kill", "pause", "update", "ps", "events"]
+        {
+            let mut words = command.split(' ');
+            let name = words.next().expect("a command has a name");
+            let call = if name == "create" { bundle.create_call() } else { bundle.call(name).args(words) };
             let ran = call.arg(id).run();
             assert_ne!(ran.code, 0, "{command} {id:?}: {ran}");
             assert_eq!(host(&format!("ls -A {}", outside.display())), "state.json\n", "{command} {id:?}");

@@ -40,8 +40,12 @@ impl Rootless {
 
     /// A call of the user's runtime on the bundle's state.
     pub fn call(&self, command: &str) -> Call {
+        self.call_of_nobody(command).user(USER, GROUP)
+    }
+
+    fn call_of_nobody(&self, command: &str) -> Call {
         let call = Call::of(self.bundle.path("corten"), &self.bundle.directory);
-        call.user(USER, GROUP).arg("--root").arg(&self.bundle.state).arg(command)
+        call.arg("--root").arg(&self.bundle.state).arg(command)
     }
 
     fn run_call(&self) -> Call {
@@ -55,13 +59,13 @@ impl Rootless {
         self.run_call().arg(&self.bundle.id).run()
     }
 
-    /// Runs the container in the foreground, with the user's supplementary groups.
+    /// Runs the container in the foreground, with supplementary groups, which [`Call::user`] drops.
     #[track_caller]
     pub fn run_in_groups(&self, groups: &str) -> Ran {
-        // Not by `Call::user`, with which all groups are dropped.
+        self.bundle.write();
         let (user, group) = (USER.to_string(), GROUP.to_string());
-        let prefix = ["setpriv", "--reuid", &user, "--regid", &group, "--groups", groups];
-        self.run_call().arg(&self.bundle.id).as_root().through(prefix).run()
+        let run = self.call_of_nobody("run").arg("--bundle").arg(&self.bundle.directory).arg(&self.bundle.id);
+        run.through(["setpriv", "--reuid", &user, "--regid", &group, "--groups", groups]).run()
     }
 
     /// Runs the container in the background.

@@ -77,10 +77,11 @@ fn a_passwd_that_is_no_file() {
 
 #[test]
 fn a_passwd_without_end() {
-    // Sparse, so that it costs the test nothing; a runtime that reads all of it runs out of memory.
+    // Sparse, so that it costs the test nothing; a runtime that reads all of it runs out of the memory that it is given here.
     let mut bundle = Bundle::new();
     let passwd = std::fs::OpenOptions::new().write(true).open(bundle.rootfs.join("etc/passwd")).expect("open passwd");
     passwd.set_len(1 << 40).expect("make passwd long");
     bundle.config.set("/process/env", json!(["PATH=/bin"])).args(["sh", "-c", "echo $HOME"]);
-    assert_eq!(bundle.output(), "/root\n");
+    let ran = bundle.run_call().arg(&bundle.id).after("ulimit -v 262144").ok();
+    assert_eq!(ran.stdout, "/root\n", "{ran}");
 }

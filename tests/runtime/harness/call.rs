@@ -114,12 +114,6 @@ impl Call {
         self
     }
 
-    /// Runs as the user of the tests, after all.
-    pub fn as_root(mut self) -> Call {
-        self.user = None;
-        self
-    }
-
     /// Runs behind another program (`setsid --ctty`, a shell that opens descriptors), which starts what follows it.
     pub fn through<I: IntoIterator<Item: AsRef<OsStr>>>(mut self, prefix: I) -> Call {
         let prefix = prefix.into_iter().map(|word| word.as_ref().into());
