@@ -61,7 +61,11 @@ impl Init<'_> {
             parameter.value.as_ref().is_some_and(|value| value.as_bytes().len() > LONGEST_VALUE)
         };
         if parameters.iter().any(is_long) {
-            return mount_by_path(wanted, &parameters, target.as_fd());
+            mount_by_path(wanted, &parameters, target.as_fd())?;
+            if wanted.propagation.is_empty() {
+                return Ok(());
+            }
+            return propagate(tree::open(self.root()?, wanted.destination.relative())?.as_fd(), &wanted.propagation);
         }
         let new = match (new_file_system(wanted, &parameters), &wanted.fallback) {
             (Err(fault), Some(path)) if matches!(fault.errno, Errno::PERM | Errno::BUSY) => {
@@ -361,12 +365,24 @@ fn mount_by_path(wanted: &FileSystem, parameters: &[Parameter], target: Borrowed
     }
     let data = CString::new(data).unwrap_or_default();
     let path = format!("/proc/self/fd/{}", target.as_raw_fd());
-    rustix::mount::mount(&wanted.source, path.as_str(), &wanted.kind, MountFlags::empty(), data.as_c_str())?;
-    let mounted = tree::open(openat(CWD, path.as_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?.as_fd(), c"")?;
-    if wanted.attributes != 0 {
-        mount::change(mounted.as_fd(), wanted.attributes, libc::MOUNT_ATTR__ATIME, 0)?;
-    }
-    propagate(mounted.as_fd(), &wanted.propagation)
+    // The descriptor stays what it was, below the new mount: attributes can't be set by it afterwards.
+    let flags = flags(wanted.attributes);
+    Ok(rustix::mount::mount(&wanted.source, path.as_str(), &wanted.kind, flags, data.as_c_str())?)
+}
+
+/// Attributes of mount_setattr(2) as flags of mount(2).
+fn flags(attributes: u64) -> MountFlags {
+    let all = [
+        (libc::MOUNT_ATTR_RDONLY, MountFlags::RDONLY),
+        (libc::MOUNT_ATTR_NOSUID, MountFlags::NOSUID),
+        (libc::MOUNT_ATTR_NODEV, MountFlags::NODEV),
+        (libc::MOUNT_ATTR_NOEXEC, MountFlags::NOEXEC),
+        (libc::MOUNT_ATTR_NOATIME, MountFlags::NOATIME),
+        (libc::MOUNT_ATTR_STRICTATIME, MountFlags::STRICTATIME),
+        (libc::MOUNT_ATTR_NODIRATIME, MountFlags::NODIRATIME),
+        (libc::MOUNT_ATTR_NOSYMFOLLOW, MountFlags::from_bits_retain(libc::MS_NOSYMFOLLOW as u32)),
+    ];
+    all.into_iter().filter(|(attribute, _)| attributes & attribute != 0).map(|(_, flag)| flag).collect()
 }
 
 fn empty_directory() -> Outcome<OwnedFd> {

@@ -142,6 +142,26 @@ fn root_on_a_file_system_of_its_own() {
 }
 
 #[test]
+fn an_overlay_of_many_layers() {
+    // Longer than what fsconfig(2) takes as one string.
+    let mut bundle = Bundle::new();
+    let layers: Vec<String> =
+        (0..20).map(|number| bundle.text_path(&format!("a-layer-of-some-length/{number}"))).collect();
+    for (number, layer) in layers.iter().enumerate() {
+        bundle.make_directory(&format!("{layer}/{number}"));
+    }
+    let lower = format!("lowerdir={}", layers.join(":"));
+    let options = [lower.as_str(), "nosuid", "nodev", "noexec", "noatime", "nosymfollow", "ro", "rslave"];
+    bundle.config.mount("/mnt", "overlay", "overlay", &options);
+    let mount = mount_at(&mut bundle, "/mnt");
+    assert_eq!(mount.kind, "overlay");
+    for option in ["nosuid", "nodev", "noexec", "noatime", "nosymfollow", "ro"] {
+        assert!(mount.has(option), "{option}: {mount:?}");
+    }
+    assert_eq!(bundle.shell("ls /mnt | wc -l"), "20\n");
+}
+
+#[test]
 fn mounts_are_made_in_the_listed_order() {
     let mut bundle = Bundle::new();
     bundle.write_file("one/name", "one\n");
