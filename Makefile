@@ -18,7 +18,7 @@ ENGINES := busybox-static catatonit conmon containerd crun docker.io docker-cli?
 	iproute2 iptables netavark nftables podman procps runc uidmap
 HOST := busybox-static dbus-daemon iproute2 libseccomp-dev procps strace uidmap
 
-.PHONY: help build demo test lint fuzz integration vm vm-shell bench install cc peers
+.PHONY: help build demo test walls lint fuzz integration vm vm-shell bench install cc peers
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -38,6 +38,10 @@ test: cc ## what needs only this repository and root
 	cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' test --no-fail-fast \
 		--test runtime --test security || status=1; \
 	exit $$status
+
+walls: cc ## take each wall of the runtime out, and see the attack on it succeed
+	scripts/require $(HOST)
+	scripts/walls
 
 lint: cc ## format, warnings, where unsafe may be, shell scripts
 	scripts/require shellcheck

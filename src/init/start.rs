@@ -31,7 +31,11 @@ impl Init<'_> {
         let mut word = [0; 1];
         loop {
             match rustix::io::read(&gate, &mut word) {
-                Ok(1) => return Ok(()),
+                Ok(1) => {
+                    // Closed by execve(2), of itself, as the listener is.
+                    std::mem::forget(gate);
+                    return Ok(());
+                }
                 Ok(_) => return Err(Errno::PIPE.into()),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),

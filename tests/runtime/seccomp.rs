@@ -120,6 +120,30 @@ fn every_action_in_one_profile() {
 }
 
 #[test]
+fn what_the_runtime_needs_it_has_done_before() {
+    // What older kernels and profiles of engines refuse, and a runtime may have a use for on its last steps.
+    let names = "access chdir clone3 close close_range connect faccessat2 fchdir fchmodat2 fchown fcntl fsconfig fsmount \
+        fsopen getdents64 mount mount_setattr move_mount open open_tree openat openat2 pidfd_open recvmsg sendmsg \
+        setgroups setresgid setresuid setsid socket stat statx umask";
+    let names: Vec<&str> = names.split_whitespace().collect();
+    for action in ["SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS"] {
+        for no_new_privileges in [true, false] {
+            let mut bundle = Bundle::new();
+            bundle.add_probe();
+            bundle.config.set("/process/noNewPrivileges", no_new_privileges).args(["probe", "personality"]);
+            bundle.config.set("/process/user", json!({"uid": 1000, "gid": 1000}));
+            bundle.config.set("/linux/seccomp", profile(json!([{"names": names, "action": action, "errnoRet": null}])));
+            assert_eq!(bundle.output(), "0\n", "{action}");
+            let container = bundle.create();
+            assert_eq!(container.start_and_wait(), 0, "{action} {no_new_privileges}");
+            container.delete();
+            bundle.config.stay();
+            assert_eq!(bundle.start().exec(["probe", "personality"]).stdout, "0\n", "{action}");
+        }
+    }
+}
+
+#[test]
 fn thousands_of_rules() {
     let mut bundle = Bundle::new();
     // The same again and again, and names that no architecture has.
