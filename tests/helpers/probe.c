@@ -103,6 +103,17 @@ static int process(void)
 	return 0;
 }
 
+/* The label of the session keyring (keyctl_get_security(3)). */
+static int keyring_label(void)
+{
+	char label[4096];
+	long length = syscall(SYS_keyctl, KEYCTL_GET_SECURITY, KEY_SPEC_SESSION_KEYRING, label, sizeof(label));
+	if (length < 0)
+		return fail("keyctl");
+	printf("%s\n", label);
+	return 0;
+}
+
 static int clocks(void)
 {
 	struct timespec monotonic, boottime;
@@ -174,6 +185,8 @@ int main(int count, char **arguments)
 		return printf("%x\n", personality(0xffffffff)) < 0;
 	if (!strcmp(what, "keyring"))
 		return keyring();
+	if (!strcmp(what, "keyring-label"))
+		return keyring_label();
 	if (!strcmp(what, "process"))
 		return process();
 	if (!strcmp(what, "clocks"))

@@ -26,5 +26,6 @@ mod many;
 mod memory;
 mod pids;
 mod placement;
+mod selinux;
 mod systemd;
 mod update;
