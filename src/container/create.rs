@@ -167,6 +167,7 @@ impl Making {
             spec: &self.spec,
             plan: &self.plan,
             place: self.place.as_deref_mut(),
+            bundle: &self.record.bundle,
             resctrl: self.record.resctrl.as_deref(),
         };
         launch.start(&mut company)
@@ -221,6 +222,7 @@ struct Outside<'a> {
     spec: &'a Spec,
     plan: &'a Plan,
     place: Option<&'a mut (dyn Place + 'static)>,
+    bundle: &'a Path,
     resctrl: Option<&'a Path>,
 }
 
@@ -239,8 +241,10 @@ impl Company for Outside<'_> {
 
     fn hooks_now(&mut self, init: &Child) -> Result<()> {
         let state = self.plan.state.at("creating", init.pid.as_raw_nonzero().get());
-        hooks::run("prestart", &self.spec.hooks.prestart, &state, &self.plan.hook_output)?;
-        hooks::run("createRuntime", &self.spec.hooks.create_runtime, &state, &self.plan.hook_output)
+        let turns = [("prestart", &self.spec.hooks.prestart), ("createRuntime", &self.spec.hooks.create_runtime)];
+        turns
+            .into_iter()
+            .try_for_each(|(turn, list)| hooks::run_in(self.bundle, turn, list, &state, &self.plan.hook_output))
     }
 
     fn listener(&mut self, init: &Child, listener: OwnedFd) -> Result<()> {

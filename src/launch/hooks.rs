@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::error::Attempt;
 use crate::spec::Hook;
 use crate::spec::state::State;
+use crate::sys::signal;
 
 /// Where the output of hooks goes (crun's annotations `run.oci.hooks.stdout` and `run.oci.hooks.stderr`); none is kept for the
 /// message of an error only.
@@ -34,19 +36,29 @@ impl Output {
     }
 }
 
-/// Runs hooks one after the other; the first that fails ends it.
+/// Runs hooks one after the other, in this process's working directory; the first that fails ends it.
 pub fn run(turn: &str, hooks: &[Hook], state: &State<'_>, output: &Output) -> Result<()> {
+    all(turn, hooks, state, output, None)
+}
+
+/// Runs hooks as [`run`] does, in a directory: runc's hooks of `create` find themselves in the bundle.
+pub fn run_in(directory: &Path, turn: &str, hooks: &[Hook], state: &State<'_>, output: &Output) -> Result<()> {
+    all(turn, hooks, state, output, Some(directory))
+}
+
+fn all(turn: &str, hooks: &[Hook], state: &State<'_>, output: &Output, directory: Option<&Path>) -> Result<()> {
     if hooks.is_empty() {
         return Ok(());
     }
     let state = serde_json::to_vec(state)?;
     for (index, hook) in hooks.iter().enumerate() {
-        one(hook, &state, output).map_err(|error| error.context(format!("{turn} hook #{index} {:?}", hook.path)))?;
+        one(hook, &state, output, directory)
+            .map_err(|error| error.context(format!("{turn} hook #{index} {:?}", hook.path)))?;
     }
     Ok(())
 }
 
-fn one(hook: &Hook, state: &[u8], output: &Output) -> Result<()> {
+fn one(hook: &Hook, state: &[u8], output: &Output, directory: Option<&Path>) -> Result<()> {
     // Files in memory instead of pipes: no hook can block on them, and nobody has to read while it runs.
     let mut input = in_memory(c"state")?;
     input.write_all(state).and_then(|()| input.rewind()).attempt(|| "write the state")?;
@@ -55,6 +67,11 @@ fn one(hook: &Hook, state: &[u8], output: &Output) -> Result<()> {
     if let Some((name, arguments)) = hook.args.split_first() {
         command.arg0(name).args(arguments);
     }
+    if let Some(directory) = directory {
+        command.current_dir(directory);
+    }
+    // The runtime itself blocks all while it looks after a container in the foreground.
+    signal::unblock_in(&mut command);
     command.env_clear();
     for variable in &hook.env {
         let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
@@ -76,7 +93,7 @@ fn one(hook: &Hook, state: &[u8], output: &Output) -> Result<()> {
         return Ok(());
     }
     let how = match status.signal() {
-        Some(signal) => format!("killed by signal {signal}"),
+        Some(number) => format!("killed by signal {number}"),
         None => format!("exit status {}", status.code().unwrap_or_default()),
     };
     bail!("{how}{}", quoted(&mut said));

@@ -1,6 +1,8 @@
 //! Signals: masks, dispositions, signalfd(2), kill(2) by number.
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use rustix::io::Result;
 use rustix::process::Pid;
@@ -48,6 +50,14 @@ pub fn reset() -> Result<()> {
         unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), std::ptr::null::<u64>(), 8) };
     }
     restore(&Mask(set_of(false)))
+}
+
+/// Has a program start with no signal blocked, whatever this process blocks for itself.
+pub fn unblock_in(command: &mut Command) {
+    let none = set_of(false);
+    let unblock = move || Ok(restore(&Mask(none))?);
+    // SAFETY: the closure makes one system call with its own copy of a set; it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(unblock) };
 }
 
 /// signalfd(2) for every signal; they must be blocked.

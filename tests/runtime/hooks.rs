@@ -447,3 +447,31 @@ fn a_hook_sees_the_container_by_the_runtime() {
     let text = bundle.read_file("shared/state");
     assert!(text.contains("\"running\""), "{text}");
 }
+
+#[test]
+fn no_signal_is_blocked_for_a_hook() {
+    // Of `run` in the foreground, which blocks all for itself.
+    let mut bundle = Bundle::new();
+    let output = bundle.text_path("output");
+    for kind in KINDS {
+        // No shell: some unblock everything when they begin.
+        bundle.config.hook(kind, json!({"path": "/bin/grep", "args": ["grep", "SigBlk", "/proc/self/status"]}));
+    }
+    bundle.config.set("/annotations", json!({"run.oci.hooks.stdout": output})).args(["true"]);
+    bundle.run_call().arg(&bundle.id).ok();
+    let blocked = bundle.read_file("output");
+    assert_eq!(blocked, "SigBlk:\t0000000000000000\n".repeat(KINDS.len()));
+}
+
+#[test]
+fn hooks_of_create_begin_in_the_bundle() {
+    let mut bundle = Bundle::staying();
+    let output = bundle.text_path("output");
+    for kind in ["prestart", "createRuntime"] {
+        bundle.config.hook(kind, json!({"path": "/bin/pwd", "args": ["pwd", "-P"]}));
+    }
+    bundle.config.set("/annotations", json!({"run.oci.hooks.stdout": output}));
+    let container = bundle.create_with(|call| call.directory("/"));
+    container.delete();
+    assert_eq!(bundle.read_file("output"), format!("{}\n", bundle.directory.display()).repeat(2));
+}
