@@ -10,13 +10,14 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use clap::error::ErrorKind;
-use clap::{Arg, Command, Error};
+use clap::{Arg, ArgAction, Command, Error};
 
 /// Rewrites the arguments of one command, without the program's or the command's name.
 ///
 /// A flag may have one dash or two; its value is the rest of the word after `=`, or the whole next word, whatever that
 /// looks like. A switch takes a value only after `=`, and the last of its kind wins. Single-letter switches may be joined
-/// (`-dt`). Flags and positionals mix, but for a command whose last positional is a trailing one (`exec`, `ps`), where
+/// (`-dt`). An empty value is as good as none, and takes back an earlier one, unless a flag collects its values (`--env`).
+/// Flags and positionals mix, but for a command whose last positional is a trailing one (`exec`, `ps`), where
 /// the first positional ends the flags. What no flag is known for stays as it is: clap has the words to refuse it.
 pub(super) fn canonical(command: &Command, given: &[OsString]) -> Result<Vec<OsString>, Error> {
     let mut reader = Reader { command, rest: given.iter(), flags: Vec::new() };
@@ -68,6 +69,7 @@ enum Takes {
 struct Flag<'a> {
     long: &'a str,
     takes: Takes,
+    collects: bool,
 }
 
 impl<'a> Flag<'a> {
@@ -77,7 +79,8 @@ impl<'a> Flag<'a> {
             (true, Some(count)) if count.min_values() == 0 => Takes::Optional,
             (true, _) => Takes::Value,
         };
-        Some(Flag { long: arg.get_long()?, takes })
+        let collects = matches!(arg.get_action(), ArgAction::Append);
+        Some(Flag { long: arg.get_long()?, takes, collects })
     }
 }
 
@@ -163,11 +166,23 @@ impl<'c> Reader<'c, '_> {
             (Takes::Value, None) => {
                 let missing = || refusal(format!("flag needs an argument: --{}", flag.long));
                 let value = self.rest.next().ok_or_else(missing)?;
-                self.flags.push(assigned(name, value.as_bytes()));
+                self.assign(&flag, name, value.as_bytes());
             }
-            (_, Some(value)) => self.flags.push(assigned(name, value)),
+            (_, Some(value)) => self.assign(&flag, name, value),
         }
         Ok(())
+    }
+}
+
+impl Reader<'_, '_> {
+    /// Writes a flag down with its value.
+    fn assign(&mut self, flag: &Flag<'_>, name: OsString, value: &[u8]) {
+        if value.is_empty() && flag.takes == Takes::Value && !flag.collects {
+            let earlier = assigned(name, b"");
+            self.flags.retain(|other| !other.as_bytes().starts_with(earlier.as_bytes()));
+        } else {
+            self.flags.push(assigned(name, value));
+        }
     }
 }
 
@@ -193,7 +208,6 @@ fn refusal(text: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use clap::ArgAction;
     use proptest::prelude::*;
 
     use super::*;
@@ -249,7 +263,10 @@ mod tests {
             ("--memory --tty c", "--memory=--tty -- c"),
             ("--bundle -- c", "--bundle=-- -- c"),
             ("--bundle - c", "--bundle=- -- c"),
-            ("--bundle= c", "--bundle= -- c"),
+            // An empty one is none, but for what is collected.
+            ("--bundle= c", "-- c"),
+            ("--bundle /a --bundle= c", "-- c"),
+            ("-e A=1 -e= c", "--env=A=1 --env= -- c"),
             // Switches.
             ("--tty=true c", "--tty -- c"),
             ("-t=1 c", "--tty -- c"),
@@ -422,8 +439,8 @@ mod tests {
 
         #[test]
         fn a_value_may_be_any_word(value in word()) {
-            let joined = assigned("--bundle".into(), value.as_bytes());
-            let apart = canonical(&command(false), &["--bundle".into(), value]).unwrap();
+            let joined = assigned("--env".into(), value.as_bytes());
+            let apart = canonical(&command(false), &["--env".into(), value]).unwrap();
             prop_assert_eq!(&apart, &vec![joined.clone()]);
             prop_assert_eq!(canonical(&command(false), &[joined]).unwrap(), apart);
         }

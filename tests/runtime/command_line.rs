@@ -138,6 +138,20 @@ fn the_last_of_repeated_flags_counts() {
 }
 
 #[test]
+fn a_flag_with_an_empty_value_is_as_good_as_not_given() {
+    let bundle = Bundle::script("echo fine");
+    let empty = ["--console-socket", "", "--pidfd-socket=", "--pid-file", "", "--config="];
+    let call = Call::new(&bundle.directory).args(["--log", "", "--log-format=", "--rootless="]).arg("--root");
+    let call = call.arg(&bundle.state).args(["run", "--bundle="]).args(empty).arg(&bundle.id);
+    bundle.write();
+    assert_eq!(call.ok().stdout, "fine\n");
+    // It takes back what was given before.
+    let file = bundle.text_path("pid");
+    bundle.run_call().args(["--pid-file", &file, "--pid-file", "", &bundle.id]).ok();
+    assert!(!bundle.path("pid").exists());
+}
+
+#[test]
 fn words_that_look_like_commands_are_not() {
     let mut bundle = Bundle::script("echo out");
     bundle.id = "run".into();

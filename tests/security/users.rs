@@ -23,7 +23,7 @@ fn names_are_not_looked_up() {
     };
     assert_eq!(exec("1000").stdout, "1000\n0\n0\n");
     assert_eq!(exec("1000:1000").stdout, "1000\n1000\n1000\n");
-    for name in ["root", "wheel", " 8", "0x0", "1e3", "0:wheel", "0 ", "", ":", "-1", "4294967296", "1000abc", "٣"] {
+    for name in ["root", "wheel", " 8", "0x0", "1e3", "0:wheel", "0 ", ":", "-1", "4294967296", "1000abc", "٣"] {
         let ran = exec(name);
         assert_ne!(ran.code, 0, "{name:?}: {ran}");
         assert_eq!(ran.stdout.lines().filter(|line| *line == "0").count(), 0, "{name:?}: {ran}");
