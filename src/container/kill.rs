@@ -19,10 +19,10 @@ pub fn kill(host: &Host, id: &str, options: &KillOptions) -> Result<()> {
     let number = options.signal.0;
     let whole_group = number == libc::SIGKILL && !found.record.own_pids;
     let Some((_, init)) = found.init()? else {
-        if let Some(group) = found.group().filter(|_| whole_group) {
-            // What init left behind.
-            group.kill()?;
-            return Ok(());
+        // What init left behind.
+        let left = found.group().filter(|group| whole_group && !group.is_empty().unwrap_or(true));
+        if let Some(group) = left {
+            return group.kill();
         }
         if options.all {
             return Ok(());

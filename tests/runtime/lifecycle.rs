@@ -276,6 +276,16 @@ fn kill_of_a_stopped_container() {
 }
 
 #[test]
+fn kill_of_a_stopped_container_that_shared_its_pid_namespace() {
+    let mut bundle = Bundle::script("true");
+    bundle.config.without_namespace("pid");
+    let container = bundle.start();
+    container.process.wait();
+    container.call("kill").args([&container.id, "KILL"]).run().refused(&["container not running"]);
+    container.call("kill").args(["--all", &container.id, "KILL"]).ok();
+}
+
+#[test]
 fn kill_refuses_an_unknown_signal() {
     let bundle = Bundle::staying();
     let container = bundle.start();
