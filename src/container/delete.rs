@@ -11,7 +11,7 @@ use super::directory::Directory;
 use super::group;
 use super::options::{Host, Status};
 use super::start::identity;
-use super::status::{Found, find};
+use super::status::{Found, find, missing};
 use crate::error::{Attempt, sentence};
 use crate::launch::hooks;
 use crate::spec::{Spec, load};
@@ -27,14 +27,14 @@ pub fn delete(host: &Host, id: &str, force: bool) -> Result<()> {
         if force {
             return Ok(());
         }
-        bail!("container does not exist: {id:?} (in {:?})", host.root);
+        return Err(missing(&host.root, id, false));
     }
     let _lock = directory.lock()?;
     if force && !matches!(directory.record(), Ok(Some(_))) {
         return remove_without_record(&directory);
     }
     if directory.record()?.is_none() {
-        bail!("container does not exist: {id:?} (in {:?})", host.root);
+        return Err(missing(&host.root, id, directory.exists()));
     }
     let found = find(&host.root, id)?;
     let status = found.status()?;

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, anyhow};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -26,8 +26,19 @@ pub(super) fn find(root: &Path, id: &str) -> Result<Found> {
     let directory = Directory::of(root, id)?;
     match directory.record()? {
         Some(record) => Ok(Found { directory, record }),
-        None => bail!("container does not exist: {id:?} (in {root:?})"),
+        None => Err(missing(root, id, directory.exists())),
     }
+}
+
+/// Engines look for the words "does not exist".
+pub(super) fn missing(root: &Path, id: &str, has_directory: bool) -> Error {
+    if !has_directory {
+        return anyhow!("container does not exist: {id:?} (in {root:?})");
+    }
+    anyhow!(
+        "container does not exist: {id:?} (in {root:?}, where it is being created or was left half-made; \
+         `delete --force` removes it)"
+    )
 }
 
 impl Found {

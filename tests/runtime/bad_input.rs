@@ -263,7 +263,8 @@ fn state_directories_that_are_none() {
     fs::create_dir(bundle.state.join(&bundle.id)).expect("make a directory");
     bundle.create_call().arg(&bundle.id).run().refused(&["already exists"]);
     for command in ["state", "start", "pause", "resume", "kill", "delete"] {
-        bundle.call(command).arg(&bundle.id).run().refused(&[]);
+        let said = ["container does not exist", &bundle.id, "delete --force"];
+        bundle.call(command).arg(&bundle.id).run().refused(&said);
     }
     bundle.call("delete").args(["--force", &bundle.id]).ok();
     bundle.assert_nothing_left();
