@@ -30,7 +30,12 @@ pub fn exec(process: &Process, spec: &Spec, host: &Host) -> Result<Plan> {
         memory_policy::list(text).map_err(|reason| anyhow::anyhow!("process.execCPUAffinity.{field}: {reason}"))
     };
     let initial_affinity = list(&affinity.initial, "initial")?;
-    steps.push(Step::Affinity(list(&affinity.last, "final")?));
+    let last = list(&affinity.last, "final")?;
+    // config.md, "execCPUAffinity": without a final one the initial one stays as the kernel left it. Without any the process is not
+    // held to where the runtime's caller was.
+    if initial_affinity.is_empty() || !last.is_empty() {
+        steps.push(Step::Affinity(last));
+    }
     if host.new_keyring {
         steps.extend(process::keyring_label(process));
         steps.push(keyring(host));

@@ -364,6 +364,9 @@ fn affinity() {
     assert_eq!(of(exec_process(&bundle, &container, &process)), "0");
     process["execCPUAffinity"] = json!({"initial": "0", "final": "0-1"});
     assert_eq!(of(exec_process(&bundle, &container, &process)), "0-1");
+    // config.md: without a final one the kernel decides, and it leaves the initial one as it is.
+    process["execCPUAffinity"] = json!({"initial": "0"});
+    assert_eq!(of(exec_process(&bundle, &container, &process)), "0");
     process["execCPUAffinity"] = json!({"final": "0-"});
     exec_process(&bundle, &container, &process).failed(255, &["execCPUAffinity.final"]);
     // The first process is not an exec'd one.
