@@ -16,4 +16,5 @@ pub mod plan; // Spec + Host → Plan
 pub mod seccomp; // profile → BPF, and the listener
 pub mod security; // capabilities, the sealed executable
 pub mod spec; // config.json → Spec
+mod stdio; // whose the standard streams are
 pub mod sys; // the kernel's interfaces that rustix does not have

@@ -2,11 +2,12 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, Uid, fchown, fstat, openat};
+use rustix::fs::{CWD, Mode, OFlags, Stat, Uid, fchown, fstat, openat};
 use rustix::io::Errno;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 
 use super::{Init, Outcome, tree};
+use crate::stdio::stays_the_callers;
 
 impl Init<'_> {
     /// A process that is not root must be able to open `/dev/stdin` and its siblings again. What can't be given away (a pipe of
@@ -15,7 +16,8 @@ impl Init<'_> {
         self.use_own_null();
         for descriptor in [stdin(), stdout(), stderr()] {
             let Ok(status) = fstat(descriptor) else { continue };
-            if status.st_uid == uid || is_null(&status) || (is_device(&status) && !has_terminal) {
+            // The terminal that was just made is no caller's.
+            if status.st_uid == uid || is_null(&status) || (!has_terminal && stays_the_callers(descriptor)) {
                 continue;
             }
             match fchown(descriptor, Some(Uid::from_raw(uid)), None) {
@@ -53,9 +55,4 @@ impl Init<'_> {
 
 fn is_null(status: &Stat) -> bool {
     tree::is_character_device(status, 1, 3)
-}
-
-/// Devices are the caller's own, but for the terminal that was just made.
-fn is_device(status: &Stat) -> bool {
-    tree::is(status, FileType::CharacterDevice) || tree::is(status, FileType::BlockDevice)
 }

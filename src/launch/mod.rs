@@ -14,13 +14,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
-use rustix::fs::{FileType, Uid, fchown, fstat};
+use rustix::fs::{Uid, fchown};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open, prlimit};
 
 use crate::error::Attempt;
 use crate::plan::step::Step;
 use crate::plan::{Given, Plan};
 use crate::seccomp::{Listener, PATIENCE};
+use crate::stdio::stays_the_callers;
 use crate::sys::clone::{self, Child, CloneFlags};
 use crate::sys::signal;
 use protocol::{ParentEnd, ToInit, ToParent};
@@ -319,15 +320,11 @@ fn set_affinity(cpus: &[usize]) -> Result<()> {
         .attempt(|| format!("process.execCPUAffinity.initial: set CPU affinity to {cpus:?}"))
 }
 
-/// Pipes and files that are stdio become the user's, who opens `/dev/stdin` and its siblings by their paths. A device is the
-/// caller's own: its terminal.
+/// Stdio that may become the container's user's, given by who is root of the host.
 fn give_stdio(uid: u32) {
     let stdio = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
     for descriptor in stdio {
-        let is_device = fstat(descriptor).is_ok_and(|status| {
-            matches!(FileType::from_raw_mode(status.st_mode), FileType::CharacterDevice | FileType::BlockDevice)
-        });
-        if !is_device {
+        if !stays_the_callers(descriptor) {
             // Whoever can't has lost nothing but that way of opening them.
             let _ = fchown(descriptor, Some(Uid::from_raw(uid)), None);
         }

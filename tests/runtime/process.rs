@@ -627,6 +627,20 @@ fn stdio_belongs_to_the_user() {
 }
 
 #[test]
+fn a_file_that_the_caller_only_reads_stays_the_callers() {
+    // Its owner could make it writable, and it may be any file of the host.
+    let mut bundle = Bundle::script("cat");
+    bundle.config.set("/process/user", json!({"uid": 1000, "gid": 1000}));
+    let path = bundle.write_file("input", "in\n");
+    let owner = || fs::metadata(&path).expect("look at the input").uid();
+    let call = bundle.run_call().arg(&bundle.id).stdin(fs::File::open(&path).expect("open the input"));
+    assert_eq!((call.ok().stdout.as_str(), owner()), ("in\n", 0));
+    bundle.config.user_namespace(100_000);
+    let call = bundle.run_call().arg(&bundle.id).stdin(fs::File::open(&path).expect("open the input"));
+    assert_eq!((call.ok().stdout.as_str(), owner()), ("in\n", 0));
+}
+
+#[test]
 fn properties_that_nobody_knows_are_ignored() {
     let mut bundle = Bundle::script("echo fine");
     bundle.config.set("/process/futureProperty", json!({"deep": [1, 2]})).set("/future", json!(null));
