@@ -18,6 +18,7 @@ use crate::cgroup::Group;
 use crate::error::Attempt;
 use crate::launch::{Company, Launch, Prepared, hooks};
 use crate::plan::namespaces::{Kind, Wanted};
+use crate::plan::step::c_string;
 use crate::plan::{Given, Plan};
 use crate::spec::{Spec, VERSION, load};
 use crate::sys::clone::Child;
@@ -77,9 +78,9 @@ impl Making {
         facts.waits_for_start = start == Start::Gate;
         facts.notify_directory = notify_socket::asked().map(|_| at.join("notify"));
         let mut plan = crate::plan::container(&spec, &facts)?;
-        plan.program
-            .environment
-            .extend(options.passed.environment.iter().map(|text| crate::plan::step::c_string(text)));
+        for variable in &options.passed.environment {
+            plan.program.set(c_string(variable));
+        }
         plan.passed = options.passed.count;
         plan.hook_output = hook_output(&spec)?;
         if place.as_ref().is_some_and(|place| place.birthplace().is_none()) {

@@ -74,9 +74,10 @@ fn plan(found: &Found, process: &Process, spec: &Spec, options: &ExecOptions) ->
         facts.shared_namespaces.push(Kind::User);
     }
     let mut plan = plan::exec(process, spec, &facts)?;
-    let passed = &options.passed;
-    plan.program.environment.extend(passed.environment.iter().map(|text| plan::step::c_string(text)));
-    plan.passed = passed.count;
+    for variable in &options.passed.environment {
+        plan.program.set(plan::step::c_string(variable));
+    }
+    plan.passed = options.passed.count;
     plan.status_for_listener = "running";
     Ok(plan)
 }

@@ -238,8 +238,7 @@ fn network_devices(spec: &Spec, wanted: &Wanted, host: &Host) -> Result<Vec<(Str
 fn program(_spec: &Spec, process: &Process, host: &Host) -> Program {
     let mut program = process::program(process);
     if host.notify_directory.is_some() {
-        program.environment.retain(|variable| !variable.to_bytes().starts_with(b"NOTIFY_SOCKET="));
-        program.environment.push(c"NOTIFY_SOCKET=/run/notify/notify.sock".into());
+        program.set(c"NOTIFY_SOCKET=/run/notify/notify.sock".into());
     }
     program
 }

@@ -153,6 +153,15 @@ pub struct Program {
     pub needs_home: bool,
 }
 
+impl Program {
+    /// Gives a variable of the environment another value: `NAME=value`.
+    pub fn set(&mut self, variable: CString) {
+        let name = |text: &CString| text.to_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+        self.environment.retain(|other| name(other) != name(&variable));
+        self.environment.push(variable);
+    }
+}
+
 /// One resource limit.
 #[derive(Debug, Clone)]
 pub struct ResourceLimit {

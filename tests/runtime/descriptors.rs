@@ -117,6 +117,15 @@ fn socket_activation() {
 }
 
 #[test]
+fn what_socket_activation_says_takes_the_place_of_what_the_config_says() {
+    let mut bundle = Bundle::new();
+    bundle.config.args(["env"]).env("LISTEN_FDS=7").env("LISTEN_PID=9").env("LISTEN_FDNAMES=x");
+    let shown = activated(bundle.run_call().arg(&bundle.id), 2, "LISTEN_PID=$$ LISTEN_FDNAMES=a:b").ok().stdout;
+    let listen: Vec<&str> = shown.lines().filter(|line| line.starts_with("LISTEN_")).collect();
+    assert_eq!(listen, ["LISTEN_FDS=2", "LISTEN_PID=1", "LISTEN_FDNAMES=a:b"]);
+}
+
+#[test]
 fn socket_activation_of_another_process() {
     let mut bundle = probing();
     let call = activated(bundle.run_call().arg(&bundle.id), 2, "LISTEN_PID=1");
