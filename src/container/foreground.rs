@@ -44,15 +44,12 @@ impl Foreground {
 
     /// Stays until the process has ended: its exit status, or 128 + the signal that ended it.
     pub(super) fn attend(&self, init: &Child, master: Option<OwnedFd>, notify: Option<Listening>) -> Result<u8> {
-        if let Some(socket) = notify {
-            socket.forward_until_ready(init)?;
-        }
         let raw = master.as_ref().map(|_| Raw::of(stdin())).transpose()?.flatten();
         let mut relay = master.map(Relay::new);
         if let Some(relay) = &relay {
             relay.resize();
         }
-        let status = self.relay_until_end(init, relay.as_mut())?;
+        let status = self.relay_until_end(init, relay.as_mut(), notify)?;
         if let Some(relay) = &mut relay {
             relay.drain();
         }
@@ -60,7 +57,12 @@ impl Foreground {
         Ok(status)
     }
 
-    fn relay_until_end(&self, init: &Child, mut relay: Option<&mut Relay>) -> Result<u8> {
+    fn relay_until_end(
+        &self,
+        init: &Child,
+        mut relay: Option<&mut Relay>,
+        mut notify: Option<Listening>,
+    ) -> Result<u8> {
         loop {
             let (input, output) =
                 relay.as_ref().map_or((PollFlags::empty(), PollFlags::empty()), |relay| relay.wants());
@@ -73,6 +75,10 @@ impl Foreground {
             if input.contains(PollFlags::IN) {
                 descriptors.push(PollFd::new(&source, PollFlags::IN));
             }
+            let of_relay = 1..descriptors.len();
+            if let Some(notify) = &notify {
+                descriptors.push(PollFd::from_borrowed_fd(notify.socket(), PollFlags::IN));
+            }
             match poll(&mut descriptors, None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error).attempt(|| "wait for the container's process"),
@@ -80,10 +86,14 @@ impl Foreground {
             let ready: Vec<PollFlags> = descriptors.iter().map(PollFd::revents).collect();
             drop(descriptors);
             if let Some(relay) = relay.as_deref_mut() {
-                relay.pump(
-                    ready.get(1).copied().unwrap_or(PollFlags::empty()),
-                    ready.get(2).copied().unwrap_or(PollFlags::empty()),
-                );
+                let mut ready = ready[of_relay.clone()].iter().copied().chain(std::iter::repeat(PollFlags::empty()));
+                let mut next = || ready.next().unwrap_or(PollFlags::empty());
+                relay.pump(next(), next());
+            }
+            let is_told = ready.get(of_relay.end).is_some_and(|ready| !ready.is_empty());
+            // A manager that can't be told finds out by its own means; the container runs all the same.
+            if is_told && notify.as_ref().is_some_and(|notify| notify.forward(init).unwrap_or(true)) {
+                notify = None;
             }
             if !ready[0].is_empty()
                 && let Some(status) = self.signals(init, relay.as_deref())?

@@ -4,12 +4,18 @@
 //! container's pid: the host's manager must not take orders from an image.
 
 use std::ffi::OsString;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use anyhow::Result;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, sendmsg_addr};
+use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::error::Attempt;
 use crate::sys::clone::Child;
@@ -47,7 +53,8 @@ pub(super) fn listen(state: &Path) -> Result<Option<Listening>> {
 }
 
 impl Listening {
-    /// Waits for `READY=1` and passes it on, or for the container's end.
+    /// Waits for `READY=1` and passes it on, or for the container's end. For a caller that ends now: the manager must have read the
+    /// messages by then, or it could not tell whose they were (sd_notify_barrier(3)).
     pub(super) fn forward_until_ready(&self, init: &Child) -> Result<()> {
         loop {
             let mut ready = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&init.pidfd, PollFlags::IN)];
@@ -57,10 +64,8 @@ impl Listening {
                 Err(error) => return Err(error).attempt(|| "wait for the container's notification"),
             }
             if ready[0].revents().contains(PollFlags::IN) {
-                let mut text = [0; 4096];
-                let length = self.socket.recv(&mut text).attempt(|| "read the container's notification")?;
-                if text[..length].split(|byte| *byte == b'\n').any(|line| line == b"READY=1") {
-                    return self.tell_ready(init);
+                if self.forward(init)? {
+                    return self.await_manager();
                 }
             } else if !ready[1].revents().is_empty() {
                 return Ok(());
@@ -68,19 +73,53 @@ impl Listening {
         }
     }
 
-    fn tell_ready(&self, init: &Child) -> Result<()> {
-        use std::os::linux::net::SocketAddrExt;
-        use std::os::unix::ffi::OsStrExt;
-        use std::os::unix::net::SocketAddr;
+    /// Where the container's messages come.
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Takes one message, and says whether it was `READY=1` and the manager was told.
+    pub(super) fn forward(&self, init: &Child) -> Result<bool> {
+        let mut text = [0; 4096];
+        let length = self.socket.recv(&mut text).attempt(|| "read the container's notification")?;
+        if !text[..length].split(|byte| *byte == b'\n').any(|line| line == b"READY=1") {
+            return Ok(false);
+        }
+        let text = format!("READY=1\nMAINPID={}", init.pid.as_raw_nonzero());
+        self.tell(text.as_bytes(), None).map(|()| true)
+    }
+
+    /// Until the manager has closed the descriptor of a message, and so has read those before; one that leaves it open is not waited
+    /// for without end.
+    fn await_manager(&self) -> Result<()> {
+        const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
+        let (closed, open) = pipe_with(PipeFlags::CLOEXEC).attempt(|| "make a pipe")?;
+        self.tell(b"BARRIER=1", Some(open.as_fd()))?;
+        drop(open);
+        loop {
+            match poll(&mut [PollFd::new(&closed, PollFlags::empty())], Some(&PATIENCE)) {
+                Err(Errno::INTR) => {}
+                result => return result.attempt(|| "wait for the service manager").map(drop),
+            }
+        }
+    }
+
+    fn tell(&self, text: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<()> {
         let name = self.manager.as_bytes();
         let address = match name.strip_prefix(b"@") {
-            Some(name) => SocketAddr::from_abstract_name(name),
-            None => SocketAddr::from_pathname(&self.manager),
+            Some(name) => SocketAddrUnix::new_abstract_name(name),
+            None => SocketAddrUnix::new(&self.manager),
         };
         let address = address.attempt(|| format!("read NOTIFY_SOCKET {:?}", self.manager))?;
         let socket = UnixDatagram::unbound().attempt(|| "make a socket")?;
-        let text = format!("READY=1\nMAINPID={}", init.pid.as_raw_nonzero());
-        socket.send_to_addr(text.as_bytes(), &address).attempt(|| format!("notify {:?}", self.manager))?;
-        Ok(())
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors: Vec<BorrowedFd<'_>> = descriptor.into_iter().collect();
+        if !descriptors.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        }
+        sendmsg_addr(&socket, &address, &[IoSlice::new(text)], &mut control, SendFlags::NOSIGNAL)
+            .attempt(|| format!("notify {:?}", self.manager))
+            .map(drop)
     }
 }

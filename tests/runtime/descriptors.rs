@@ -1,9 +1,15 @@
 //! What is open in the container: its standard streams, what was asked for, nothing else.
 
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::Instant;
 
-use crate::harness::wait::{LIMIT, readable};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::process::Signal;
+
+use crate::harness::wait::{LIMIT, read_until, readable};
 use crate::harness::{Bundle, Call};
 
 /// Opens descriptors 3 to 9 before a call, as careless callers do.
@@ -171,6 +177,54 @@ fn readiness_is_passed_on_to_the_service_manager() {
     assert!(messages.iter().any(|text| text.contains(&main)), "{messages:?}");
     drop(starting);
     container.stop();
+}
+
+#[test]
+fn start_returns_when_the_service_manager_has_read_its_messages() {
+    let mut bundle = Bundle::new();
+    bundle.add_probe();
+    let socket = UnixDatagram::bind(bundle.path("notify")).expect("listen for notifications");
+    bundle.config.script("probe notify READY=1; sleep infinity");
+    let path = bundle.path("notify");
+    let container = bundle.create_with(|call| call.env("NOTIFY_SOCKET", &path));
+    let starting = container.call("start").arg(&container.id).env("NOTIFY_SOCKET", &path).spawn();
+    // sd_notify_barrier(3): a manager closes the descriptor once it has come to that message.
+    let mut barrier = None;
+    while barrier.is_none() {
+        let (text, descriptor) = notification(&socket);
+        assert_eq!(descriptor.is_some(), text == "BARRIER=1", "{text}");
+        barrier = descriptor;
+    }
+    drop(barrier);
+    assert_eq!(starting.wait().code, 0);
+    container.stop();
+}
+
+/// The next message, and the descriptor that came with it.
+fn notification(socket: &UnixDatagram) -> (String, Option<OwnedFd>) {
+    assert!(readable(socket, Instant::now() + LIMIT), "no notification comes");
+    let mut bytes = [0u8; 1000];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let message = recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC);
+    let length = message.expect("receive a notification").bytes;
+    let descriptor = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    (String::from_utf8_lossy(&bytes[..length]).into_owned(), descriptor)
+}
+
+#[test]
+fn signals_are_forwarded_to_a_container_that_is_not_ready() {
+    let bundle = Bundle::script("trap 'exit 7' TERM; echo waiting; sleep infinity & wait");
+    let _socket = UnixDatagram::bind(bundle.path("notify")).expect("listen for notifications");
+    let (reader, writer) = std::io::pipe().expect("make a pipe");
+    let call = bundle.run_call().arg(&bundle.id).env("NOTIFY_SOCKET", bundle.path("notify"));
+    let running = call.stdout(writer).spawn();
+    read_until(&reader, "waiting\n");
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait().code, 7);
 }
 
 #[test]
