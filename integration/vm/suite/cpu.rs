@@ -3,10 +3,11 @@
 use serde_json::json;
 
 use crate::group::Group;
+use crate::harness::wait::read_until;
 use crate::harness::{Bundle, Container};
 
 /// Uses up one second of processor time, however long that takes, and then says between which moments.
-const BURN: &str = "from=$(cut -d ' ' -f 1 /proc/uptime); (ulimit -t 1; while :; do :; done) 2>/dev/null || :; \
+const BURN: &str = "echo burning >&2; from=$(cut -d ' ' -f 1 /proc/uptime); (ulimit -t 1; while :; do :; done) 2>/dev/null || :; \
                     echo from $from to $(cut -d ' ' -f 1 /proc/uptime) burnt >&2; exec sleep infinity";
 
 /// A container that has burnt its second, its group and how many seconds that took.
@@ -16,6 +17,25 @@ fn burnt(bundle: &Bundle) -> (Container, Group, f64) {
     let (from, to) = (moments.next().expect("a first moment"), moments.next().expect("a second moment"));
     let group = Group::of(&container);
     (container, group, to - from)
+}
+
+/// How much processor time another group uses, and how much this bundle's container, whose group's files hold this, while
+/// that one burns its second.
+fn used_beside(other: &Group, bundle: &Bundle, files: &[(&str, &str)]) -> (f64, f64) {
+    let (reader, writer) = std::io::pipe().expect("make a pipe");
+    let ran = bundle.detach_call().arg(&bundle.id).stderr(writer).ok();
+    let container = Container::made(bundle, &bundle.id, ran);
+    let group = Group::of(&container);
+    group.holds(files);
+    let used = || [other, &group].map(|group| group.count("cpu.stat", "usage_usec") as f64);
+    // Only now: nobody competes while the container is being made.
+    let said = read_until(&reader, "burning\n");
+    let before = used();
+    if !said.contains(" burnt\n") {
+        read_until(&reader, " burnt\n");
+    }
+    let after = used();
+    (after[0] - before[0], after[1] - before[1])
 }
 
 #[test]
@@ -72,13 +92,8 @@ fn shares_are_weights_against_each_other() {
 
     let heavy = heavy.start();
     let heavy_group = Group::of(&heavy);
-    let before = heavy_group.count("cpu.stat", "usage_usec");
-    let (_container, light_group, _) = burnt(&light);
-    let heavy_used = (heavy_group.count("cpu.stat", "usage_usec") - before) as f64;
-    let light_used = light_group.count("cpu.stat", "usage_usec") as f64;
-
     heavy_group.holds(&[("cpu.weight", "100")]);
-    light_group.holds(&[("cpu.weight", "35")]);
+    let (heavy_used, light_used) = used_beside(&heavy_group, &light, &[("cpu.weight", "35")]);
     let ratio = heavy_used / light_used;
     assert!((2.0..4.0).contains(&ratio), "weights 100 and 35 gave {heavy_used} and {light_used} µs");
 }
@@ -93,9 +108,6 @@ fn an_idle_group_runs_when_nobody_else_does() {
     let idle = idle.start();
     let group = Group::of(&idle);
     group.holds(&[("cpu.idle", "1")]);
-    let before = group.count("cpu.stat", "usage_usec");
-    let (_container, usual_group, _) = burnt(&usual);
-    let idle_used = group.count("cpu.stat", "usage_usec") - before;
-    let usual_used = usual_group.count("cpu.stat", "usage_usec");
-    assert!(idle_used * 4 < usual_used, "idle {idle_used} µs, the other {usual_used} µs");
+    let (idle_used, usual_used) = used_beside(&group, &usual, &[("cpu.idle", "0")]);
+    assert!(idle_used * 4. < usual_used, "idle {idle_used} µs, the other {usual_used} µs");
 }
