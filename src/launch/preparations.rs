@@ -8,8 +8,8 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::error::Attempt;
-use crate::plan::namespaces::{IdMaps, Kind};
-use crate::plan::{Given, Plan, Preparation, TreeCopy};
+use crate::plan::namespaces::Kind;
+use crate::plan::{Given, MountIdMaps, Plan, Preparation, TreeCopy};
 use crate::sys::mount;
 
 /// Opens all, by slot.
@@ -46,8 +46,11 @@ fn copy_tree(copy: &TreeCopy) -> Result<OwnedFd> {
             .attempt(|| format!("make mount tree {path:?} {}", copy.propagation))?;
     }
     if let Some(source) = &copy.id_map {
-        let maps = IdMaps { uids: source.uids.clone(), gids: source.gids.clone() };
-        let namespace = super::user_namespace(&maps).with_context(|| format!("map the ids of {path:?}"))?;
+        let namespace = match &source.maps {
+            MountIdMaps::Given(maps) => super::user_namespace(maps),
+            MountIdMaps::Joined(file) => open_namespace(Kind::User, file),
+        };
+        let namespace = namespace.with_context(|| format!("map the ids of {path:?}"))?;
         let flags = if source.recursive { mount::RECURSIVE } else { 0 };
         mount::map_ids(tree.as_fd(), namespace.as_fd(), flags)
             .attempt(|| format!("map the ids of {path:?}: does its file system support idmapped mounts?"))?;

@@ -32,7 +32,7 @@ use crate::seccomp;
 use crate::spec::process::ConsoleSize;
 use crate::spec::state::Identity;
 use crate::spec::{IdMapping, Process, Spec};
-use namespaces::{Entry, Kind, Wanted};
+use namespaces::{Entry, IdMaps, Kind, Wanted};
 use process::Filter;
 use step::{Propagation, Step, c_string};
 
@@ -224,12 +224,19 @@ pub struct TreeCopy {
 /// The maps of an idmapped mount.
 #[derive(Debug, Clone)]
 pub struct IdMapSource {
-    /// As in `uid_map`.
-    pub uids: Vec<IdMapping>,
-    /// As in `gid_map`.
-    pub gids: Vec<IdMapping>,
+    /// Where they are.
+    pub maps: MountIdMaps,
     /// For all mounts of the tree.
     pub recursive: bool,
+}
+
+/// Where the maps of an idmapped mount are.
+#[derive(Debug, Clone)]
+pub enum MountIdMaps {
+    /// In the configuration; a user namespace is made of them.
+    Given(IdMaps),
+    /// In a user namespace that the container joins: its file.
+    Joined(CString),
 }
 
 /// Preparations while a plan is made; each gets a slot.

@@ -5,11 +5,11 @@ use std::ffi::CStr;
 use anyhow::{Result, bail};
 
 use super::mount_options::{self, Options};
-use super::namespaces::{Kind, Wanted};
+use super::namespaces::{IdMaps, Kind, Wanted};
 use super::step::{
     Bind, Destination, FileSystem, OnProc, Parameter, Propagation, Remount, Source, Step, c_path, c_string,
 };
-use super::{Host, IdMapSource, Preparation, Preparations, TreeCopy};
+use super::{Host, IdMapSource, MountIdMaps, Preparation, Preparations, TreeCopy};
 use crate::spec::check::MOST_MAPPINGS;
 use crate::spec::{IdMapping, Linux, Mount, Spec};
 
@@ -255,20 +255,28 @@ fn id_map(mount: &Mount, options: &Options, context: &BindContext<'_>) -> Result
         if mount.uid_mappings.is_empty() {
             return Ok(None);
         }
-        let own = IdMapSource { uids: mount.uid_mappings.clone(), gids: mount.gid_mappings.clone(), recursive: false };
-        return Ok(Some(own));
+        return Ok(Some(IdMapSource { maps: given(&mount.uid_mappings, &mount.gid_mappings), recursive: false }));
     };
-    let recursive = asked.recursive;
-    let (uids, gids) = if let Some(custom) = &asked.custom {
-        custom_maps(custom, context.spec, &format!("{at}.options"))?
+    let joined = context.wanted.path(Kind::User).filter(|_| context.wanted.is_apart(Kind::User));
+    let maps = if let Some(custom) = &asked.custom {
+        let (uids, gids) = custom_maps(custom, context.spec, &format!("{at}.options"))?;
+        MountIdMaps::Given(IdMaps { uids, gids })
     } else if !mount.uid_mappings.is_empty() {
-        (mount.uid_mappings.clone(), mount.gid_mappings.clone())
+        given(&mount.uid_mappings, &mount.gid_mappings)
     } else if context.wanted.is_new(Kind::User) {
-        (context.spec.linux.uid_mappings.clone(), context.spec.linux.gid_mappings.clone())
+        given(&context.spec.linux.uid_mappings, &context.spec.linux.gid_mappings)
+    } else if let Some(path) = joined {
+        MountIdMaps::Joined(c_string(path))
     } else {
-        bail!("{at}.options: idmap needs uidMappings and gidMappings, of the mount or of a new user namespace");
+        bail!(
+            "{at}.options: idmap needs uidMappings and gidMappings of the mount, or a user namespace of the container"
+        );
     };
-    Ok(Some(IdMapSource { uids, gids, recursive }))
+    Ok(Some(IdMapSource { maps, recursive: asked.recursive }))
+}
+
+fn given(uids: &[IdMapping], gids: &[IdMapping]) -> MountIdMaps {
+    MountIdMaps::Given(IdMaps { uids: uids.to_vec(), gids: gids.to_vec() })
 }
 
 /// crun's `uids=C-H-S#C-H-S;gids=…`, where `@` before a line makes its first id one of the container's own.

@@ -913,6 +913,26 @@ fn idmapped_mounts_of_a_user_namespace() {
 }
 
 #[test]
+fn idmapped_mounts_of_a_joined_user_namespace() {
+    // What a pod's second container gets of a device's description: `idmap`, and no mappings.
+    let mut bundle = Bundle::new();
+    host(&format!("chown -R 200000:200000 {}", bundle.rootfs.display()));
+    bundle.write_file("source/file", "content\n");
+    host(&format!("chown 5:6 {}", bundle.path("source/file").display()));
+    bundle.config.user_namespace(200_000).stay();
+    let first = bundle.start();
+    bundle.config.join_namespace("user", first.namespace_path("user"));
+    bundle.bind("source", "/mapped", &["bind", "idmap"]);
+    bundle.config.args(["stat", "-c", "%u %g", "/mapped/file"]);
+    let another = bundle.another_id("second");
+    // With the mappings of the namespace said again, and without.
+    assert_eq!(bundle.run_call().arg(&another).ok().stdout, "5 6\n");
+    bundle.config.remove("/linux/uidMappings").remove("/linux/gidMappings");
+    assert_eq!(bundle.run_call().arg(&another).ok().stdout, "5 6\n");
+    first.stop();
+}
+
+#[test]
 fn ridmap_reaches_the_mounts_below() {
     let mut bundle = bundle_with_tree();
     host(&format!(
