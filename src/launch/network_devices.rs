@@ -19,12 +19,15 @@ use crate::sys::execute::exit_now;
 // linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h
 const NEW_LINK: u16 = 16;
 const NEW_ADDRESS: u16 = 20;
+const GET_LINK: u16 = 18;
 const GET_ADDRESS: u16 = 22;
 const LINK_NAME: u16 = 3;
 const LINK_NAMESPACE: u16 = 28;
 const ADDRESS_FLAGS: u16 = 8;
 const PERMANENT: u32 = 0x80;
 const SCOPE_GLOBAL: u8 = 0;
+/// IFF_UP (netdevice(7)).
+const UP: u32 = 1;
 
 /// An address of a device: the fixed part of the kernel's message and its attributes, to be sent back as they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,40 +49,72 @@ pub(super) fn hand_over(devices: &[(String, String)], joined: Option<&CStr>, ini
     let namespace = File::open(&path).attempt(|| format!("open {path:?}"))?;
     let own = File::open("/proc/self/ns/net").attempt(|| "open the runtime's network namespace")?;
     let host = Socket::open()?;
-    let mut inside = Vec::new();
+    let mut known: Vec<Device> = Vec::new();
     for (name, new_name) in devices {
-        match move_one(&host, name, new_name, &namespace) {
-            Ok(addresses) => inside.push((new_name.as_str(), addresses)),
-            Err(error) => {
-                // A device that could be moved and not be renamed has its old name there.
-                let is_gone = rustix::net::netdevice::name_to_index(host.as_fd(), name).is_err();
-                let mut back: Vec<_> = devices[..inside.len()].iter().map(|(old, new)| (new, old)).collect();
-                back.extend(is_gone.then_some((name, name)));
-                let _ = in_namespace(&namespace, || give_back(&back, &own));
-                let place = format!("linux.netDevices[{name:?}]");
-                return Err(error.context(format!("{place}: move the device into the container as {new_name:?}")));
+        let moved = find(&host, name).and_then(|device| {
+            let index = device.index;
+            known.push(device);
+            move_one(&host, index, new_name, &namespace)
+        });
+        if let Err(error) = moved {
+            let tried = &devices[..known.len()];
+            take_back(&host, tried, &namespace, &own);
+            for ((name, _), device) in tried.iter().zip(&known) {
+                // What can't be as it was is said by nobody: the first error is the one that is told.
+                let _ = set_up(&host, name, device);
             }
+            let place = format!("linux.netDevices[{name:?}]");
+            return Err(error.context(format!("{place}: move the device into the container as {new_name:?}")));
         }
     }
     in_namespace(&namespace, || {
         let socket = Socket::open()?;
-        inside.iter().try_for_each(|(name, addresses)| {
-            set_up(&socket, name, addresses)
+        devices.iter().zip(known).try_for_each(|((_, name), device)| {
+            set_up(&socket, name, &Device { is_up: true, ..device })
                 .with_context(|| format!("linux.netDevices: set up {name:?} in the container"))
         })
     })
 }
 
-fn move_one(host: &Socket, name: &str, new_name: &str, namespace: &File) -> Result<Vec<Address>> {
+/// A device before it was moved.
+struct Device {
+    index: u32,
+    is_up: bool,
+    addresses: Vec<Address>,
+}
+
+fn find(host: &Socket, name: &str) -> Result<Device> {
     let index = rustix::net::netdevice::name_to_index(host.as_fd(), name).attempt(|| "find it")?;
-    let addresses = addresses(host, index)?;
+    let mut is_up = false;
+    host.list(Message::new(GET_LINK, 0, &[0; 16]), |body| is_up |= is_up_link(body, index))?;
+    Ok(Device { index, is_up, addresses: addresses(host, index)? })
+}
+
+/// Reads `struct ifinfomsg`: family, type, index, flags.
+fn is_up_link(body: &[u8], index: u32) -> bool {
+    let number = |at: usize| body.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
+    number(4) == Some(index) && number(8).is_some_and(|flags| flags & UP != 0)
+}
+
+fn move_one(host: &Socket, index: u32, new_name: &str, namespace: &File) -> Result<()> {
     // A device that is up can't be renamed.
     host.request(link(index, false)).attempt(|| "set it down")?;
     let message = link(index, false)
         .attribute(LINK_NAME, &[new_name.as_bytes(), b"\0"].concat())?
         .attribute(LINK_NAMESPACE, &namespace.as_raw_fd().to_ne_bytes())?;
-    host.request(message).attempt(|| "move it")?;
-    Ok(addresses)
+    host.request(message).attempt(|| "move it")
+}
+
+/// Takes back what was moved before a failure; the last is the one that failed.
+fn take_back(host: &Socket, tried: &[(String, String)], namespace: &File, own: &File) {
+    let Some(((failed, _), moved)) = tried.split_last() else { return };
+    // A device that could be moved and not be renamed has its old name there.
+    let is_gone = rustix::net::netdevice::name_to_index(host.as_fd(), failed).is_err();
+    let mut back: Vec<_> = moved.iter().map(|(old, new)| (new, old)).collect();
+    back.extend(is_gone.then_some((failed, failed)));
+    if !back.is_empty() {
+        let _ = in_namespace(namespace, || give_back(&back, own));
+    }
 }
 
 /// A virtual device dies with its network namespace: what was moved before a failure goes back under its old name.
@@ -98,7 +133,6 @@ fn give_back(devices: &[(&String, &String)], host: &File) -> Result<()> {
 
 /// RTM_NEWLINK of an existing device: `struct ifinfomsg` with IFF_UP set or cleared.
 fn link(index: u32, up: bool) -> Message {
-    const UP: u32 = 1;
     let mut fixed = [0; 16];
     fixed[4..8].copy_from_slice(&index.to_ne_bytes());
     fixed[8..12].copy_from_slice(&u32::from(up).to_ne_bytes());
@@ -129,10 +163,11 @@ fn address(body: &[u8], index: u32) -> Option<Address> {
     Some(Address { fixed, attributes: kept.map(|(kind, value)| (kind, value.to_vec())).collect() })
 }
 
-fn set_up(socket: &Socket, name: &str, addresses: &[Address]) -> Result<()> {
+/// Gives a device back what the move took.
+fn set_up(socket: &Socket, name: &str, device: &Device) -> Result<()> {
     const CREATE: u16 = 0x400;
     let index = rustix::net::netdevice::name_to_index(socket.as_fd(), name).attempt(|| "find it")?;
-    for address in addresses {
+    for address in &device.addresses {
         let mut fixed = address.fixed;
         fixed[4..8].copy_from_slice(&index.to_ne_bytes());
         let mut message = Message::new(NEW_ADDRESS, CREATE, &fixed);
@@ -144,7 +179,7 @@ fn set_up(socket: &Socket, name: &str, addresses: &[Address]) -> Result<()> {
             Err(error) => return Err(error).attempt(|| "give it its address back"),
         }
     }
-    socket.request(link(index, true)).attempt(|| "set it up")
+    if device.is_up { socket.request(link(index, true)).attempt(|| "set it up") } else { Ok(()) }
 }
 
 /// Does something in a network namespace, in a process of its own.

@@ -73,6 +73,19 @@ fn a_device_moves_into_a_user_namespaces_network() {
 }
 
 #[test]
+fn after_a_failure_the_devices_are_as_they_were() {
+    // The first is moved and comes back, the second can't be moved, for the name is taken there.
+    let mut bundle = networked(
+        "ip link add host0 type veth peer name moved0; ip link add host1 type veth peer name other0
+         ip addr add 192.0.2.7/24 dev moved0; ip link set moved0 up; ip link set other0 up",
+    );
+    bundle.config.set("/linux/netDevices", json!({"moved0": {}, "other0": {"name": "lo"}}));
+    bundle.refused(&["other0", "lo"]);
+    assert_eq!(host("ip -o link show up | grep -c -e moved0@ -e other0@ || true"), "2\n");
+    assert!(host("ip addr show moved0").contains("inet 192.0.2.7/24"));
+}
+
+#[test]
 fn devices_that_can_not_be_moved() {
     const PAIRS: &str = "ip link add host0 type veth peer name moved0; ip link add host1 type veth peer name other0";
     let mut bundle = networked(PAIRS);
