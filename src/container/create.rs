@@ -104,13 +104,14 @@ impl Making {
             new_keyring: !options.no_new_keyring,
         };
         let mut making = Making { spec, directory, record, plan, place, _lock: lock };
-        match making.keep(&bytes) {
-            Ok(()) => Ok(making),
-            Err(error) => {
-                making.undo();
-                Err(error)
-            }
-        }
+        let kept = making.keep(&bytes);
+        making.or_undo(kept)?;
+        Ok(making)
+    }
+
+    /// Passes a result on; of an error nothing stays behind.
+    pub(super) fn or_undo<T>(&mut self, result: Result<T>) -> Result<T> {
+        result.inspect_err(|_| self.undo())
     }
 
     /// Writes down what will exist before it does, then makes the cgroup.
@@ -139,11 +140,8 @@ impl Making {
         last: impl FnOnce(&mut Making, Prepared) -> Result<T>,
     ) -> Result<T> {
         let result = self.launch(console).and_then(|prepared| last(self, prepared));
-        result.map_err(|error| {
-            let error = self.with_reason(error);
-            self.undo();
-            error
-        })
+        let result = result.map_err(|error| self.with_reason(error));
+        self.or_undo(result)
     }
 
     /// An init that was killed for want of memory can't say so itself.
@@ -209,12 +207,8 @@ impl Making {
             let _ = std::fs::remove_dir(path);
         }
         let _ = self.directory.remove();
-        let _ = hooks::run(
-            "poststop",
-            &self.spec.hooks.poststop,
-            &self.plan.state.at("stopped", None),
-            &self.plan.hook_output,
-        );
+        let state = self.plan.state.at("stopped", None);
+        drop(hooks::run_each("poststop", &self.spec.hooks.poststop, &state, &self.plan.hook_output));
     }
 }
 

@@ -82,10 +82,8 @@ fn remove(host: &Host, found: &Found, spec: Option<&Spec>) -> Result<()> {
         let state = identity.at("stopped", None);
         let output = hook_output(spec).unwrap_or_default();
         // runtime.md, "Lifecycle" 13: a failure is a warning, and the remaining hooks run.
-        for hook in &spec.hooks.poststop {
-            let result = hooks::run("poststop", std::slice::from_ref(hook), &state, &output);
-            host.warn.all(&result.err().map(|error| sentence(&error)));
-        }
+        let failures = hooks::run_each("poststop", &spec.hooks.poststop, &state, &output);
+        host.warn.all(&failures.iter().map(sentence).collect::<Vec<_>>());
     }
     errors.into_iter().next().map_or(Ok(()), Err)
 }

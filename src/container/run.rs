@@ -20,15 +20,17 @@ pub fn run(host: &Host, id: &str, options: &RunOptions) -> Result<u8> {
         let own = rustix::process::getpid();
         rustix::process::set_child_subreaper(Some(own)).attempt(|| "become the subreaper")?;
     }
-    let foreground = Foreground::prepare()?;
-    let mut making = Making::begin(host, id, &options.create, Start::AtOnce)?;
-    let has_terminal = making.spec.process.as_ref().is_some_and(|process| process.terminal);
     if options.create.console_socket.is_some() {
         console::check_detached(None, true)?;
     }
+    let foreground = Foreground::prepare()?;
+    let mut making = Making::begin(host, id, &options.create, Start::AtOnce)?;
+    let has_terminal = making.spec.process.as_ref().is_some_and(|process| process.terminal);
     making.plan.size_terminal(foreground::terminal_size());
-    let notify = notify_socket::listen(making.directory.path())?;
-    let (socket, relay) = has_terminal.then(console::own).transpose()?.unzip();
+    let notify = notify_socket::listen(making.directory.path());
+    let notify = making.or_undo(notify)?;
+    let pair = has_terminal.then(console::own).transpose();
+    let (socket, relay) = making.or_undo(pair)?.unzip();
     let (init, master) = making.finish(socket, |making, prepared| {
         making.write_down(&options.create, &prepared)?;
         let init = prepared.execute()?;
@@ -47,7 +49,8 @@ pub fn run(host: &Host, id: &str, options: &RunOptions) -> Result<u8> {
 fn detached(host: &Host, id: &str, options: &RunOptions) -> Result<()> {
     let console = console::for_detached(&options.create)?;
     let mut making = Making::begin(host, id, &options.create, Start::AtOnce)?;
-    let notify = notify_socket::listen(making.directory.path())?;
+    let notify = notify_socket::listen(making.directory.path());
+    let notify = making.or_undo(notify)?;
     let init = making.finish(console, |making, prepared| {
         making.write_down(&options.create, &prepared)?;
         let init = prepared.execute()?;

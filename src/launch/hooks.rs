@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
@@ -38,24 +38,32 @@ impl Output {
 
 /// Runs hooks one after the other, in this process's working directory; the first that fails ends it.
 pub fn run(turn: &str, hooks: &[Hook], state: &State<'_>, output: &Output) -> Result<()> {
-    all(turn, hooks, state, output, None)
+    all(turn, hooks, state, output, None).try_for_each(|result| result)
 }
 
 /// Runs hooks as [`run`] does, in a directory: runc's hooks of `create` find themselves in the bundle.
 pub fn run_in(directory: &Path, turn: &str, hooks: &[Hook], state: &State<'_>, output: &Output) -> Result<()> {
-    all(turn, hooks, state, output, Some(directory))
+    all(turn, hooks, state, output, Some(directory)).try_for_each(|result| result)
 }
 
-fn all(turn: &str, hooks: &[Hook], state: &State<'_>, output: &Output, directory: Option<&Path>) -> Result<()> {
-    if hooks.is_empty() {
-        return Ok(());
-    }
-    let state = serde_json::to_vec(state)?;
-    for (index, hook) in hooks.iter().enumerate() {
-        one(hook, &state, output, directory)
-            .map_err(|error| error.context(format!("{turn} hook #{index} {:?}", hook.path)))?;
-    }
-    Ok(())
+/// Runs all hooks, whatever becomes of the others, and says what failed.
+pub fn run_each(turn: &str, hooks: &[Hook], state: &State<'_>, output: &Output) -> Vec<Error> {
+    all(turn, hooks, state, output, None).filter_map(Result::err).collect()
+}
+
+/// Each hook is run when its result is asked for.
+fn all<'a>(
+    turn: &'a str,
+    hooks: &'a [Hook],
+    state: &'a State<'_>,
+    output: &'a Output,
+    directory: Option<&'a Path>,
+) -> impl Iterator<Item = Result<()>> + 'a {
+    hooks.iter().enumerate().map(move |(index, hook)| {
+        let result =
+            serde_json::to_vec(state).map_err(Error::new).and_then(|state| one(hook, &state, output, directory));
+        result.with_context(|| format!("{turn} hook #{index} {:?}", hook.path))
+    })
 }
 
 fn one(hook: &Hook, state: &[u8], output: &Output, directory: Option<&Path>) -> Result<()> {

@@ -200,6 +200,20 @@ fn start_returns_when_the_service_manager_has_read_its_messages() {
     container.stop();
 }
 
+#[test]
+fn nothing_is_left_where_no_notifications_can_be_listened_for() {
+    let bundle = Bundle::script("true");
+    bundle.write();
+    // The path of the container's socket would be longer than such a name can be.
+    let root = bundle.path(&"x".repeat(100));
+    for command in [vec!["run"], vec!["run", "--detach"]] {
+        let call = Call::new(&bundle.directory).env("NOTIFY_SOCKET", "/run/nobody").arg("--root").arg(&root);
+        call.args(command).arg(&bundle.id).run().refused(&["notify.sock"]);
+        assert!(!root.join(&bundle.id).exists());
+    }
+    bundle.assert_nothing_left();
+}
+
 /// The next message, and the descriptor that came with it.
 fn notification(socket: &UnixDatagram) -> (String, Option<OwnedFd>) {
     assert!(readable(socket, Instant::now() + LIMIT), "no notification comes");

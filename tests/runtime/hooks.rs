@@ -449,6 +449,17 @@ fn a_hook_sees_the_container_by_the_runtime() {
 }
 
 #[test]
+fn a_failing_poststop_hook_keeps_no_other_from_running_after_a_failed_create() {
+    let mut bundle = Bundle::new();
+    let log = bundle.text_path("log");
+    let script = |text: &str| json!({"path": "/bin/sh", "args": ["sh", "-c", text]});
+    bundle.config.hook("poststop", script("exit 3")).hook("poststop", script(&format!("echo second >>{log}")));
+    bundle.config.args(["no-such-program"]);
+    bundle.refused(&["executable file not found in $PATH"]);
+    assert_eq!(bundle.read_file("log"), "second\n");
+}
+
+#[test]
 fn no_signal_is_blocked_for_a_hook() {
     // Of `run` in the foreground, which blocks all for itself.
     let mut bundle = Bundle::new();

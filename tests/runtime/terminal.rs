@@ -150,8 +150,11 @@ fn terminals_and_sockets_must_go_together() {
     bundle.detach_call().arg(&bundle.id).run().refused(&["console socket"]);
     bundle.config.set("/process/terminal", false);
     let _receiver = Receiver::listen(&bundle.path("console"));
-    let call = bundle.create_call().arg("--console-socket").arg(bundle.path("console")).arg(&bundle.id);
-    call.run().refused(&["cannot use console socket", "tty"]);
+    for call in [bundle.create_call(), bundle.detach_call(), bundle.run_call()] {
+        let call = call.arg("--console-socket").arg(bundle.path("console")).arg(&bundle.id);
+        call.run().refused(&["cannot use console socket", "tty"]);
+        assert!(!bundle.state.join(&bundle.id).exists());
+    }
     bundle.config.set("/process/terminal", true);
     let call = bundle.create_call().args(["--console-socket", "/no/such/socket", &bundle.id]);
     call.run().refused(&["/no/such/socket", "no such file or directory"]);
