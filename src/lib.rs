@@ -9,6 +9,8 @@ pub mod error; // one sentence, errno kept
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing; // what holds for every input
+#[cfg(feature = "companion")]
+pub mod image; // images: names, documents, the store, archives, layers
 pub mod init; // the child: the interpreter of steps
 pub mod launch; // the parent: preparations, clone, id maps, hooks, handshake
 mod mountinfo; // the table of mounts

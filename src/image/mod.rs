@@ -1,0 +1,8 @@
+//! Images: what they are called, what they consist of, and how they come onto the disk and go from there.
+
+pub mod config;
+pub mod digest;
+pub mod manifest;
+pub mod media_type;
+pub mod platform;
+pub mod reference;
