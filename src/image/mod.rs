@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod digest;
+pub mod layer;
 pub mod manifest;
 pub mod media_type;
 pub mod platform;

@@ -1,0 +1,137 @@
+//! Work on one directory, by descriptor: listing, attributes by name, removal with all that is inside.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use anyhow::Result;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, openat, statat, unlinkat};
+use rustix::io::Errno;
+
+use crate::error::Attempt;
+use crate::image::tar::shown;
+
+/// Opens a directory itself; a link to one is refused.
+pub fn open(directory: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(directory, name, flags, Mode::empty())
+}
+
+/// What is called so, links not followed; none if there is nothing.
+pub fn look(directory: impl AsFd, name: &[u8]) -> Result<Option<Stat>> {
+    match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        refused => refused.attempt(|| format!("look at {}", shown(name))).map(Some),
+    }
+}
+
+/// Whether it is a directory.
+pub fn is_directory(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
+
+/// The names in a directory, in no order.
+pub fn names(directory: impl AsFd) -> Result<Vec<Vec<u8>>> {
+    let mut buffer = Vec::with_capacity(32 << 10);
+    // A descriptor of its own: reading moves the position.
+    let own = open(directory, b".").attempt(|| "open a directory to read it")?;
+    let mut all = Vec::new();
+    let mut entries = RawDir::new(&own, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let name = entry.attempt(|| "read a directory")?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            all.push(name);
+        }
+    }
+    Ok(all)
+}
+
+/// Removes what is called so, with all inside. It may be gone already. However deep it is, few descriptors are held and
+/// nothing recurses: what is below is moved up before it gets too deep.
+pub fn remove(directory: impl AsFd, name: &[u8]) -> Result<()> {
+    let what = || format!("remove {}", shown(name));
+    match unlinkat(&directory, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ISDIR) => {}
+        refused => return refused.attempt(what),
+    }
+    let mut open_directories = vec![(open(&directory, name).attempt(what)?, name.to_vec())];
+    while let Some((own, own_name)) = open_directories.last() {
+        let below = emptied(own)?;
+        if let Some((below, below_name)) = below {
+            if open_directories.len() > MOST_OPEN {
+                let up = format!("deep-{}-{}", std::process::id(), open_directories.len());
+                let (first, _) = &open_directories[0];
+                flatten(own, &below_name, first, &up)?;
+            } else {
+                open_directories.push((below, below_name));
+            }
+            continue;
+        }
+        let own_name = own_name.clone();
+        open_directories.pop();
+        let parent = open_directories.last().map_or(directory.as_fd(), |(parent, _)| parent.as_fd());
+        match unlinkat(parent, &own_name[..], AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            refused => refused.attempt(|| format!("remove {}", shown(&own_name)))?,
+        }
+    }
+    Ok(())
+}
+
+const MOST_OPEN: usize = 200;
+
+fn flatten(from: &OwnedFd, name: &[u8], to: &OwnedFd, stem: &str) -> Result<()> {
+    for attempt in 0u32.. {
+        let flags = rustix::fs::RenameFlags::NOREPLACE;
+        match rustix::fs::renameat_with(from, name, to, format!("{stem}-{attempt}"), flags) {
+            Err(Errno::EXIST) => {}
+            done => return done.attempt(|| format!("move {} up", shown(name))),
+        }
+    }
+    Ok(())
+}
+
+/// Removes all that is no directory from a directory, and opens one of those that are left.
+fn emptied(directory: &OwnedFd) -> Result<Option<(OwnedFd, Vec<u8>)>> {
+    for name in names(directory)? {
+        match unlinkat(directory, &name[..], AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(Errno::ISDIR) => {
+                let below = open(directory, &name).attempt(|| format!("open {}", shown(&name)))?;
+                return Ok(Some((below, name)));
+            }
+            refused => refused.attempt(|| format!("remove {}", shown(&name)))?,
+        }
+    }
+    Ok(None)
+}
+
+/// A path that leads to a name in an open directory, for calls that know paths only. The last component is not followed by the calls
+/// that are used with it.
+pub fn by_descriptor(directory: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
+    [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name].concat()
+}
+
+/// All extended attributes of what is called so.
+pub fn xattrs(directory: BorrowedFd<'_>, name: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let path = by_descriptor(directory, name);
+    let what = || format!("read the extended attributes of {}", shown(name));
+    let mut list = vec![0u8; 64 << 10];
+    let length = match rustix::fs::llistxattr(&path[..], &mut list[..]) {
+        Ok(length) => length,
+        Err(Errno::OPNOTSUPP) => 0,
+        refused => refused.attempt(what)?,
+    };
+    let mut all = BTreeMap::new();
+    for attribute in list[..length].split(|byte| *byte == 0).filter(|attribute| !attribute.is_empty()) {
+        let mut value = vec![0u8; 64 << 10];
+        match rustix::fs::lgetxattr(&path[..], attribute, &mut value[..]) {
+            Ok(length) => drop(all.insert(attribute.to_vec(), value[..length].to_vec())),
+            // Gone, or one of those that are listed but can't be read.
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+            refused => drop(refused.attempt(what)?),
+        }
+    }
+    Ok(all)
+}
