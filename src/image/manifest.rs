@@ -129,6 +129,7 @@ impl Default for Index {
 
 /// What a descriptor of an image can point to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Document {
     /// One image.
     Manifest(Manifest),

@@ -61,7 +61,7 @@ pub fn apply<R: Input>(archive: &mut Reader<R>, root: OwnedFd, form: Form, below
         buffer: vec![0; BUFFER],
         outcome: Outcome::default(),
     };
-    while let Some(entry) = archive.next()? {
+    while let Some(entry) = archive.next_entry()? {
         apply.entry(archive, &entry).with_context(|| format!("entry {}", entry.name()))?;
     }
     apply.finish()

@@ -60,9 +60,7 @@ pub type Warnings = BTreeSet<String>;
 
 /// Sets everything but the time of an open file or directory: chown(2) clears set-id bits and capabilities, so it is first.
 pub fn set(file: impl AsFd, wanted: &Attributes, warnings: &mut Warnings) -> Result<()> {
-    fchown(&file, Some(Uid::from_raw(wanted.uid)), Some(Gid::from_raw(wanted.gid)))
-        .map_err(|errno| errno)
-        .attempt(|| owner(wanted))?;
+    fchown(&file, Some(Uid::from_raw(wanted.uid)), Some(Gid::from_raw(wanted.gid))).attempt(|| owner(wanted))?;
     fchmod(&file, Mode::from_raw_mode(wanted.mode)).attempt(|| format!("set the mode {:o}", wanted.mode))?;
     for (name, value) in wanted.xattrs.iter().filter(|(name, _)| *name != DEFAULT_ACL) {
         xattr(fsetxattr(&file, &name[..], value, XattrFlags::empty()), name, true, warnings)?;

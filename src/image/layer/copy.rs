@@ -1,14 +1,21 @@
 //! Copies of files of a stack: content, holes and attributes.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::str::FromStr;
 
-use anyhow::Result;
-use rustix::fs::{Mode, OFlags, SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, mknodat, openat, seek, symlinkat};
+use anyhow::{Context, Result, bail};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, linkat, mknodat, openat, seek,
+    symlinkat,
+};
 use rustix::io::Errno;
 
-use super::attributes::{self, Attributes, Warnings};
+use super::attributes::{self, Attributes, DEFAULT_ACL, Warnings};
+use super::directories::Directories;
 use super::form::Form;
-use super::stack::Other;
+use super::path;
+use super::stack::{Found, Other, Stack};
 use crate::error::Attempt;
 use crate::image::tar::shown;
 
@@ -96,4 +103,104 @@ fn by_hand(from: BorrowedFd<'_>, to: BorrowedFd<'_>, mut at: u64, end: u64) -> R
         at += count as u64;
     }
     Ok(())
+}
+
+/// Copies a whole stack into an empty directory, as it would be seen mounted.
+pub fn tree(from: &Stack, to: OwnedFd, ids: &IdMaps, warnings: &mut Warnings) -> Result<()> {
+    let form = from.form();
+    let mut directories = Directories::new(to, form, None);
+    let mut links: HashMap<(u64, u64), Vec<u8>> = HashMap::new();
+    let mut finished = Vec::new();
+    let mut wanted: Vec<Vec<u8>> = vec![Vec::new()];
+    while let Some(path) = wanted.pop() {
+        let Some(Found::Directory(source)) = from.find(&path)? else { continue };
+        let target = directories.enter(&path)?;
+        let attributes = ids.mapped(source.attributes(form)?)?;
+        attributes::set(&target.descriptor, &attributes, warnings).with_context(|| shown(&path))?;
+        finished.push((path.clone(), attributes));
+        for name in source.names()? {
+            let full = path::join(&path, &name);
+            match source.child(&name)? {
+                None => {}
+                Some(Found::Directory(_)) => wanted.push(full),
+                Some(Found::Other(other)) => {
+                    let key = (other.stat.st_dev, other.stat.st_ino);
+                    if other.stat.st_nlink > 1
+                        && let Some(first) = links.get(&key)
+                    {
+                        let (directory, first_name) = path::split(first);
+                        let first_directory = directories.enter(directory)?;
+                        linkat(
+                            &first_directory.descriptor,
+                            first_name,
+                            &target.descriptor,
+                            &name[..],
+                            AtFlags::empty(),
+                        )
+                        .attempt(|| format!("link {} to {}", shown(&full), shown(first)))?;
+                        continue;
+                    }
+                    let attributes = ids.mapped(other.attributes(form)?)?;
+                    with_attributes(&other, &attributes, target.descriptor.as_fd(), &name, warnings)?;
+                    links.insert(key, full);
+                }
+            }
+        }
+    }
+    for (path, attributes) in finished {
+        let acl = attributes.xattrs.get(DEFAULT_ACL);
+        attributes::set_last(&directories.enter(&path)?.descriptor, attributes.modified, acl, warnings)?;
+    }
+    Ok(())
+}
+
+/// How ids of an image become ids of this machine; without ranges they are the same.
+#[derive(Debug, Clone, Default)]
+pub struct IdMaps {
+    /// Users.
+    pub users: Vec<IdRange>,
+    /// Groups.
+    pub groups: Vec<IdRange>,
+}
+
+/// A range of ids: in the container, on the host, how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdRange {
+    /// The first in the container.
+    pub container: u32,
+    /// The first on the host.
+    pub host: u32,
+    /// How many.
+    pub length: u32,
+}
+
+/// `CONTAINER:HOST:LENGTH`.
+impl FromStr for IdRange {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<IdRange> {
+        let numbers: Option<Vec<u32>> = text.split(':').map(|number| number.parse().ok()).collect();
+        match numbers.as_deref() {
+            Some(&[container, host, length]) => Ok(IdRange { container, host, length }),
+            _ => bail!("{text:?} is no range of ids: CONTAINER:HOST:LENGTH is wanted"),
+        }
+    }
+}
+
+impl IdMaps {
+    fn mapped(&self, attributes: Attributes) -> Result<Attributes> {
+        let (uid, gid) = (mapped(attributes.uid, &self.users)?, mapped(attributes.gid, &self.groups)?);
+        Ok(Attributes { uid, gid, ..attributes })
+    }
+}
+
+fn mapped(id: u32, ranges: &[IdRange]) -> Result<u32> {
+    if ranges.is_empty() {
+        return Ok(id);
+    }
+    let host = |range: &IdRange| {
+        let offset = id.checked_sub(range.container).filter(|offset| *offset < range.length)?;
+        range.host.checked_add(offset)
+    };
+    ranges.iter().find_map(host).with_context(|| format!("the id {id} is in none of the ranges that are mapped"))
 }

@@ -5,11 +5,14 @@
 
 pub mod apply;
 pub mod attributes;
+pub mod changes;
 pub mod compression;
 pub mod copy;
 pub mod directories;
 pub mod finish;
 pub mod form;
+pub mod gzip;
+pub mod pack;
 pub mod path;
 pub mod pipeline;
 pub mod stack;

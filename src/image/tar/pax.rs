@@ -1,6 +1,7 @@
 //! PAX extended headers: records of `LENGTH KEYWORD=VALUE\n` (POSIX pax).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
@@ -73,8 +74,8 @@ impl Extension {
                 } else if let Some(name) = keyword.strip_prefix(b"LIBARCHIVE.xattr.") {
                     // bsdtar writes both; the other has the bytes as they are.
                     let name = without_nul(&percent_decoded(name))?;
-                    if !self.xattrs.contains_key(&name) {
-                        self.xattrs.insert(name, decoded(value)?);
+                    if let Entry::Vacant(place) = self.xattrs.entry(name) {
+                        place.insert(decoded(value)?);
                     }
                 } else if let Some(what) = keyword.strip_prefix(b"GNU.sparse.") {
                     self.sparse.take(what, value)?;

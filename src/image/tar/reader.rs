@@ -27,6 +27,12 @@ impl Input for File {
     }
 }
 
+impl Input for &mut File {
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        (**self).skip(bytes)
+    }
+}
+
 impl Input for &[u8] {}
 impl Input for Box<dyn Read + '_> {}
 impl Input for Box<dyn Read + Send + '_> {}
@@ -55,7 +61,7 @@ impl<R: Input> Reader<R> {
     }
 
     /// The next entry; none at the end of the archive. What was not read of the one before is passed over.
-    pub fn next(&mut self) -> Result<Option<Entry>> {
+    pub fn next_entry(&mut self) -> Result<Option<Entry>> {
         let mut extension = Extension::default();
         let (mut long_path, mut long_link) = (None, None);
         loop {

@@ -36,7 +36,7 @@ impl Drop for Scratch {
 fn read(archive: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>, anyhow::Error> {
     let mut reader = Reader::new(archive);
     let mut all = Vec::new();
-    while let Some(entry) = reader.next()? {
+    while let Some(entry) = reader.next_entry()? {
         let mut content = Vec::new();
         reader.read_to_end(&mut content)?;
         all.push((entry, content));
@@ -147,7 +147,7 @@ fn sparse_files_in_all_four_forms() {
     ] {
         let archive = scratch.tar(&[arguments, &["--sparse", "--hole-detection=raw", "sparse"]].concat());
         let mut reader = Reader::new(&archive[..]);
-        let entry = reader.next().unwrap().unwrap();
+        let entry = reader.next_entry().unwrap().unwrap();
         assert_eq!((&entry.path[..], entry.size), (&b"sparse"[..], (40 << 20) + 3), "{arguments:?}");
         let map = entry.sparse.clone().unwrap();
         assert_eq!((map.len(), map[39].offset), (40, 39 << 20), "{arguments:?}");
@@ -159,7 +159,7 @@ fn sparse_files_in_all_four_forms() {
             fs::read(scratch.0.join("copy")).unwrap() == fs::read(scratch.0.join("sparse")).unwrap(),
             "{arguments:?}"
         );
-        assert!(reader.next().unwrap().is_none());
+        assert!(reader.next_entry().unwrap().is_none());
     }
 }
 
@@ -181,13 +181,13 @@ fn sizes_beyond_eight_gigabytes_are_in_both_extensions() {
         let mut head = Head(Vec::new());
         let _ = Writer::new(&mut head).entry(&entry, std::io::repeat(0));
         let head = head.0;
-        assert_eq!(Reader::new(&head[..]).next().unwrap().unwrap().size, size);
+        assert_eq!(Reader::new(&head[..]).next_entry().unwrap().unwrap().size, size);
     }
     let mut gnu = written(&[(Entry::new("big", Kind::File, 0o644), Vec::new())]);
     gnu[124..136].copy_from_slice(b"\x80\0\0\0\0\0\0\x04\0\0\0\0");
     let mut block: [u8; BLOCK] = gnu[..BLOCK].try_into().unwrap();
     header::sign(&mut block);
-    assert_eq!(Reader::new(&block[..]).next().unwrap().unwrap().size, 16 << 30);
+    assert_eq!(Reader::new(&block[..]).next_entry().unwrap().unwrap().size, 16 << 30);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn an_extended_header_may_not_fill_the_memory() {
     block[156] = b'x';
     block[124..135].copy_from_slice(b"77777777777");
     header::sign(&mut block);
-    let error = Reader::new(&block[..]).next().unwrap_err();
+    let error = Reader::new(&block[..]).next_entry().unwrap_err();
     assert!(format!("{error:#}").contains("more than 1048576"), "{error:#}");
 }
 

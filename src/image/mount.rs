@@ -1,0 +1,198 @@
+//! Images as read-only file systems: overlayfs over the unpacked layers.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+};
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::layer::{Form, tree};
+use super::store::table::Image;
+use super::store::{Store, file};
+use crate::error::Attempt;
+use crate::mountinfo;
+
+const RECORD: &str = "mount.json";
+const POINT: &str = "merged";
+/// Bytes that fsconfig(2) takes as a value, with its NUL.
+const LONGEST_VALUE: usize = 256;
+
+/// What is known of a mounted image.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    /// The layers that are in use.
+    layers: Vec<Digest>,
+    /// The kernel's run in which it was mounted.
+    boot: String,
+}
+
+impl Store {
+    fn mount_directory(&self, id: &Digest) -> PathBuf {
+        self.path("mounts").join(id.hex())
+    }
+
+    /// Mounts an image, if it isn't mounted already, and says where.
+    pub fn mount(&self, image: &Image) -> Result<PathBuf> {
+        let directory = self.mount_directory(&image.id);
+        let point = directory.join(POINT);
+        if is_mounted(&point)? {
+            return Ok(point);
+        }
+        let chain = image.config.chain();
+        ensure!(!chain.is_empty(), "the image {} has no layers", image.id);
+        fs::create_dir_all(&point).attempt(|| format!("make the directory {point:?}"))?;
+        // The record is first: from then on the layers stay.
+        let record = Record { layers: chain.clone(), boot: boot()? };
+        let text = serde_json::to_vec(&record).context("write the mount's record as JSON")?;
+        {
+            let _nobody_collects = self.lock(rustix::fs::FlockOperation::LockShared)?;
+            file::write_whole(&directory, RECORD, &text)?;
+        }
+        let result = self.mount_layers(&chain, &directory, &point);
+        if result.is_err() {
+            // Nothing is in use after all.
+            let _ = remove(&directory);
+        }
+        result.map(|()| point)
+    }
+
+    fn mount_layers(&self, chain: &[Digest], directory: &Path, point: &Path) -> Result<()> {
+        let mut lower: Vec<PathBuf> = Vec::new();
+        for chain_id in chain.iter().rev() {
+            ensure!(self.has_layer(chain_id), "the layer {chain_id} is not unpacked");
+            lower.push(self.layer_path(chain_id).join(super::store::layers::TREE));
+        }
+        if let [_] = lower[..] {
+            // overlayfs wants two where nothing can be written.
+            let empty = directory.join("empty");
+            fs::create_dir_all(&empty).attempt(|| format!("make the directory {empty:?}"))?;
+            lower.push(empty);
+        }
+        let mount = overlay(&lower, self.form())?;
+        move_mount(&mount, c"", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .attempt(|| format!("attach the mount to {point:?}"))
+    }
+
+    /// Unmounts an image; says whether it was mounted.
+    pub fn unmount(&self, id: &Digest) -> Result<bool> {
+        let directory = self.mount_directory(id);
+        let point = directory.join(POINT);
+        let mounted = is_mounted(&point)?;
+        if mounted {
+            unmount(&point, UnmountFlags::NOFOLLOW).attempt(|| format!("unmount {point:?}"))?;
+        }
+        if directory.exists() {
+            remove(&directory)?;
+        }
+        Ok(mounted)
+    }
+
+    /// The images that are mounted, and where.
+    pub fn mounts(&self) -> Result<Vec<(String, PathBuf)>> {
+        let mut all = Vec::new();
+        for directory in self.mount_directories()? {
+            let point = directory.join(POINT);
+            if is_mounted(&point)? {
+                all.push((directory.file_name().unwrap_or_default().display().to_string(), point));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Layers that a mount of this run of the kernel uses, perhaps in a mount namespace that can't be seen from here.
+    pub(super) fn mounted_layers(&self) -> Result<Vec<Digest>> {
+        let boot = boot()?;
+        let mut all = Vec::new();
+        for directory in self.mount_directories()? {
+            let Ok(bytes) = fs::read(directory.join(RECORD)) else { continue };
+            let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { continue };
+            if record.boot == boot {
+                all.extend(record.layers);
+            }
+        }
+        Ok(all)
+    }
+
+    fn mount_directories(&self) -> Result<Vec<PathBuf>> {
+        let path = self.path("mounts");
+        let what = || format!("read {path:?}");
+        fs::read_dir(&path).attempt(what)?.map(|entry| entry.map(|entry| entry.path()).attempt(what)).collect()
+    }
+}
+
+/// A detached, read-only mount of some directories, the topmost first.
+fn overlay(lower: &[PathBuf], form: Form) -> Result<OwnedFd> {
+    let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).attempt(|| "open the file system overlay")?;
+    let mount = || -> Result<OwnedFd> {
+        for directory in lower {
+            let value = directory.as_os_str().as_bytes();
+            let long = value.len() >= LONGEST_VALUE;
+            ensure!(!long, "the path {directory:?} is longer than the {LONGEST_VALUE} bytes that fsconfig(2) takes");
+            // Since Linux 6.5.
+            fsconfig_set_string(&context, c"lowerdir+", value).attempt(|| format!("add the layer {directory:?}"))?;
+        }
+        if form == Form::User {
+            fsconfig_set_flag(&context, c"userxattr").attempt(|| "set userxattr")?;
+        }
+        fsconfig_create(&context).attempt(|| "make the overlay")?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).attempt(|| "mount the overlay")
+    };
+    mount().map_err(|error| match log(&context) {
+        log if log.is_empty() => error,
+        log => error.context(format!("overlayfs says: {log}")),
+    })
+}
+
+/// What the file system said of its refusals, which is more than an errno.
+fn log(context: impl AsFd) -> String {
+    let mut said = Vec::new();
+    let mut buffer = [0u8; 1024];
+    while let Ok(length) = rustix::io::read(&context, &mut buffer[..]) {
+        if length == 0 {
+            break;
+        }
+        said.push(String::from_utf8_lossy(&buffer[..length]).trim().to_owned());
+    }
+    said.join("; ")
+}
+
+fn is_mounted(point: &Path) -> Result<bool> {
+    let mut table = Vec::new();
+    let mut file = fs::File::open("/proc/self/mountinfo").attempt(|| "open the table of mounts")?;
+    file.read_to_end(&mut table).attempt(|| "read the table of mounts")?;
+    let Ok(point) = fs::canonicalize(point) else { return Ok(false) };
+    Ok(mountinfo::parse(&table).any(|mount| mount.point == point))
+}
+
+/// Which run of the kernel this is.
+fn boot() -> Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    fs::read_to_string(path).attempt(|| format!("read {path:?}")).map(|id| id.trim().to_owned())
+}
+
+/// Removes the directory of a mount that is gone; the record last, and nothing that is not empty.
+fn remove(directory: &Path) -> Result<()> {
+    for name in [POINT, "empty"] {
+        match fs::remove_dir(directory.join(name)) {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::BUSY) => {
+                bail!("{:?} is still mounted, perhaps in another mount namespace", directory.join(name))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            done => done.attempt(|| format!("remove {:?}", directory.join(name)))?,
+        }
+    }
+    let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) else { return Ok(()) };
+    let parent = fs::File::open(parent).attempt(|| format!("open {parent:?}"))?;
+    tree::remove(parent, name.as_bytes())
+}
