@@ -4,6 +4,8 @@
 
 pub mod cgroup; // cgroup v2: the tree, limits, devices, statistics
 pub mod cli; // the commands of corten: parse, call, print
+#[cfg(feature = "companion")]
+pub mod companion; // the commands of ctn: parse, call, print
 pub mod container; // the state directory and the life cycle
 pub mod error; // one sentence, errno kept
 #[cfg(any(test, fuzzing))]

@@ -1,2 +1,7 @@
 //! `ctn`: images and layers. Arguments in, exit code out; the work is in the library.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(corten::companion::main(std::env::args_os()))
+}

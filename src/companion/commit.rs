@@ -1,0 +1,218 @@
+//! `commit`: an image from a bundle's changes.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use super::diff::{bundle_image, of_bundle};
+use super::output::print;
+use super::{Context, Operation};
+use crate::error::Attempt;
+use crate::image::digest::{Algorithm, Digest, Hasher};
+use crate::image::layer::gzip;
+use crate::image::layer::pack::pack;
+use crate::image::manifest::{Descriptor, Manifest};
+use crate::image::media_type;
+use crate::image::reference::Reference;
+use crate::image::store::intake::{Intake, layer_type};
+use crate::image::store::table::Image;
+
+/// Make an image from the changes of a bundle that `ctn unpack` made
+#[derive(Debug, Args)]
+pub(super) struct Commit {
+    /// Who made it
+    #[arg(short, long, default_value = "", hide_default_value = true)]
+    author: String,
+
+    /// Change the configuration by an instruction, such as `CMD ["sh"]`, `ENV A=1`
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    change: Vec<String>,
+
+    /// Say what it is for
+    #[arg(short, long, default_value = "", hide_default_value = true)]
+    message: String,
+
+    /// The family of the manifest
+    #[arg(short, long, value_enum, default_value = "oci")]
+    format: Family,
+
+    /// How the layer is compressed
+    #[arg(long, value_enum, default_value = "gzip")]
+    compression: Packed,
+
+    /// The bundle
+    bundle: PathBuf,
+
+    /// The name that the image gets
+    #[arg(value_name = "REPOSITORY[:TAG]")]
+    name: Option<Reference>,
+}
+
+/// OCI's or docker's media types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Family {
+    Oci,
+    Docker,
+}
+
+/// A compression that can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Packed {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Operation for Commit {
+    fn carry_out(self, context: &Context) -> Result<u8> {
+        let store = context.store()?;
+        let mut intake = Intake::new(&store)?;
+        let image = bundle_image(&store, &self.bundle)?
+            .with_context(|| format!("{:?} is no bundle that `ctn unpack` made", self.bundle))?;
+        let (changes, files) = of_bundle(context, &store, intake.lease(), &image, &self.bundle)?;
+        let config_type = match self.format {
+            Family::Oci => media_type::OCI_CONFIG,
+            Family::Docker => media_type::DOCKER_CONFIG,
+        };
+        let epoch = source_date_epoch()?;
+        let (layer, diff_id) =
+            packed(&intake, config_type, self.compression, |output| pack(&changes, &files, epoch, output).map(drop))?;
+        let config = self.config(&store.document(&image.manifest.config)?, &diff_id, epoch)?;
+        let config = intake.bytes(config_type, &config)?;
+        let layers = in_family(&image, config_type).chain([layer]).collect();
+        let id = config.digest.clone();
+        let manifest = serde_json::to_vec(&Manifest::new(config, layers))?;
+        let entry = intake.bytes(&Manifest::new(Descriptor::of(config_type, b""), Vec::new()).media_type, &manifest)?;
+        let names: Vec<Reference> = self.name.clone().map(Reference::or_latest).into_iter().collect();
+        intake.image(&store, &entry, &names)?;
+        intake.commit()?;
+        print(&format!("{id}\n"))?;
+        Ok(0)
+    }
+}
+
+impl Commit {
+    /// The image's configuration with one more layer; what it has beyond what is known here stays.
+    fn config(&self, base: &[u8], diff_id: &Digest, epoch: Option<i64>) -> Result<Vec<u8>> {
+        let mut config: Value = serde_json::from_slice(base).context("the image's configuration can't be read")?;
+        let created = created(epoch);
+        config["created"] = created.clone().into();
+        if !self.author.is_empty() {
+            config["author"] = self.author.clone().into();
+        }
+        for instruction in &self.change {
+            super::import::change(&mut config["config"], instruction)?;
+        }
+        let push = |list: &mut Value, item: Value| match list {
+            Value::Array(list) => list.push(item),
+            other => *other = json!([item]),
+        };
+        push(&mut config["rootfs"]["diff_ids"], json!(diff_id));
+        let mut step = json!({"created": created, "created_by": "ctn commit"});
+        if !self.message.is_empty() {
+            step["comment"] = self.message.clone().into();
+        }
+        if !self.author.is_empty() {
+            step["author"] = self.author.clone().into();
+        }
+        push(&mut config["history"], step);
+        Ok(serde_json::to_vec(&config)?)
+    }
+}
+
+/// Layers are what they are, but a manifest of one family names none of the other.
+fn in_family<'i>(image: &'i Image, config_type: &'i str) -> impl Iterator<Item = Descriptor> + 'i {
+    image.manifest.layers.iter().map(move |layer| {
+        let suffix = ["gzip", "zstd"].into_iter().find(|suffix| layer.media_type.ends_with(suffix)).unwrap_or_default();
+        Descriptor { media_type: layer_type(config_type, suffix), ..layer.clone() }
+    })
+}
+
+/// What reproducible builds set; no time may be later.
+pub(super) fn source_date_epoch() -> Result<Option<i64>> {
+    let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) else { return Ok(None) };
+    let seconds = text.to_str().and_then(|text| text.parse::<i64>().ok()).filter(|seconds| *seconds >= 0);
+    seconds.map(Some).with_context(|| format!("SOURCE_DATE_EPOCH is {text:?}, which is no number of seconds"))
+}
+
+/// Now, or what SOURCE_DATE_EPOCH says.
+pub(super) fn created(epoch: Option<i64>) -> String {
+    use std::time::{Duration, SystemTime};
+    let now = SystemTime::now();
+    let time = epoch.map_or(now, |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs()));
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// Writes a layer into the intake, hashed before and after its compression.
+pub(super) fn packed(
+    intake: &Intake<'_>,
+    config_type: &str,
+    compression: Packed,
+    write: impl FnOnce(&mut dyn std::io::Write) -> Result<()>,
+) -> Result<(Descriptor, Digest)> {
+    let path = intake.lease().fresh("blob");
+    let file = File::create_new(&path).attempt(|| format!("create {path:?}"))?;
+    let blob = Hashed::new(std::io::BufWriter::with_capacity(128 << 10, file));
+    let what = || "write the layer";
+    let (blob, diff_id, suffix) = match compression {
+        Packed::None => {
+            let mut content = Hashed::new(blob);
+            write(&mut content)?;
+            let (blob, diff_id, _) = content.finish();
+            (blob, diff_id, "")
+        }
+        Packed::Gzip => {
+            let mut content = Hashed::new(gzip::Encoder::new(blob).attempt(what)?);
+            write(&mut content)?;
+            let (encoder, diff_id, _) = content.finish();
+            (encoder.finish().attempt(what)?, diff_id, "gzip")
+        }
+        Packed::Zstd => {
+            let mut encoder = zstd::Encoder::new(blob, 3).attempt(what)?;
+            encoder.include_checksum(true).attempt(what)?;
+            let mut content = Hashed::new(encoder);
+            write(&mut content)?;
+            let (encoder, diff_id, _) = content.finish();
+            (encoder.finish().attempt(what)?, diff_id, "zstd")
+        }
+    };
+    let (mut output, digest, size) = blob.finish();
+    std::io::Write::flush(&mut output).attempt(what)?;
+    ensure!(size > 0, "an empty layer");
+    intake.lease().pin(crate::image::store::lease::What::Blob, &digest)?;
+    intake.adopt(&digest, path);
+    Ok((Descriptor::new(&layer_type(config_type, suffix), digest, size), diff_id))
+}
+
+/// A writer that hashes what goes through.
+struct Hashed<W> {
+    output: W,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl<W: std::io::Write> Hashed<W> {
+    fn new(output: W) -> Hashed<W> {
+        Hashed { output, hasher: Hasher::new(Algorithm::Sha256), size: 0 }
+    }
+
+    fn finish(self) -> (W, Digest, u64) {
+        (self.output, self.hasher.finish(), self.size)
+    }
+}
+
+impl<W: std::io::Write> std::io::Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = self.output.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.output.flush()
+    }
+}

@@ -1,0 +1,60 @@
+//! `export`: an image's files as one archive.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use super::commit::source_date_epoch;
+use super::{Context, Operation};
+use crate::error::Attempt;
+use crate::image::layer::Stack;
+use crate::image::layer::changes::between;
+use crate::image::layer::pack::pack;
+use crate::image::platform::Platform;
+use crate::image::store::lease::{Lease, What};
+
+/// Write an image's files, all layers together, as one archive
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// Write to a file instead of the standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// The platform of an image that has several
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+
+    /// A name or id
+    image: String,
+}
+
+impl Operation for Export {
+    fn carry_out(self, context: &Context) -> Result<u8> {
+        let store = context.store()?;
+        let lease = Lease::new(&store)?;
+        let image = store.resolve(&self.image, self.platform.as_ref())?;
+        let chain = image.config.chain();
+        for chain_id in &chain {
+            lease.pin(What::Layer, chain_id)?;
+        }
+        let files = store.stack(&chain)?;
+        let changes = between(&Stack::new(store.form()), &files, |_| false)?;
+        let stdout = std::io::stdout();
+        let output: Box<dyn Write> = match &self.output {
+            Some(path) => Box::new(File::create(path).attempt(|| format!("create {path:?}"))?),
+            None => {
+                ensure!(
+                    !rustix::termios::isatty(&stdout),
+                    "cowardly refusing to export to a terminal: give --output or redirect it"
+                );
+                Box::new(stdout.lock())
+            }
+        };
+        let output = BufWriter::with_capacity(128 << 10, output);
+        pack(&changes, &files, source_date_epoch()?, output)?.flush().attempt(|| "write the archive")?;
+        Ok(0)
+    }
+}

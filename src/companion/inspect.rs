@@ -1,0 +1,129 @@
+//! `inspect`: all that is known of an image.
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::output::{complain, print};
+use super::template::Template;
+use super::{Context, Operation, size_of};
+use crate::error::sentence;
+use crate::image::manifest::Descriptor;
+use crate::image::platform::Platform;
+use crate::image::reference::Reference;
+use crate::image::store::Store;
+use crate::image::store::layers::TREE;
+use crate::image::store::table::Image;
+
+/// Show all that is known of images
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// json, or a template such as {{.Config.Env}}
+    #[arg(short, long)]
+    format: Option<String>,
+
+    /// The platform of an image that has several
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+
+    /// What is looked at: images are all there is
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+
+    /// Names or ids
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+}
+
+impl Operation for Inspect {
+    fn carry_out(self, context: &Context) -> Result<u8> {
+        if let Some(kind) = self.kind.as_deref().filter(|kind| *kind != "image") {
+            bail!("\"{kind}\" is not a valid value for --type");
+        }
+        let store = context.store()?;
+        let template = self.format.as_deref().filter(|format| *format != "json").map(Template::parse).transpose()?;
+        let mut found = Vec::new();
+        let mut status = 0;
+        for text in &self.images {
+            match store.resolve(text, self.platform.as_ref()) {
+                Ok(image) => found.push(described(&store, &image)?),
+                Err(error) => {
+                    complain(&format!("Error: {}\n", sentence(&error)));
+                    status = 1;
+                }
+            }
+        }
+        let text = match (&template, self.format.is_some()) {
+            (Some(template), _) => {
+                found.iter().map(|image| Ok(template.render(image)? + "\n")).collect::<Result<String>>()?
+            }
+            (None, true) => serde_json::to_string(&found)? + "\n",
+            (None, false) => indented(&found)?,
+        };
+        print(&text)?;
+        Ok(status)
+    }
+}
+
+/// With four blanks, as docker has it.
+fn indented(value: &impl serde::Serialize) -> Result<String> {
+    let mut bytes = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))?;
+    Ok(String::from_utf8(bytes)? + "\n")
+}
+
+/// As docker describes it; the configuration has all its fields, whether the image sets them or not.
+fn described(store: &Store, image: &Image) -> Result<Value> {
+    let config = &image.config;
+    let run = &config.config;
+    let chain = config.chain();
+    let tree = |chain_id| store.layer_path(chain_id).join(TREE).display().to_string();
+    let lower: Vec<String> = chain.iter().rev().map(tree).collect();
+    let size = size_of(store, image);
+    let or_null = |list: &[String]| if list.is_empty() { Value::Null } else { json!(list) };
+    let mut digests: Vec<String> =
+        image.names.iter().map(|name| format!("{}@{}", name.familiar_name(), image.entry.digest)).collect();
+    digests.dedup();
+    let mut described = json!({
+        "Id": image.id,
+        "RepoTags": image.names.iter().map(Reference::familiar).collect::<Vec<_>>(),
+        "RepoDigests": digests,
+        "Parent": "",
+        "Comment": config.comment,
+        "Created": config.created,
+        "Author": config.author,
+        "Config": {
+            "User": run.user,
+            "ExposedPorts": run.exposed_ports,
+            "Env": run.env,
+            "Entrypoint": or_null(&run.entrypoint),
+            "Cmd": or_null(&run.cmd),
+            "Volumes": run.volumes,
+            "WorkingDir": run.working_dir,
+            "Labels": run.labels,
+            "StopSignal": run.stop_signal,
+            "OnBuild": or_null(&run.on_build),
+            "Shell": or_null(&run.shell),
+            "Healthcheck": run.healthcheck,
+        },
+        "Architecture": config.architecture,
+        "Variant": config.variant,
+        "Os": config.os,
+        "Size": size,
+        "VirtualSize": size,
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": {
+                "UpperDir": lower.first(),
+                "LowerDir": lower.get(1..).unwrap_or_default().join(":"),
+            },
+        },
+        "RootFS": { "Type": config.rootfs.kind, "Layers": config.rootfs.diff_ids },
+        "Metadata": { "LastTagTime": Value::Null },
+    });
+    // Without the table's annotations, which are the names above.
+    let descriptor = Descriptor { annotations: Default::default(), ..image.descriptor.clone() };
+    described["Descriptor"] = serde_json::to_value(&descriptor)?;
+    Ok(described)
+}

@@ -1,0 +1,180 @@
+//! `ctn`: the commands, with docker's names, flags and output.
+//!
+//! A file for each command: parse, call [`crate::image`], print.
+
+mod commit;
+mod diff;
+mod export;
+mod history;
+mod images;
+mod import;
+mod inspect;
+mod load;
+mod manifest;
+mod mount;
+mod output;
+mod prune;
+mod remove;
+mod save;
+mod system;
+pub mod table;
+mod tag;
+pub mod template;
+pub mod units;
+mod unpack;
+mod user_namespace;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::error::sentence;
+use crate::image::layer::copy::IdMaps;
+use crate::image::store::Store;
+use crate::image::store::table::Image;
+
+/// Images and layers, without a daemon
+#[derive(Debug, Parser)]
+#[command(name = "ctn", version, subcommand_required = true, arg_required_else_help = true)]
+struct CommandLine {
+    /// Where images are kept; else CTN_ROOT, /var/lib/corten, or below XDG_DATA_HOME for an ordinary user
+    #[arg(long, global = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Load(load::Load),
+    Save(save::Save),
+    Import(import::Import),
+    Export(export::Export),
+    Images(images::Images),
+    Tag(tag::Tag),
+    Rmi(remove::Remove),
+    Inspect(inspect::Inspect),
+    History(history::History),
+    Unpack(unpack::Unpack),
+    Mount(mount::Mount),
+    Unmount(mount::Unmount),
+    Diff(diff::Diff),
+    Commit(commit::Commit),
+    /// Commands for images
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Commands for manifests
+    #[command(subcommand)]
+    Manifest(manifest::Manifest),
+    /// Commands for the whole store
+    #[command(subcommand)]
+    System(system::System),
+}
+
+#[derive(Debug, Subcommand)]
+enum ImageCommand {
+    #[command(visible_alias = "list")]
+    Ls(images::Images),
+    #[command(visible_alias = "remove")]
+    Rm(remove::Remove),
+    Prune(prune::Prune),
+    Load(load::Load),
+    Save(save::Save),
+    Import(import::Import),
+    Tag(tag::Tag),
+    Inspect(inspect::Inspect),
+    History(history::History),
+    Diff(diff::Diff),
+    Mount(mount::Mount),
+    #[command(visible_alias = "umount")]
+    Unmount(mount::Unmount),
+}
+
+/// What a command is carried out with.
+struct Context {
+    root: PathBuf,
+    /// How the ids here are ids of the machine, for an ordinary user.
+    ids: Option<IdMaps>,
+}
+
+impl Context {
+    fn store(&self) -> Result<Store> {
+        Store::open(&self.root)
+    }
+}
+
+/// A command: its arguments are the fields, its help their documentation.
+trait Operation {
+    /// Does it, and says the exit status.
+    fn carry_out(self, context: &Context) -> Result<u8>;
+}
+
+impl Operation for Command {
+    fn carry_out(self, context: &Context) -> Result<u8> {
+        match self {
+            Command::Load(load) | Command::Image(ImageCommand::Load(load)) => load.carry_out(context),
+            Command::Save(save) | Command::Image(ImageCommand::Save(save)) => save.carry_out(context),
+            Command::Import(import) | Command::Image(ImageCommand::Import(import)) => import.carry_out(context),
+            Command::Export(export) => export.carry_out(context),
+            Command::Images(images) | Command::Image(ImageCommand::Ls(images)) => images.carry_out(context),
+            Command::Tag(tag) | Command::Image(ImageCommand::Tag(tag)) => tag.carry_out(context),
+            Command::Rmi(remove) | Command::Image(ImageCommand::Rm(remove)) => remove.carry_out(context),
+            Command::Inspect(inspect) | Command::Image(ImageCommand::Inspect(inspect)) => inspect.carry_out(context),
+            Command::History(history) | Command::Image(ImageCommand::History(history)) => history.carry_out(context),
+            Command::Unpack(unpack) => unpack.carry_out(context),
+            Command::Mount(mount) | Command::Image(ImageCommand::Mount(mount)) => mount.carry_out(context),
+            Command::Unmount(unmount) | Command::Image(ImageCommand::Unmount(unmount)) => unmount.carry_out(context),
+            Command::Diff(diff) | Command::Image(ImageCommand::Diff(diff)) => diff.carry_out(context),
+            Command::Commit(commit) => commit.carry_out(context),
+            Command::Image(ImageCommand::Prune(prune)) => prune.carry_out(context),
+            Command::Manifest(manifest) => manifest.carry_out(context),
+            Command::System(system) => system.carry_out(context),
+        }
+    }
+}
+
+/// Reads the program's arguments, its name first, does what they say, and returns the exit status: docker's 125 for a mistake in them,
+/// 1 for what failed.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    // Modes are set as they are wanted.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => {
+            let text = error.render().to_string();
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+                return output::print(&text).map_or(1, |()| 0);
+            }
+            output::complain(&text);
+            return 125;
+        }
+    };
+    let carried_out = || -> Result<u8> {
+        // Before the user becomes root of a namespace.
+        let root = line.root.map_or_else(Store::default_root, Ok)?;
+        let ids = user_namespace::enter()?;
+        line.command.carry_out(&Context { root, ids })
+    };
+    match carried_out() {
+        Ok(status) => status,
+        Err(error) => {
+            output::complain(&format!("Error: {}\n", sentence(&error)));
+            1
+        }
+    }
+}
+
+/// The whole of the command line, for help, manual pages and completions.
+pub fn tree() -> clap::Command {
+    CommandLine::command()
+}
+
+/// Bytes of an image's files, all layers together, as docker counts them.
+fn size_of(store: &Store, image: &Image) -> u64 {
+    let layer = |chain_id| store.layer(chain_id).map_or(0, |record| record.size);
+    image.config.chain().iter().map(layer).sum()
+}

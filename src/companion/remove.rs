@@ -1,0 +1,81 @@
+//! `rmi`: names and images away.
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::output::{complain, print};
+use super::{Context, Operation};
+use crate::error::sentence;
+use crate::image::reference::Reference;
+use crate::image::store::Store;
+use crate::image::store::table::name_of;
+
+/// Remove images
+#[derive(Debug, Args)]
+pub(super) struct Remove {
+    /// Remove an image by its id with all its names, and don't mind what is not there
+    #[arg(short, long)]
+    force: bool,
+
+    /// Leave what no image needs any more to `image prune`
+    #[arg(long)]
+    no_prune: bool,
+
+    /// Names or ids
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+}
+
+impl Operation for Remove {
+    fn carry_out(self, context: &Context) -> Result<u8> {
+        let store = context.store()?;
+        let mut status = 0;
+        for text in &self.images {
+            match self.remove(&store, text) {
+                Ok(lines) => print(&lines)?,
+                Err(error) if self.force && error.to_string().starts_with("No such image") => {}
+                Err(error) => {
+                    complain(&format!("Error: {}\n", sentence(&error)));
+                    status = 1;
+                }
+            }
+        }
+        if !self.no_prune {
+            let collected = store.collect()?;
+            let layers = collected.layers.iter().map(|layer| format!("Deleted: {layer}\n"));
+            print(&layers.collect::<String>())?;
+        }
+        Ok(status)
+    }
+}
+
+impl Remove {
+    fn remove(&self, store: &Store, text: &str) -> Result<String> {
+        let image = store.resolve(text, None)?;
+        let asked = text.parse::<Reference>().ok().map(Reference::or_latest).filter(|name| image.names.contains(name));
+        if image.names.len() > 1 && asked.is_none() && !self.force {
+            let id = image.id.short();
+            bail!("conflict: unable to delete {id} (must be forced) - image is referenced in multiple repositories");
+        }
+        let last = asked.is_none() || image.names.len() == 1;
+        if last && store.mounts()?.iter().any(|(id, _)| id == image.id.hex()) {
+            bail!("conflict: unable to delete {} - image is mounted", image.id.short());
+        }
+        store.change(|table| {
+            let gone: Vec<Reference> = match &asked {
+                Some(name) => table.remove(name).map(|_| name.clone()).into_iter().collect(),
+                None => {
+                    let own = table.entries().iter().filter(|entry| entry.digest == image.entry.digest);
+                    let names = own.filter_map(name_of).collect();
+                    table.forget(&image.entry.digest);
+                    names
+                }
+            };
+            let mut lines: String = gone.iter().map(|name| format!("Untagged: {}\n", name.familiar())).collect();
+            if !table.entries().iter().any(|entry| entry.digest == image.entry.digest) {
+                lines += &format!("Deleted: {}\n", image.id);
+            }
+            Ok(lines)
+        })
+    }
+}

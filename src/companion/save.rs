@@ -1,0 +1,104 @@
+//! `save`: images into an archive or layout.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+
+use super::{Context, Operation};
+use crate::error::Attempt;
+use crate::image::archive::write::Contents;
+use crate::image::platform::Platform;
+use crate::image::reference::Reference;
+use crate::image::store::lease::{Lease, What};
+use crate::image::store::{Store, table::Image};
+
+/// Save images to an archive or an OCI layout
+#[derive(Debug, Args)]
+pub(super) struct Save {
+    /// Write to a file or directory instead of the standard output
+    #[arg(short, long, value_name = "PATH")]
+    output: Option<PathBuf>,
+
+    /// What to write; docker-archive is an OCI archive, too
+    #[arg(long, value_enum, default_value = "docker-archive")]
+    format: Format,
+
+    /// The platform of an image that has several
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+
+    /// Save all platforms that are in the store
+    #[arg(long, conflicts_with = "platform")]
+    all_platforms: bool,
+
+    /// Names or ids
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    DockerArchive,
+    OciArchive,
+    OciDir,
+}
+
+impl Operation for Save {
+    fn carry_out(self, context: &Context) -> Result<u8> {
+        let store = context.store()?;
+        let lease = Lease::new(&store)?;
+        let mut contents = Contents::default();
+        for text in &self.images {
+            let image = store.resolve(text, self.platform.as_ref())?;
+            lease.pin(What::Blob, &image.entry.digest)?;
+            let entry = if self.all_platforms { &image.entry } else { &image.descriptor };
+            contents.add(&store, &image, entry, &names(text, &image))?;
+        }
+        if self.format == Format::OciDir {
+            let directory = self.output.context("an OCI layout is a directory: --output is needed")?;
+            fs::create_dir_all(&directory).attempt(|| format!("make the directory {directory:?}"))?;
+            contents.directory(&store, &directory)?;
+            return Ok(0);
+        }
+        self.archive(&store, &contents)?;
+        Ok(0)
+    }
+}
+
+impl Save {
+    fn archive(&self, store: &Store, contents: &Contents) -> Result<()> {
+        let with_docker = self.format == Format::DockerArchive;
+        let Some(path) = &self.output else {
+            let stdout = std::io::stdout();
+            ensure!(
+                !rustix::termios::isatty(&stdout),
+                "cowardly refusing to save to a terminal: give --output or redirect it"
+            );
+            return contents.archive(store, stdout.lock(), with_docker);
+        };
+        if fs::metadata(path).is_ok_and(|data| !data.is_file()) {
+            let mut file = File::options().write(true).open(path).attempt(|| format!("open {path:?}"))?;
+            return contents.archive(store, &mut file, with_docker);
+        }
+        // A whole file or none.
+        let Some(name) = path.file_name() else { bail!("{path:?} is no name of a file") };
+        let temporary = path.with_file_name(format!(".{}.{}", name.display(), std::process::id()));
+        let written = File::create(&temporary).attempt(|| format!("create {temporary:?}")).and_then(|file| {
+            contents.archive(store, &file, with_docker)?;
+            fs::rename(&temporary, path).attempt(|| format!("move the archive to {path:?}"))
+        });
+        if written.is_err() {
+            // The reason is what the caller wants to know.
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+}
+
+/// The names that are saved: the one that was asked for, or none where it was an id.
+fn names(text: &str, image: &Image) -> Vec<Reference> {
+    let asked = text.parse::<Reference>().ok().map(Reference::or_latest);
+    image.names.iter().filter(|name| Some(*name) == asked.as_ref()).cloned().collect()
+}

@@ -1,0 +1,90 @@
+//! Lists: in columns, by a template, or as JSON, as docker's `--format` wants them.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde_json::{Map, Value};
+
+use super::template::Template;
+
+/// A column: the name that templates use, and the heading.
+pub type Column = (&'static str, &'static str);
+
+/// Renders rows. Without a format they are a table of some columns; `all` are those that a template may name in a table's heading.
+pub fn render(rows: &[Map<String, Value>], format: Option<&str>, columns: &[&str], all: &[Column]) -> Result<String> {
+    let row = |row: &Map<String, Value>| Value::Object(row.clone());
+    match format {
+        Some("json") => {
+            let lines = rows.iter().map(|row| serde_json::to_string(row).map(|line| line + "\n"));
+            Ok(lines.collect::<Result<String, _>>()?)
+        }
+        None | Some("" | "table") => {
+            let cells = columns.iter().map(|name| format!("{{{{.{name}}}}}")).collect::<Vec<_>>().join("\t");
+            tabular(&rows.iter().map(row).collect::<Vec<_>>(), &cells, all)
+        }
+        Some(format) => match format.strip_prefix("table ") {
+            Some(cells) => tabular(&rows.iter().map(row).collect::<Vec<_>>(), cells, all),
+            None => {
+                let template = Template::parse(format)?;
+                rows.iter().map(|one| Ok(template.render(&row(one))? + "\n")).collect()
+            }
+        },
+    }
+}
+
+fn tabular(rows: &[Value], cells: &str, all: &[Column]) -> Result<String> {
+    // As docker has it: `\t` may be written out.
+    let template = Template::parse(&cells.replace("\\t", "\t"))?;
+    let heading = all.iter().map(|(name, heading)| ((*name).to_owned(), Value::from(*heading))).collect();
+    let mut lines = vec![template.render(&Value::Object(heading))?];
+    for row in rows {
+        lines.push(template.render(row)?);
+    }
+    Ok(aligned(&lines))
+}
+
+/// Columns that tabs divide, three blanks apart.
+fn aligned(lines: &[String]) -> String {
+    let rows: Vec<Vec<&str>> = lines.iter().map(|line| line.split('\t').collect()).collect();
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0) + 3).collect();
+    let mut text = String::new();
+    for row in rows {
+        let last = row.len() - 1;
+        for (column, cell) in row.iter().enumerate() {
+            let width = if column == last { 0 } else { widths[column] };
+            // Writing to a String can't fail.
+            let _ = write!(text, "{cell:width$}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ALL: &[Column] = &[("ID", "IMAGE ID"), ("Size", "SIZE")];
+
+    fn rows() -> Vec<Map<String, Value>> {
+        let rows = [json!({"ID": "abc", "Size": "1MB"}), json!({"ID": "longer-than-that", "Size": "2kB"})];
+        rows.map(|row| row.as_object().unwrap().clone()).to_vec()
+    }
+
+    #[test]
+    fn the_forms_of_a_list() {
+        let of = |format| render(&rows(), format, &["ID", "Size"], ALL).unwrap();
+        let table = "IMAGE ID           SIZE\nabc                1MB\nlonger-than-that   2kB\n";
+        assert_eq!(of(None), table);
+        assert_eq!(of(Some("table {{.ID}}\\t{{.Size}}")), table);
+        assert_eq!(of(Some("{{.Size}}!")), "1MB!\n2kB!\n");
+        assert_eq!(of(Some("json")).lines().next(), Some(r#"{"ID":"abc","Size":"1MB"}"#));
+        assert!(render(&rows(), Some("{{.ID"), &[], ALL).is_err());
+        let error = render(&rows(), Some("{{.Nothing}}"), &[], ALL).unwrap_err();
+        assert!(format!("{error:#}").contains("Nothing"));
+    }
+}

@@ -1,0 +1,141 @@
+//! The part of Go's text/template that people use with `--format`: fields, pipelines, `if`, `range`, `with`, variables and
+//! docker's functions.
+
+mod evaluate;
+mod parse;
+
+use anyhow::Result;
+use serde_json::Value;
+
+/// A template, read.
+#[derive(Debug)]
+pub struct Template {
+    nodes: Vec<Node>,
+}
+
+impl Template {
+    /// Reads a template.
+    pub fn parse(text: &str) -> Result<Template> {
+        parse::parse(text).map(|nodes| Template { nodes })
+    }
+
+    /// Fills it in.
+    pub fn render(&self, data: &Value) -> Result<String> {
+        evaluate::render(&self.nodes, data)
+    }
+}
+
+#[derive(Debug)]
+enum Node {
+    Text(String),
+    /// A pipeline, printed unless it sets a variable.
+    Print(Option<String>, Pipeline),
+    /// What is tested, and what comes of it; the rest if nothing was true.
+    If(Vec<(Pipeline, Vec<Node>)>, Vec<Node>),
+    With(Pipeline, Vec<Node>, Vec<Node>),
+    /// Names of key and value, what is walked through, for each, for none.
+    Range(Vec<String>, Pipeline, Vec<Node>, Vec<Node>),
+}
+
+/// Commands, each with the result of the one before as its last argument.
+type Pipeline = Vec<Command>;
+
+/// A value, or a function and its arguments.
+type Command = Vec<Operand>;
+
+#[derive(Debug)]
+enum Operand {
+    Literal(Value),
+    Function(String),
+    /// The data (`.`), a variable or a bracketed pipeline, and the fields of it.
+    Path(Base, Vec<String>),
+}
+
+#[derive(Debug)]
+enum Base {
+    Dot,
+    Variable(String),
+    Pipeline(Pipeline),
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn render(text: &str) -> String {
+        let data = json!({
+            "Id": "sha256:0123", "Size": 12, "Empty": "", "None": null, "Yes": true,
+            "Tags": ["a:1", "b:2"],
+            "Config": {"Env": ["A=1", "B=2"], "Labels": {"x.y": "z"}, "Cmd": []},
+        });
+        match Template::parse(text).and_then(|template| template.render(&data)) {
+            Ok(text) => text,
+            Err(error) => format!("error: {error:#}"),
+        }
+    }
+
+    #[test]
+    fn what_people_write() {
+        for (template, wanted) in [
+            ("{{.Id}} {{ .Size }}", "sha256:0123 12"),
+            ("{{json .Tags}}", r#"["a:1","b:2"]"#),
+            ("{{json .}}", &render("{{. | json}}")),
+            ("{{.Config.Env}}", "[A=1 B=2]"),
+            ("{{.Config.Labels}}", "map[x.y:z]"),
+            ("{{index .Config.Labels \"x.y\"}}", "z"),
+            ("{{index .Tags 1}}", "b:2"),
+            ("{{range .Tags}}<{{.}}>{{end}}", "<a:1><b:2>"),
+            ("{{range $i, $t := .Tags}}{{$i}}={{$t}};{{end}}", "0=a:1;1=b:2;"),
+            ("{{range $k, $v := .Config.Labels}}{{$k}}={{$v}}{{end}}", "x.y=z"),
+            ("{{range .Config.Cmd}}x{{else}}none{{end}}", "none"),
+            ("{{if .Empty}}a{{else if .Yes}}b{{else}}c{{end}}", "b"),
+            ("{{if and .Yes (not .Empty)}}y{{end}}", "y"),
+            ("{{if eq .Size 12}}twelve{{end}}", "twelve"),
+            ("{{if ne .Id \"x\" }}other{{end}}", "other"),
+            ("{{with .Config}}{{index .Env 0}} {{$.Id}}{{end}}", "A=1 sha256:0123"),
+            ("{{join .Tags \", \"}}", "a:1, b:2"),
+            ("{{upper .Id}} {{.Id | lower}} {{title \"abc\"}}", "SHA256:0123 sha256:0123 Abc"),
+            ("{{(split .Id \":\")}}", "[sha256 0123]"),
+            ("{{index (split .Id \":\") 1}}", "0123"),
+            ("{{truncate .Id 3}}", "sha"),
+            ("{{len .Tags}}", "2"),
+            ("a {{- .Size -}} b", "a12b"),
+            ("{{/* nothing */}}x", "x"),
+            ("{{$x := .Size}}{{$x}}", "12"),
+            ("{{println .Size}}", "12\n"),
+            ("{{printf \"%s-%d-%q\" .Id .Size \"q\"}}", "sha256:0123-12-\"q\""),
+            ("{{.None}}", "<no value>"),
+            ("{{\"{{\"}}", "{{"),
+            ("{{`raw\\n`}}", "raw\\n"),
+        ] {
+            assert_eq!(render(template), wanted, "{template}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (template, wanted) in [
+            ("{{.Id", "unclosed action"),
+            ("{{.Nothing}}", "no field Nothing"),
+            ("{{if .Id}}", "end"),
+            ("{{end}}", "end"),
+            ("{{nothing .Id}}", "function \"nothing\" not defined"),
+            ("{{index .Tags 5}}", "out of range"),
+            ("{{\"open}}", "unterminated"),
+            ("{{$x}}", "undefined variable"),
+            ("{{(.Id}}", "bracket"),
+        ] {
+            let said = render(template);
+            assert!(said.starts_with("error: ") && said.contains(wanted), "{template}: {said}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "([{}.|$()\"` :=a-zA-Z0-9-]|\\{\\{|\\}\\}|range|if|end|json|\\.Tags){0,30}") {
+            let _ = render(&text);
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Filling in a template.
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use super::{Base, Command, Node, Operand, Pipeline};
+
+pub(super) fn render(nodes: &[Node], data: &Value) -> Result<String> {
+    let mut scope = Scope { variables: vec![("$".into(), data.clone())], output: String::new() };
+    scope.nodes(nodes, data).context("template: executing it")?;
+    Ok(scope.output)
+}
+
+struct Scope {
+    variables: Vec<(String, Value)>,
+    output: String,
+}
+
+impl Scope {
+    fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Result<()> {
+        let known = self.variables.len();
+        for node in nodes {
+            self.node(node, dot)?;
+        }
+        self.variables.truncate(known);
+        Ok(())
+    }
+
+    fn node(&mut self, node: &Node, dot: &Value) -> Result<()> {
+        match node {
+            Node::Text(text) => self.output.push_str(text),
+            Node::Print(None, pipeline) => {
+                let value = self.pipeline(pipeline, dot)?;
+                self.output.push_str(&shown(&value));
+            }
+            Node::Print(Some(name), pipeline) => {
+                let value = self.pipeline(pipeline, dot)?;
+                self.variables.push((name.clone(), value));
+            }
+            Node::If(branches, otherwise) => {
+                for (condition, inside) in branches {
+                    if is_true(&self.pipeline(condition, dot)?) {
+                        return self.nodes(inside, dot);
+                    }
+                }
+                self.nodes(otherwise, dot)?;
+            }
+            Node::With(subject, inside, otherwise) => match self.pipeline(subject, dot)? {
+                subject if is_true(&subject) => self.nodes(inside, &subject)?,
+                _ => self.nodes(otherwise, dot)?,
+            },
+            Node::Range(names, subject, inside, otherwise) => {
+                let items = items(self.pipeline(subject, dot)?)?;
+                if items.is_empty() {
+                    return self.nodes(otherwise, dot);
+                }
+                for (key, value) in items {
+                    let known = self.variables.len();
+                    match &names[..] {
+                        [] => {}
+                        [name] => self.variables.push((name.clone(), value.clone())),
+                        [index, name, ..] => {
+                            self.variables.push((index.clone(), key));
+                            self.variables.push((name.clone(), value.clone()));
+                        }
+                    }
+                    self.nodes(inside, &value)?;
+                    self.variables.truncate(known);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn pipeline(&self, pipeline: &Pipeline, dot: &Value) -> Result<Value> {
+        let mut before = None;
+        for command in pipeline {
+            before = Some(self.command(command, before, dot)?);
+        }
+        before.context("an empty pipeline")
+    }
+
+    fn command(&self, command: &Command, before: Option<Value>, dot: &Value) -> Result<Value> {
+        let (first, rest) = command.split_first().context("an empty command")?;
+        let Operand::Function(name) = first else {
+            ensure!(rest.is_empty() && before.is_none(), "can't give arguments to what is no function");
+            return self.operand(first, dot);
+        };
+        let mut arguments = rest.iter().map(|operand| self.operand(operand, dot)).collect::<Result<Vec<_>>>()?;
+        arguments.extend(before);
+        call(name, &arguments).with_context(|| format!("function {name:?}")).map_err(|error| match error.root_cause() {
+            cause if cause.to_string() == UNKNOWN => anyhow::anyhow!("function {name:?} not defined"),
+            _ => error,
+        })
+    }
+
+    fn operand(&self, operand: &Operand, dot: &Value) -> Result<Value> {
+        let (base, fields) = match operand {
+            Operand::Literal(value) => return Ok(value.clone()),
+            Operand::Function(name) => return self.command(&vec![Operand::Function(name.clone())], None, dot),
+            Operand::Path(base, fields) => (base, fields),
+        };
+        let mut value = match base {
+            Base::Dot => dot.clone(),
+            Base::Variable(name) => {
+                let found = self.variables.iter().rev().find(|(known, _)| known == name);
+                found.with_context(|| format!("undefined variable {name:?}"))?.1.clone()
+            }
+            Base::Pipeline(pipeline) => self.pipeline(pipeline, dot)?,
+        };
+        for field in fields {
+            value = match value {
+                Value::Object(mut map) => map.remove(field).with_context(|| format!("no field {field}"))?,
+                Value::Null => bail!("nil has no field {field}"),
+                _ => bail!("can't evaluate field {field} of what is no object"),
+            };
+        }
+        Ok(value)
+    }
+}
+
+fn items(value: Value) -> Result<Vec<(Value, Value)>> {
+    match value {
+        Value::Array(list) => Ok(list.into_iter().enumerate().map(|(index, value)| (index.into(), value)).collect()),
+        Value::Object(map) => Ok(map.into_iter().map(|(key, value)| (key.into(), value)).collect()),
+        Value::Null => Ok(Vec::new()),
+        other => bail!("range can't iterate over {}", shown(&other)),
+    }
+}
+
+/// As Go sees it: empty is false.
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(is) => *is,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+    }
+}
+
+/// As Go prints it.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "<no value>".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) => format!("[{}]", list.iter().map(shown).collect::<Vec<_>>().join(" ")),
+        Value::Object(map) => {
+            let pairs = map.iter().map(|(key, value)| format!("{key}:{}", shown(value)));
+            format!("map[{}]", pairs.collect::<Vec<_>>().join(" "))
+        }
+        other => other.to_string(),
+    }
+}
+
+const UNKNOWN: &str = "there is no such function";
+
+fn call(name: &str, arguments: &[Value]) -> Result<Value> {
+    let text = |at: usize| -> Result<&str> {
+        arguments.get(at).and_then(Value::as_str).with_context(|| format!("argument {} is no string", at + 1))
+    };
+    let any = |at: usize| arguments.get(at).with_context(|| format!("argument {} is missing", at + 1));
+    let number = |at: usize| -> Result<usize> {
+        let number = any(at)?.as_u64().and_then(|number| usize::try_from(number).ok());
+        number.with_context(|| format!("argument {} is no index", at + 1))
+    };
+    Ok(match name {
+        "json" => serde_json::to_string(any(0)?)?.into(),
+        "lower" => text(0)?.to_lowercase().into(),
+        "upper" => text(0)?.to_uppercase().into(),
+        "title" => titled(text(0)?).into(),
+        "split" => text(0)?.split(text(1)?).map(Value::from).collect::<Vec<_>>().into(),
+        "join" => any(0)?.as_array().context("no list")?.iter().map(shown).collect::<Vec<_>>().join(text(1)?).into(),
+        "truncate" => text(0)?.chars().take(number(1)?).collect::<String>().into(),
+        "pad" => {
+            let padded = |count: usize| -> Result<String> {
+                ensure!(count <= 1000, "too much padding");
+                Ok(" ".repeat(count))
+            };
+            let text = text(0)?;
+            if text.is_empty() { text.into() } else { (padded(number(1)?)? + text + &padded(number(2)?)?).into() }
+        }
+        "len" => match any(0)? {
+            Value::String(text) => text.len().into(),
+            Value::Array(list) => list.len().into(),
+            Value::Object(map) => map.len().into(),
+            other => bail!("len of {}", shown(other)),
+        },
+        "index" => {
+            let mut value = any(0)?.clone();
+            for key in &arguments[1..] {
+                value = indexed(value, key)?;
+            }
+            value
+        }
+        "print" => arguments.iter().map(shown).collect::<Vec<_>>().join(" ").into(),
+        "println" => (arguments.iter().map(shown).collect::<Vec<_>>().join(" ") + "\n").into(),
+        "printf" => formatted(text(0)?, &arguments[1..])?.into(),
+        "not" => (!is_true(any(0)?)).into(),
+        "and" => arguments.iter().find(|value| !is_true(value)).or(arguments.last()).context("no arguments")?.clone(),
+        "or" => arguments.iter().find(|value| is_true(value)).or(arguments.last()).context("no arguments")?.clone(),
+        "eq" => arguments[1..].iter().any(|other| equal(&arguments[0], other)).into(),
+        "ne" => (!equal(any(0)?, any(1)?)).into(),
+        "lt" | "le" | "gt" | "ge" => {
+            let order = compared(any(0)?, any(1)?)?;
+            match name {
+                "lt" => order.is_lt(),
+                "le" => order.is_le(),
+                "gt" => order.is_gt(),
+                _ => order.is_ge(),
+            }
+            .into()
+        }
+        _ => bail!(UNKNOWN),
+    })
+}
+
+fn titled(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().collect::<String>() + letters.as_str()).unwrap_or_default()
+}
+
+fn indexed(value: Value, key: &Value) -> Result<Value> {
+    match (value, key) {
+        // What a map doesn't have is its zero value, in Go.
+        (Value::Object(mut map), Value::String(key)) => Ok(map.remove(key).unwrap_or(Value::Null)),
+        (Value::Array(mut list), Value::Number(index)) => {
+            let index =
+                index.as_u64().and_then(|index| usize::try_from(index).ok()).filter(|index| *index < list.len());
+            Ok(list.swap_remove(index.with_context(|| format!("index out of range: {key}"))?))
+        }
+        (Value::Null, _) => bail!("index of untyped nil"),
+        (value, key) => bail!("can't index {} with {key}", shown(&value)),
+    }
+}
+
+fn equal(one: &Value, other: &Value) -> bool {
+    one == other || (one.is_number() && other.is_number() && one.as_f64() == other.as_f64())
+}
+
+fn compared(one: &Value, other: &Value) -> Result<std::cmp::Ordering> {
+    match (one, other) {
+        (Value::String(one), Value::String(other)) => Ok(one.cmp(other)),
+        (Value::Number(one), Value::Number(other)) => {
+            one.as_f64().partial_cmp(&other.as_f64()).context("numbers that can't be compared")
+        }
+        _ => bail!("incompatible types for comparison"),
+    }
+}
+
+/// `%s`, `%v`, `%d`, `%q` and `%%`.
+fn formatted(format: &str, arguments: &[Value]) -> Result<String> {
+    let mut output = String::new();
+    let mut arguments = arguments.iter();
+    let mut letters = format.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '%' {
+            output.push(letter);
+            continue;
+        }
+        let verb = letters.next().context("the format ends with %")?;
+        if verb == '%' {
+            output.push('%');
+            continue;
+        }
+        let value = arguments.next().context("an argument is missing")?;
+        match verb {
+            's' | 'v' | 'd' => output.push_str(&shown(value)),
+            'q' => output.push_str(&Value::from(shown(value)).to_string()),
+            other => bail!("the verb %{other} is not known here"),
+        }
+    }
+    Ok(output)
+}
