@@ -9,7 +9,7 @@ use anyhow::Result;
 use rustix::fs::FlockOperation;
 
 use super::lease::{self, What};
-use super::{Store, lock, open_directory, unique};
+use super::{Store, file, lock, open_directory, unique};
 use crate::error::Attempt;
 use crate::image::config::Config;
 use crate::image::digest::Digest;
@@ -61,6 +61,10 @@ impl Store {
                         What::Layer => drop(marked.layers.insert(digest)),
                     }
                 }
+            }
+            for name in ["index.json", "oci-layout"] {
+                // Left by who was killed while writing it; nobody writes it now.
+                let _ = fs::remove_file(file::temporary(&self.path(name)));
             }
             for (kind, marked, removed) in
                 [("blobs", &marked.blobs, &mut collected.blobs), ("layers", &marked.layers, &mut collected.layers)]

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -12,12 +12,18 @@ use crate::error::Attempt;
 /// Writes a file of a directory: to a temporary name, onto the disk, to its own name, and that onto the disk. The caller sees to it that
 /// nobody else writes the same file.
 pub fn write_whole(directory: &Path, name: &str, content: &[u8]) -> Result<()> {
-    let (temporary, path) = (directory.join(format!(".{name}.new")), directory.join(name));
+    let path = directory.join(name);
+    let temporary = temporary(&path);
     let what = || format!("write {path:?}");
     let mut file = File::create(&temporary).attempt(what)?;
     file.write_all(content).and_then(|()| file.sync_all()).attempt(what)?;
     fs::rename(&temporary, &path).attempt(what)?;
     sync_directory(directory)
+}
+
+/// The temporary name of a file.
+pub fn temporary(path: &Path) -> PathBuf {
+    path.with_file_name(format!(".{}.new", path.file_name().unwrap_or_default().display()))
 }
 
 /// Has the names in a directory written to the disk.

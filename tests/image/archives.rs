@@ -1,0 +1,164 @@
+//! Every form of archive and layout, read and written.
+
+use std::fs;
+use std::process::Stdio;
+
+use corten::image::digest::Digest;
+use corten::image::tar::Reader;
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+/// The tree that an image is unpacked to.
+fn tree(place: &Place, image: &str) -> Vec<String> {
+    let bundle = place.join("bundle");
+    place.ctn(&["unpack", image, bundle.to_str().unwrap()]);
+    let tree = snapshot(&bundle.join("rootfs"));
+    fs::remove_dir_all(&bundle).unwrap();
+    tree
+}
+
+#[test]
+fn what_is_loaded_is_saved_byte_for_byte_in_every_form() {
+    let first = Place::new();
+    let image = Made::small("example.org/team/app:1");
+    assert_eq!(first.ctn(&["load", "-i", &image.archive(&first, "in")]), "Loaded image: example.org/team/app:1\n");
+    let wanted = tree(&first, "example.org/team/app:1");
+    assert!(wanted.iter().any(|line| line.starts_with("etc/two ")) && !wanted.iter().any(|line| line.contains("one")));
+    for format in ["docker-archive", "oci-archive", "oci-dir"] {
+        let saved = first.join(format);
+        first.ctn(&["save", "--format", format, "-o", saved.to_str().unwrap(), "example.org/team/app:1"]);
+        let second = Place::new();
+        second.ctn(&["load", "-i", saved.to_str().unwrap()]);
+        assert_eq!(second.ctn(&["images", "--no-trunc", "-q"]), image.id() + "\n", "{format}");
+        assert_eq!(second.ctn(&["manifest", "inspect", "example.org/team/app:1"]), image.manifest.to_string());
+        assert_eq!(tree(&second, "example.org/team/app:1"), wanted, "{format}");
+    }
+    let again = first.join("again");
+    first.ctn(&["save", "-o", again.to_str().unwrap(), "example.org/team/app:1"]);
+    assert!(
+        fs::read(again).unwrap() == fs::read(first.join("docker-archive")).unwrap(),
+        "two archives of one image differ"
+    );
+}
+
+#[test]
+fn a_saved_archive_has_both_tables() {
+    let place = Place::new();
+    let image = Made::small("app:1");
+    place.ctn(&["load", "-i", &image.archive(&place, "in")]);
+    place.ctn(&["tag", "app:1", "localhost/other:2"]);
+    place.ctn(&["save", "-o", "out", "app:1", "localhost/other:2"]);
+    let mut files = std::collections::BTreeMap::new();
+    let archive = fs::read(place.join("out")).unwrap();
+    let mut reader = Reader::new(&archive[..]);
+    while let Some(entry) = reader.next_entry().unwrap() {
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut reader, &mut content).unwrap();
+        files.insert(String::from_utf8(entry.path).unwrap(), content);
+    }
+    let table: Value = serde_json::from_slice(&files["manifest.json"]).unwrap();
+    let blob = |digest: &str| format!("blobs/sha256/{}", digest.strip_prefix("sha256:").unwrap());
+    let layers: Vec<String> = image.layers.iter().map(|layer| blob(&layer.digest().to_string())).collect();
+    let tags = ["docker.io/library/app:1", "localhost/other:2"];
+    assert_eq!(table, json!([{"Config": blob(&image.id()), "RepoTags": tags, "Layers": layers}]));
+    let index: Value = serde_json::from_slice(&files["index.json"]).unwrap();
+    assert_eq!(index["manifests"][1]["annotations"]["org.opencontainers.image.ref.name"], "2");
+    for (name, content) in files.iter().filter(|(name, _)| name.starts_with("blobs/sha256/") && !name.ends_with('/')) {
+        assert_eq!(blob(&Digest::of(content).to_string()), *name);
+    }
+}
+
+#[test]
+fn a_stream_is_read_as_a_file_is_and_may_be_compressed() {
+    let image = Made::small("app:1");
+    let archive = tar(&image.layout());
+    for content in [archive.clone(), gzip(&archive), zstd(&archive)] {
+        let place = Place::new();
+        let path = place.write("in", content);
+        let mut command = place.command(&["load", "-q"]);
+        // A pipe, not a file.
+        let cat = std::process::Command::new("cat").arg(&path).stdout(Stdio::piped()).spawn().unwrap();
+        let output = command.stdin(cat.stdout.unwrap()).output().unwrap();
+        assert_eq!(succeeded(&output, "load"), image.id() + "\n");
+        assert_eq!(fs::read_dir(place.store().join("ingest")).unwrap().count(), 0);
+    }
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    // One raw block of a frame without a declared size (RFC 8878).
+    let mut frame = b"\x28\xb5\x2f\xfd\x00\x58".to_vec();
+    let mut blocks = bytes.chunks(1 << 16).peekable();
+    while let Some(block) = blocks.next() {
+        let last = u32::from(blocks.peek().is_none());
+        frame.extend(&(((block.len() as u32) << 3) | last).to_le_bytes()[..3]);
+        frame.extend(block);
+    }
+    frame
+}
+
+/// docker before 25: layers uncompressed in directories of their own, a layer twice as a symlink, tables last.
+#[test]
+fn archives_of_old_dockers_are_read() {
+    let image = Made::small("app:1");
+    let layers = [tar(&[directory("etc/", 0o755), file("etc/one", "1")]), tar(&[file("etc/two", "2")])];
+    let ids: Vec<Digest> = layers.iter().map(|layer| Digest::of(layer)).collect();
+    let mut config = image.config.clone();
+    config["rootfs"]["diff_ids"] = json!([ids[0], ids[1], ids[1]]);
+    let config = config.to_string().into_bytes();
+    let name = format!("{}.json", Digest::of(&config).hex());
+    let table = json!([{"Config": name, "RepoTags": ["app:1", "app:latest"],
+        "Layers": ["a/layer.tar", "b/layer.tar", "c/layer.tar"]}]);
+    let archive = tar(&[
+        bytes("a/layer.tar", layers[0].clone()),
+        bytes("b/layer.tar", gzip(&layers[1])),
+        symlink("c/layer.tar", "../b/layer.tar"),
+        bytes(&name, config.clone()),
+        bytes("manifest.json", table.to_string().into_bytes()),
+    ]);
+    let place = Place::new();
+    let path = place.write("in", archive);
+    assert_eq!(place.ctn(&["load", "-i", &path]), "Loaded image: app:1\nLoaded image: app:latest\n");
+    assert_eq!(place.ctn(&["images", "-q", "--no-trunc"]), format!("{}\n", Digest::of(&config)));
+    let files = tree(&place, "app");
+    let names: Vec<&str> = files.iter().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["etc", "etc/one", "etc/two"]);
+}
+
+#[test]
+fn an_index_brings_all_images_that_are_there() {
+    let image = Made::small("app:1");
+    let mut foreign = image.manifest_blob().descriptor();
+    foreign["platform"] = json!({"os": "linux", "architecture": "s390x"});
+    foreign["digest"] = json!(Digest::of(b"not taken along"));
+    let mut own = image.manifest_blob().descriptor();
+    own["platform"] = json!({"os": "linux", "architecture": std::env::consts::ARCH});
+    let list = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [foreign, own]});
+    let list = Blob { media_type: OCI_INDEX, bytes: list.to_string().into_bytes() };
+    let mut files = image.layout();
+    files.push(bytes(&format!("blobs/sha256/{}", list.digest().hex()), list.bytes.clone()));
+    let mut entry = list.descriptor();
+    entry["annotations"] = json!({"org.opencontainers.image.ref.name": "app:2"});
+    files.push(bytes("index.json", json!({"schemaVersion": 2, "manifests": [entry]}).to_string().into_bytes()));
+    let place = Place::new();
+    let path = place.write("in", tar(&files));
+    assert_eq!(place.ctn(&["load", "-i", &path]), "Loaded image: app:2\n");
+    assert_eq!(
+        place.ctn(&["inspect", "-f", "{{.Id}} {{.Descriptor.digest}}", "app:2"]),
+        format!("{} {}\n", image.id(), image.manifest_blob().digest())
+    );
+    assert!(place.refusal(&["inspect", "--platform", "linux/s390x", "app:2"]).contains("has no image linux/s390x"));
+    place.ctn(&["save", "--all-platforms", "-o", "out", "app:2"]);
+    let second = Place::new();
+    second.ctn(&["load", "-i", place.join("out").to_str().unwrap()]);
+    assert_eq!(second.ctn(&["manifest", "inspect", "app:2"]).as_bytes(), list.bytes);
+}
+
+#[test]
+fn the_store_is_a_layout_itself() {
+    let place = Place::new();
+    let image = Made::small("app:1");
+    place.ctn(&["load", "-i", &image.archive(&place, "in")]);
+    let second = Place::new();
+    assert_eq!(second.ctn(&["load", "-i", place.store().to_str().unwrap()]), "Loaded image: app:1\n");
+}

@@ -1,0 +1,15 @@
+//! Black-box tests of `ctn`: archives go in and out of stores, and both are looked at from outside.
+//!
+//! They need root, busybox-static, strace and mkfs.ext4, and nothing else.
+
+#![allow(unreachable_pub, reason = "a test program has no outside")]
+
+mod harness;
+
+mod archives;
+mod bad_input;
+mod bundles;
+mod commands;
+mod concurrency;
+mod crash;
+mod rootless;

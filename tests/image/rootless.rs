@@ -1,0 +1,57 @@
+//! An ordinary user's images.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output};
+
+use crate::harness::*;
+
+/// A user of whom the machine knows nothing, so without subordinate ids.
+const USER: u32 = 4723;
+
+fn user(place: &Place, program: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program);
+    command.args(arguments).uid(USER).gid(USER).current_dir(&place.path);
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("XDG_DATA_HOME", place.join("data"));
+    command.output().unwrap()
+}
+
+/// A place that the user owns, with a copy of the program.
+fn place() -> (Place, String) {
+    let place = Place::new();
+    chown(&place.path, Some(USER), Some(USER)).unwrap();
+    let program = place.join("ctn");
+    fs::copy(CTN, &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    (place, program.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_user_without_subordinate_ids_has_roots_files() {
+    let (place, ctn) = place();
+    let archive = Made::small("app:1").archive(&place, "in");
+    let loaded = user(&place, &ctn, &["load", "-i", &archive]);
+    assert_eq!(succeeded(&loaded, "load"), "Loaded image: app:1\n");
+    assert_eq!(fs::metadata(place.join("data/corten/oci-layout")).unwrap().uid(), USER);
+    succeeded(&user(&place, &ctn, &["unpack", "app:1", "bundle"]), "unpack");
+    assert!(!place.join("bundle/rootfs/etc/one").exists(), "a whiteout of a lower layer's file is not followed");
+    assert_eq!(fs::metadata(place.join("bundle/rootfs/etc/two")).unwrap().uid(), USER);
+    let config: serde_json::Value =
+        serde_json::from_slice(&fs::read(place.join("bundle/config.json")).unwrap()).unwrap();
+    assert_eq!(config["linux"]["uidMappings"][0]["hostID"], USER);
+    let refused = user(&place, &ctn, &["mount", "app:1"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("would end with this command"));
+}
+
+#[test]
+fn an_owner_that_can_not_be_given_is_said() {
+    let (place, ctn) = place();
+    let mut foreign = file("foreign", "");
+    foreign.0.uid = 5;
+    let archive = Made::new("app:1", &[vec![foreign]]).archive(&place, "in");
+    let refused = user(&place, &ctn, &["load", "-i", &archive]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("entry \"foreign\": set the owner 5:0") && said.contains("/etc/subuid"), "{said}");
+    assert_eq!(fs::read_dir(place.join("data/corten/ingest")).unwrap().count(), 0);
+}
