@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, chmodat, chownat, fchmod, fchown, fstat, mkdirat,
-    mknodat, openat, readlinkat, symlinkat,
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fstat,
+    mkdirat, mknodat, openat, readlinkat, setxattr, symlinkat,
 };
 use rustix::io::Errno;
 use rustix::mount::{
@@ -77,6 +77,9 @@ impl Init<'_> {
         };
         if wanted.copy_up {
             copy_contents(open_directory(target.as_fd())?, open_directory(new.as_fd())?)?;
+        }
+        if wanted.kind.as_c_str() == c"mqueue" {
+            label(new.as_fd(), &self.plan.mount_label)?;
         }
         propagate(new.as_fd(), &wanted.propagation)?;
         attach(new.as_fd(), target.as_fd())?;
@@ -235,7 +238,7 @@ impl Init<'_> {
         if tree::is(&fstat(&target)?, FileType::Directory) {
             let mask = match &self.empty_directory {
                 Some(first) => copy_mount(first.as_fd(), false)?,
-                None => empty_directory()?,
+                None => empty_directory(&self.plan.mount_label)?,
             };
             attach(mask.as_fd(), target.as_fd())?;
             self.empty_directory.get_or_insert(mask);
@@ -385,11 +388,27 @@ fn flags(attributes: u64) -> MountFlags {
     all.into_iter().filter(|(attribute, _)| attributes & attribute != 0).map(|(_, flag)| flag).collect()
 }
 
-fn empty_directory() -> Outcome<OwnedFd> {
+/// A label for the root of a file system that takes none as an option.
+fn label(mount: BorrowedFd<'_>, label: &CStr) -> Outcome {
+    if label.is_empty() {
+        return Ok(());
+    }
+    let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
+    match setxattr(path, c"security.selinux", label.to_bytes(), XattrFlags::empty()) {
+        // A policy may have one label for all of a file system (setxattr(2), ENOTSUP).
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(error) => Err(Fault::detailed(error, format!("linux.mountLabel: {label:?}"))),
+    }
+}
+
+fn empty_directory(label: &CStr) -> Outcome<OwnedFd> {
     let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, c"nr_blocks", c"1")?;
     // One inode is the root's; kernels before 5.16 count it in a way that needs a second.
     fsconfig_set_string(&context, c"nr_inodes", c"2")?;
+    if !label.is_empty() {
+        fsconfig_set_string(&context, c"context", label).map_err(|error| explained(&context, error))?;
+    }
     fsconfig_create(&context)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
         | MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -413,7 +432,7 @@ fn detach_kernel_file_systems(root: BorrowedFd<'_>) -> Outcome {
             // In a user namespace the mounts that it was born with can't be taken apart.
             Err(Errno::INVAL | Errno::PERM) => {
                 let covered = openat(CWD, point, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-                attach(empty_directory()?.as_fd(), covered.as_fd())?;
+                attach(empty_directory(c"")?.as_fd(), covered.as_fd())?;
             }
             Err(error) => return Err(error.into()),
         }

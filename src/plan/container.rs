@@ -89,6 +89,7 @@ pub fn container(spec: &Spec, host: &Host) -> Result<Plan> {
         hook_output: hooks::Output::default(),
         changes_mounts: wanted.has(Kind::Mount),
         shares_mounts: wanted.has(Kind::Mount) && mounts::base_propagation(&spec.linux)?.kind == libc::MS_SHARED,
+        mount_label: c_string(&spec.linux.mount_label),
         warnings,
     })
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::namespaces::{Entry, Kind, Wanted};
 use super::process::{self, Asked};
-use super::step::Step;
+use super::step::{Step, c_string};
 use super::{
     Given, Host, Plan, Preparation, Preparations, Start, filter, host_uid, identity, keeps_groups, keyring,
     memory_policy, mounts, open_proc_before_use, parent_limits, when,
@@ -82,6 +82,7 @@ pub fn exec(process: &Process, spec: &Spec, host: &Host) -> Result<Plan> {
         hook_output: hooks::Output::default(),
         changes_mounts: wanted.has(Kind::Mount),
         shares_mounts: wanted.has(Kind::Mount) && mounts::base_propagation(&spec.linux)?.kind == libc::MS_SHARED,
+        mount_label: c_string(&spec.linux.mount_label),
         warnings,
     })
 }

@@ -108,6 +108,8 @@ pub struct Plan {
     pub changes_mounts: bool,
     /// Whether its mounts propagate to the host.
     pub shares_mounts: bool,
+    /// SELinux's label of what is mounted where no option says it: masks, message queues. Empty for none.
+    pub mount_label: CString,
     /// What is not an error but should be known.
     pub warnings: Vec<String>,
 }

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -114,6 +115,18 @@ static int keyring_label(void)
 	return 0;
 }
 
+/* The label of a file. */
+static int file_label(const char *path)
+{
+	char label[4096];
+	ssize_t length = getxattr(path, "security.selinux", label, sizeof(label) - 1);
+	if (length < 0)
+		return fail(path);
+	label[length] = 0;
+	printf("%s\n", label);
+	return 0;
+}
+
 static int clocks(void)
 {
 	struct timespec monotonic, boottime;
@@ -187,6 +200,8 @@ int main(int count, char **arguments)
 		return keyring();
 	if (!strcmp(what, "keyring-label"))
 		return keyring_label();
+	if (!strcmp(what, "file-label") && count > 2)
+		return file_label(arguments[2]);
 	if (!strcmp(what, "process"))
 		return process();
 	if (!strcmp(what, "clocks"))
