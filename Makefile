@@ -43,13 +43,14 @@ walls: cc ## take each wall of the runtime out, and see the attack on it succeed
 	scripts/require $(HOST)
 	scripts/walls
 
-lint: cc ## format, warnings, where unsafe may be, shell scripts
+lint: cc ## format, warnings, where unsafe may be, walls that can be taken out, shell scripts
 	scripts/require shellcheck
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --all-targets --all-features -- -D warnings
 	cargo clippy --test engines --test machine --all-features -- -D warnings
 	scripts/unsafe-in-sys
+	printf '%s\n' tests/security/walls/*.patch | xargs -n 1 git apply --check
 	git grep -lE '^#!(/bin/|/usr/bin/env )(ba)?sh$$' | xargs shellcheck
 
 fuzz: cc ## inputs without number for what reads them; TIME=60 seconds for each of the targets
