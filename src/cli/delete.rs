@@ -26,7 +26,7 @@ impl Operation for Delete {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let delete = |id: &str| container::delete(&context.host, id, self.force);
         if self.regex {
-            selection::each(context, &self.id, delete)?
+            selection::each(context, &self.id, self.force, delete)?
         } else {
             delete(&self.id)?
         }

@@ -36,7 +36,7 @@ impl Operation for Kill {
         let options = KillOptions { signal: self.signal, all: self.all };
         let kill = |id: &str| container::kill(&context.host, id, &options);
         if self.regex {
-            selection::each(context, &self.id, kill)?
+            selection::each(context, &self.id, false, kill)?
         } else {
             kill(&self.id)?
         }

@@ -8,7 +8,7 @@ use clap::Parser;
 
 use super::output::{self, Format};
 use super::{Context, Operation};
-use crate::container::{self, State};
+use crate::container::{self, Listing, State};
 use crate::error::{Attempt, sentence};
 
 /// List the containers below the root
@@ -43,13 +43,14 @@ impl Operation for List {
     }
 }
 
-/// The ids of all containers, even of those whose state can't be read.
-pub(super) fn ids(context: &Context) -> Result<Vec<String>> {
+/// The ids of all containers, even of those whose state can't be read, and if wanted of those that are not made yet.
+pub(super) fn ids(context: &Context, with_half_made: bool) -> Result<Vec<String>> {
     if !exists(context)? {
         return Ok(Vec::new());
     }
-    let (states, broken) = container::list(&context.host)?;
-    Ok(states.into_iter().map(|state| state.id).chain(broken.into_iter().map(|(id, _)| id)).collect())
+    let Listing { states, broken, half_made } = container::list(&context.host)?;
+    let made = states.into_iter().map(|state| state.id).chain(broken.into_iter().map(|(id, _)| id));
+    Ok(made.chain(half_made.into_iter().filter(|_| with_half_made)).collect())
 }
 
 /// The containers whose state can be read; a warning for each of the others.
@@ -57,7 +58,7 @@ fn readable(context: &Context) -> Result<Vec<State>> {
     if !exists(context)? {
         return Ok(Vec::new());
     }
-    let (states, broken) = container::list(&context.host)?;
+    let Listing { states, broken, .. } = container::list(&context.host)?;
     for (id, error) in &broken {
         context.log.warning(&format!("load container {id}: {}", sentence(error)));
     }

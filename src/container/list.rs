@@ -45,15 +45,16 @@ pub fn list(host: &Host) -> Result<Listing> {
         }
     }
     ids.sort();
-    let (mut states, mut broken) = (Vec::new(), Vec::new());
+    let mut listing = Listing::default();
     for id in ids {
         let directory = Directory::of(&host.root, &id);
         let record = directory
             .and_then(|directory| directory.record().map(|record| record.map(|record| Found { directory, record })));
         match record.and_then(|found| found.as_ref().map(of).transpose()) {
-            Ok(state) => states.extend(state),
-            Err(error) => broken.push((id, error)),
+            Ok(Some(state)) => listing.states.push(state),
+            Ok(None) => listing.half_made.push(id),
+            Err(error) => listing.broken.push((id, error)),
         }
     }
-    Ok((states, broken))
+    Ok(listing)
 }

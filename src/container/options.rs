@@ -243,5 +243,13 @@ pub struct PlanOptions {
     pub json: bool,
 }
 
-/// The readable containers, and the ids of the others.
-pub type Listing = (Vec<State>, Vec<(String, anyhow::Error)>);
+/// What is below the root, in the order of the ids.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The readable containers.
+    pub states: Vec<State>,
+    /// The ids of those that can't be read, and why.
+    pub broken: Vec<(String, anyhow::Error)>,
+    /// The ids of those that are being created, or whose creator was killed.
+    pub half_made: Vec<String>,
+}

@@ -527,6 +527,17 @@ fn another_config_file() {
 }
 
 #[test]
+fn deletion_by_force_of_all_takes_what_is_half_made() {
+    let bundle = Bundle::staying();
+    let half = bundle.state.join(bundle.another_id("half"));
+    fs::create_dir(&half).expect("make a state directory");
+    bundle.call("delete").args(["--regex", "half"]).ok();
+    assert!(half.is_dir(), "it may be on its way");
+    bundle.call("delete").args(["--force", "--regex", "half"]).ok();
+    assert!(!half.exists());
+}
+
+#[test]
 fn delete_and_kill_by_regular_expression() {
     let bundle = Bundle::staying();
     let first = bundle.create_another("red-1");
