@@ -24,6 +24,7 @@ use crate::seccomp::{Listener, PATIENCE};
 use crate::stdio::stays_the_callers;
 use crate::sys::clone::{self, Child, CloneFlags};
 use crate::sys::signal;
+use network_devices::Moved;
 use protocol::{ParentEnd, ToInit, ToParent};
 
 /// What a launch needs beside the plan.
@@ -74,7 +75,7 @@ impl Launch<'_> {
         let first =
             clone::process(plan.entry.clone, self.cgroup, || -> Infallible { crate::init::run(plan, slots, init_end) })
                 .attempt(|| Step::CloneInit(plan.entry.clone))?;
-        let mut conversation = Conversation { plan, channel, first: None, init: None, deadline: None };
+        let mut conversation = Conversation { plan, channel, first: None, init: None, deadline: None, moved: None };
         let placed = company.cloned(&first);
         if plan.entry.between.is_empty() {
             conversation.init = Some(first);
@@ -85,6 +86,7 @@ impl Launch<'_> {
             Ok(()) => Ok(Prepared { init: conversation.init, channel: conversation.channel, agent: agent_alone(plan) }),
             Err(error) => {
                 conversation.end();
+                conversation.moved.iter().for_each(Moved::take_back);
                 Err(error)
             }
         }
@@ -152,6 +154,8 @@ struct Conversation<'a> {
     init: Option<Child>,
     /// Until when the agent of init's filter must have answered for what init calls, once there is one.
     deadline: Option<Instant>,
+    /// Network devices that are the host's again if nothing comes of the container.
+    moved: Option<Moved>,
 }
 
 impl Conversation<'_> {
@@ -244,7 +248,8 @@ impl Conversation<'_> {
         if awaits_maps {
             self.map_ids(init.pid)?;
         }
-        network_devices::hand_over(&self.plan.network_devices, self.plan.network_namespace.as_deref(), init)?;
+        let namespace = self.plan.network_namespace.as_deref();
+        self.moved = network_devices::hand_over(&self.plan.network_devices, namespace, init)?;
         company.born(self.known()?)
     }
 

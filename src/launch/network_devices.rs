@@ -36,10 +36,21 @@ struct Address {
     attributes: Vec<(u16, Vec<u8>)>,
 }
 
+/// Devices that are in the container, and what it takes to have them back.
+pub(super) struct Moved {
+    /// Name outside, name inside.
+    devices: Vec<(String, String)>,
+    /// As they were, in the same order.
+    known: Vec<Device>,
+    /// Kept open: it must outlive the container's process for as long as a device is in it.
+    namespace: File,
+    own: File,
+}
+
 /// Moves all devices into init's network namespace, and brings them up there.
-pub(super) fn hand_over(devices: &[(String, String)], joined: Option<&CStr>, init: &Child) -> Result<()> {
+pub(super) fn hand_over(devices: &[(String, String)], joined: Option<&CStr>, init: &Child) -> Result<Option<Moved>> {
     if devices.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     // One that is joined by its own path: init may not be in it yet.
     let path = match joined {
@@ -49,31 +60,56 @@ pub(super) fn hand_over(devices: &[(String, String)], joined: Option<&CStr>, ini
     let namespace = File::open(&path).attempt(|| format!("open {path:?}"))?;
     let own = File::open("/proc/self/ns/net").attempt(|| "open the runtime's network namespace")?;
     let host = Socket::open()?;
-    let mut known: Vec<Device> = Vec::new();
+    let mut moved = Moved { devices: Vec::new(), known: Vec::new(), namespace, own };
     for (name, new_name) in devices {
-        let moved = find(&host, name).and_then(|device| {
-            let index = device.index;
-            known.push(device);
-            move_one(&host, index, new_name, &namespace)
-        });
-        if let Err(error) = moved {
-            let tried = &devices[..known.len()];
-            take_back(&host, tried, &namespace, &own);
-            for ((name, _), device) in tried.iter().zip(&known) {
-                // What can't be as it was is said by nobody: the first error is the one that is told.
-                let _ = set_up(&host, name, device);
-            }
+        if let Err(error) = moved.take_in(&host, name, new_name) {
+            moved.take_back();
             let place = format!("linux.netDevices[{name:?}]");
             return Err(error.context(format!("{place}: move the device into the container as {new_name:?}")));
         }
     }
-    in_namespace(&namespace, || {
-        let socket = Socket::open()?;
-        devices.iter().zip(known).try_for_each(|((_, name), device)| {
-            set_up(&socket, name, &Device { is_up: true, ..device })
-                .with_context(|| format!("linux.netDevices: set up {name:?} in the container"))
+    match moved.set_up_inside() {
+        Ok(()) => Ok(Some(moved)),
+        Err(error) => {
+            moved.take_back();
+            Err(error)
+        }
+    }
+}
+
+impl Moved {
+    fn take_in(&mut self, host: &Socket, name: &str, new_name: &str) -> Result<()> {
+        let device = find(host, name)?;
+        let index = device.index;
+        // On record before it is moved, so that it is looked after whatever happens.
+        self.devices.push((name.to_owned(), new_name.to_owned()));
+        self.known.push(device);
+        move_one(host, index, new_name, &self.namespace)
+    }
+
+    fn set_up_inside(&self) -> Result<()> {
+        in_namespace(&self.namespace, || {
+            let socket = Socket::open()?;
+            self.devices.iter().zip(&self.known).try_for_each(|((_, name), device)| {
+                set_up(&socket, name, &device.addresses, true)
+                    .with_context(|| format!("linux.netDevices: set up {name:?} in the container"))
+            })
         })
-    })
+    }
+
+    /// Has the host's devices as they were, because the container came to nothing. What can't be had back is said by nobody: the first
+    /// error is the one that is told.
+    pub(super) fn take_back(&self) {
+        let Ok(host) = Socket::open() else { return };
+        let is_here = |name: &str| rustix::net::netdevice::name_to_index(host.as_fd(), name).is_ok();
+        let away: Vec<_> = self.devices.iter().filter(|(name, _)| !is_here(name)).collect();
+        if !away.is_empty() {
+            let _ = in_namespace(&self.namespace, || give_back(&away, &self.own));
+        }
+        for ((name, _), device) in self.devices.iter().zip(&self.known) {
+            let _ = set_up(&host, name, &device.addresses, device.is_up);
+        }
+    }
 }
 
 /// A device before it was moved.
@@ -105,30 +141,25 @@ fn move_one(host: &Socket, index: u32, new_name: &str, namespace: &File) -> Resu
     host.request(message).attempt(|| "move it")
 }
 
-/// Takes back what was moved before a failure; the last is the one that failed.
-fn take_back(host: &Socket, tried: &[(String, String)], namespace: &File, own: &File) {
-    let Some(((failed, _), moved)) = tried.split_last() else { return };
-    // A device that could be moved and not be renamed has its old name there.
-    let is_gone = rustix::net::netdevice::name_to_index(host.as_fd(), failed).is_err();
-    let mut back: Vec<_> = moved.iter().map(|(old, new)| (new, old)).collect();
-    back.extend(is_gone.then_some((failed, failed)));
-    if !back.is_empty() {
-        let _ = in_namespace(namespace, || give_back(&back, own));
+/// Moves devices out again, under their old names. One that could be moved and not be renamed has that inside, too.
+fn give_back(devices: &[&(String, String)], host: &File) -> Result<()> {
+    let socket = Socket::open()?;
+    let mut first_error = Ok(());
+    for (old_name, name) in devices {
+        let result = give_one_back(&socket, name, old_name, host)
+            .or_else(|error| give_one_back(&socket, old_name, old_name, host).map_err(|_| error));
+        first_error = first_error.and(result);
     }
+    first_error
 }
 
-/// A virtual device dies with its network namespace: what was moved before a failure goes back under its old name.
-fn give_back(devices: &[(&String, &String)], host: &File) -> Result<()> {
-    let socket = Socket::open()?;
-    for (name, old_name) in devices {
-        let index = rustix::net::netdevice::name_to_index(socket.as_fd(), name).attempt(|| "find it")?;
-        socket.request(link(index, false)).attempt(|| "set it down")?;
-        let message = link(index, false)
-            .attribute(LINK_NAME, &[old_name.as_bytes(), b"\0"].concat())?
-            .attribute(LINK_NAMESPACE, &host.as_raw_fd().to_ne_bytes())?;
-        socket.request(message).attempt(|| "move it back")?;
-    }
-    Ok(())
+fn give_one_back(socket: &Socket, name: &str, old_name: &str, host: &File) -> Result<()> {
+    let index = rustix::net::netdevice::name_to_index(socket.as_fd(), name).attempt(|| "find it")?;
+    socket.request(link(index, false)).attempt(|| "set it down")?;
+    let message = link(index, false)
+        .attribute(LINK_NAME, &[old_name.as_bytes(), b"\0"].concat())?
+        .attribute(LINK_NAMESPACE, &host.as_raw_fd().to_ne_bytes())?;
+    socket.request(message).attempt(|| "move it back")
 }
 
 /// RTM_NEWLINK of an existing device: `struct ifinfomsg` with IFF_UP set or cleared.
@@ -164,10 +195,10 @@ fn address(body: &[u8], index: u32) -> Option<Address> {
 }
 
 /// Gives a device back what the move took.
-fn set_up(socket: &Socket, name: &str, device: &Device) -> Result<()> {
+fn set_up(socket: &Socket, name: &str, addresses: &[Address], up: bool) -> Result<()> {
     const CREATE: u16 = 0x400;
     let index = rustix::net::netdevice::name_to_index(socket.as_fd(), name).attempt(|| "find it")?;
-    for address in &device.addresses {
+    for address in addresses {
         let mut fixed = address.fixed;
         fixed[4..8].copy_from_slice(&index.to_ne_bytes());
         let mut message = Message::new(NEW_ADDRESS, CREATE, &fixed);
@@ -179,7 +210,7 @@ fn set_up(socket: &Socket, name: &str, device: &Device) -> Result<()> {
             Err(error) => return Err(error).attempt(|| "give it its address back"),
         }
     }
-    if device.is_up { socket.request(link(index, true)).attempt(|| "set it up") } else { Ok(()) }
+    if up { socket.request(link(index, true)).attempt(|| "set it up") } else { Ok(()) }
 }
 
 /// Does something in a network namespace, in a process of its own.

@@ -86,6 +86,20 @@ fn after_a_failure_the_devices_are_as_they_were() {
 }
 
 #[test]
+fn a_container_that_comes_to_nothing_takes_no_device_with_it() {
+    let mut bundle = networked(
+        "ip link add host0 type veth peer name moved0; ip addr add 192.0.2.7/24 dev moved0
+         ip addr add 2001:db8::7/64 dev moved0 nodad; ip link set moved0 up",
+    );
+    bundle.config.set("/linux/netDevices", json!({"moved0": {"name": "eth0"}})).args(["no-such-program"]);
+    bundle.refused(&["executable file not found in $PATH"]);
+    let shown = host("ip addr show moved0");
+    for part in ["UP", "inet 192.0.2.7/24", "inet6 2001:db8::7/64"] {
+        assert!(shown.contains(part), "no {part} in {shown}");
+    }
+}
+
+#[test]
 fn devices_that_can_not_be_moved() {
     const PAIRS: &str = "ip link add host0 type veth peer name moved0; ip link add host1 type veth peer name other0";
     let mut bundle = networked(PAIRS);
