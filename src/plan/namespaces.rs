@@ -188,6 +188,9 @@ pub fn entry(linux: &Linux, wanted: &Wanted, host: &Host, preparations: &mut Pre
     }
     let mut first = Vec::new();
     let mut between = Vec::new();
+    // An ipc namespace has a file system, mqueue, whose root belongs to the user who makes it: root of the container, once it is that.
+    let mut by_init = if new.contains(CloneFlags::NEWUSER) { new & CloneFlags::NEWIPC } else { CloneFlags::empty() };
+    new -= by_init;
     let mut clone = new;
     if wanted.path(Kind::Pid).is_some() || joined_user || new_time || (new_user && !joins.is_empty()) {
         clone = CloneFlags::empty();
@@ -221,7 +224,10 @@ pub fn entry(linux: &Linux, wanted: &Wanted, host: &Host, preparations: &mut Pre
     }
     first.push(Step::Undumpable);
     if wanted.is_new(Kind::Cgroup) {
-        first.push(Step::Unshare(CloneFlags::NEWCGROUP));
+        by_init |= CloneFlags::NEWCGROUP;
+    }
+    if !by_init.is_empty() {
+        first.push(Step::Unshare(by_init));
     }
     Entry { between, clone, first, id_maps: new_user.then_some(maps) }
 }

@@ -399,7 +399,10 @@ impl fmt::Display for Step {
             Step::Undumpable => write!(f, "make the process undumpable"),
             Step::Join { namespaces, path, .. } => write!(f, "join {} namespace {path:?}", names(*namespaces)),
             Step::JoinRefused => write!(f, "join the namespaces that belong to the user namespace"),
-            Step::Unshare(namespaces) => write!(f, "unshare the {} namespace", names(*namespaces)),
+            Step::Unshare(namespaces) => {
+                let plural = if namespaces.bits().count_ones() > 1 { "s" } else { "" };
+                write!(f, "unshare the {} namespace{plural}", names(*namespaces))
+            }
             Step::AwaitCgroup => write!(f, "wait to be moved into the cgroup"),
             Step::AwaitIdMaps => write!(f, "wait for the id maps of the user namespace"),
             Step::BecomeRoot => write!(f, "become root of the user namespace"),

@@ -34,6 +34,14 @@ fn root_inside_is_another_outside() {
 }
 
 #[test]
+fn the_queues_of_messages_belong_to_the_containers_root() {
+    let mut bundle = mapped_bundle();
+    assert_eq!(bundle.shell("stat -c '%u %g' /dev/mqueue"), "0 0\n");
+    bundle.config.namespace("time");
+    assert_eq!(bundle.shell("stat -c '%u %g' /dev/mqueue"), "0 0\n");
+}
+
+#[test]
 fn every_file_system_of_the_usual_list_works() {
     let mut bundle = mapped_bundle();
     let shown = bundle
