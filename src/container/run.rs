@@ -56,6 +56,8 @@ fn detached(host: &Host, id: &str, options: &RunOptions) -> Result<()> {
         let init = prepared.execute()?;
         started(making, &init).map(|()| init)
     })?;
+    // With the lock: the container can be looked after while it gets ready.
+    drop(making.release());
     notify.map_or(Ok(()), |socket| socket.forward_until_ready(&init))
 }
 

@@ -23,7 +23,7 @@ use crate::sys::signal;
 /// Lets a created container go. Returns once its program runs and the `poststart` hooks did.
 pub fn start(host: &Host, id: &str) -> Result<()> {
     let found = find(&host.root, id)?;
-    let _lock = found.directory.lock()?;
+    let lock = found.directory.lock()?;
     let found = find(&host.root, id)?;
     let Some((pid, pidfd)) = found.init()? else {
         bail!("cannot start a container that has stopped");
@@ -31,6 +31,8 @@ pub fn start(host: &Host, id: &str) -> Result<()> {
     let notify = notify_socket::listen(found.directory.path())?;
     open_gate(&found)?;
     let spec = load::config(&found.directory.config_path())?.spec;
+    // What follows may take long, and the container can be looked after meanwhile.
+    drop(lock);
     let init = Child { pid, pidfd };
     poststart(&spec, &found.record, found.group(), &init)?;
     match notify {

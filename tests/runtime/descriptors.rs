@@ -201,6 +201,26 @@ fn start_returns_when_the_service_manager_has_read_its_messages() {
 }
 
 #[test]
+fn a_container_that_is_not_ready_can_be_deleted() {
+    let bundle = Bundle::script("echo waiting; sleep infinity");
+    let _socket = UnixDatagram::bind(bundle.path("notify")).expect("listen for notifications");
+    let path = bundle.path("notify");
+    let delete = || drop(bundle.call("delete").args(["--force", &bundle.id]).ok());
+    let (reader, writer) = std::io::pipe().expect("make a pipe");
+    let container = bundle.create_with(|call| call.env("NOTIFY_SOCKET", &path).stdout(writer));
+    let starting = container.call("start").arg(&container.id).env("NOTIFY_SOCKET", &path).spawn();
+    read_until(&reader, "waiting\n");
+    delete();
+    assert_eq!(starting.wait().code, 0);
+    let (reader, writer) = std::io::pipe().expect("make a pipe");
+    let call = bundle.detach_call().arg(&bundle.id).env("NOTIFY_SOCKET", &path).stdout(writer);
+    let running = call.spawn();
+    read_until(&reader, "waiting\n");
+    delete();
+    assert_eq!(running.wait().code, 0);
+}
+
+#[test]
 fn nothing_is_left_where_no_notifications_can_be_listened_for() {
     let bundle = Bundle::script("true");
     bundle.write();
