@@ -8,6 +8,7 @@ TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 # Relocations are packed: a tenth of the file less.
 STATIC := RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs"
 CORTEN := $(CURDIR)/target/$(TARGET)/release/corten
+CTN := $(CURDIR)/target/$(TARGET)/release/ctn
 
 # The Debian release whose engines are used: this machine's own, or `PEERS=trixie`.
 PEERS ?=
@@ -16,9 +17,9 @@ ROOT := $(if $(PEERS),$(CURDIR)/.cache/$(PEERS))
 COMPILER := gcc libc6-dev
 ENGINES := busybox-static catatonit conmon containerd crun docker.io docker-cli? golang-github-containers-common \
 	iproute2 iptables netavark nftables podman procps runc uidmap
-HOST := busybox-static dbus-daemon iproute2 libseccomp-dev procps strace uidmap
+HOST := busybox-static dbus-daemon e2fsprogs gzip iproute2 libseccomp-dev procps strace uidmap
 
-.PHONY: help build demo test walls lint fuzz integration vm vm-shell bench install cc peers
+.PHONY: help build companion demo test walls lint fuzz integration vm vm-shell bench install cc peers
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -26,6 +27,10 @@ help: ## what can be made
 build: cc ## the runtime, one static program
 	$(STATIC) cargo build --release --no-default-features --bin corten --target $(TARGET)
 	@echo $(CORTEN)
+
+companion: cc ## ctn, the companion, one static program
+	$(STATIC) cargo build --release --bin ctn --target $(TARGET)
+	@echo $(CTN)
 
 demo: build ## run a container and show what it sees
 	scripts/require busybox-static
@@ -36,7 +41,7 @@ test: cc ## what needs only this repository and root
 	@status=0; set -x; \
 	cargo test --no-fail-fast --lib || status=1; \
 	cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' test --no-fail-fast \
-		--test runtime --test security || status=1; \
+		--test runtime --test security --test image || status=1; \
 	exit $$status
 
 walls: cc ## take each wall of the runtime out, and see the attack on it succeed
@@ -74,8 +79,9 @@ bench: build peers ## corten, crun and runc side by side; ROUNDS=50, PEERS as ab
 	CORTEN=$(CORTEN) UNIFIED_HOST_ROOT=$(ROOT) \
 		cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' bench --profile dev --bench runtimes
 
-install: build ## the program, manual pages and completions, below PREFIX=/usr/local
+install: build companion ## both programs, and corten's manual pages and completions, below PREFIX=/usr/local
 	install -D --mode=755 $(CORTEN) $(DESTDIR)$(PREFIX)/bin/corten
+	install -D --mode=755 $(CTN) $(DESTDIR)$(PREFIX)/bin/ctn
 	cargo run --quiet --example manual -- $(DESTDIR)$(PREFIX)/share
 
 # A linker and the C library's static part.

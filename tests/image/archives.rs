@@ -78,8 +78,9 @@ fn a_stream_is_read_as_a_file_is_and_may_be_compressed() {
         let path = place.write("in", content);
         let mut command = place.command(&["load", "-q"]);
         // A pipe, not a file.
-        let cat = std::process::Command::new("cat").arg(&path).stdout(Stdio::piped()).spawn().unwrap();
-        let output = command.stdin(cat.stdout.unwrap()).output().unwrap();
+        let mut cat = std::process::Command::new("cat").arg(&path).stdout(Stdio::piped()).spawn().unwrap();
+        let output = command.stdin(cat.stdout.take().unwrap()).output().unwrap();
+        cat.wait().unwrap();
         assert_eq!(succeeded(&output, "load"), image.id() + "\n");
         assert_eq!(fs::read_dir(place.store().join("ingest")).unwrap().count(), 0);
     }

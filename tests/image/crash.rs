@@ -54,7 +54,7 @@ fn killed(place: &Place, call: &str, number: u32, arguments: &[&str]) -> bool {
 
 /// The image is there as a whole, or not at all.
 fn is_whole(place: &Place, name: &str, wanted: &[String]) -> bool {
-    let there = place.ctn(&["images", "-q", name]) != "";
+    let there = !place.ctn(&["images", "-q", name]).is_empty();
     if there {
         let bundle = place.join("bundle");
         place.ctn(&["unpack", name, bundle.to_str().unwrap()]);

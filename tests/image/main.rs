@@ -3,6 +3,7 @@
 //! They need root, busybox-static, strace and mkfs.ext4, and nothing else.
 
 #![allow(unreachable_pub, reason = "a test program has no outside")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, wherever it is")]
 
 mod harness;
 
