@@ -16,7 +16,7 @@ ROOT := $(if $(PEERS),$(CURDIR)/.cache/$(PEERS))
 
 COMPILER := gcc libc6-dev
 ENGINES := busybox-static catatonit conmon containerd crun docker.io docker-cli? golang-github-containers-common \
-	iproute2 iptables netavark nftables podman procps runc uidmap
+	iproute2 iptables netavark nftables podman procps runc skopeo uidmap umoci
 HOST := busybox-static dbus-daemon e2fsprogs gzip iproute2 libseccomp-dev procps strace uidmap
 
 .PHONY: help build companion demo test walls lint fuzz integration vm vm-shell bench install cc peers

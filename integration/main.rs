@@ -9,6 +9,7 @@ mod bundles;
 mod containerd;
 mod docker;
 mod harness;
+mod images;
 mod podman;
 
 use std::process::ExitCode;
@@ -28,9 +29,15 @@ fn main() -> ExitCode {
         }
     };
     eprintln!("the runtime under test: {}", host.runtime.display());
-    let trials = [bundles::trials(&host), containerd::trials(&host), docker::trials(&host), podman::trials(&host)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let trials = [
+        bundles::trials(&host),
+        containerd::trials(&host),
+        docker::trials(&host),
+        podman::trials(&host),
+        images::trials(&host),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
