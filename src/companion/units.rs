@@ -111,7 +111,7 @@ mod tests {
             assert_eq!(age(Duration::from_secs(seconds)), text);
         }
         let now = time("2026-01-02T00:00:00Z").unwrap();
-        assert_eq!(ago(Some("2026-01-02T01:00:00.5+02:00"), now), "About an hour ago");
+        assert_eq!(ago(Some("2026-01-02T00:59:59.5+02:00"), now), "About an hour ago");
         assert_eq!(ago(Some("0001-01-01T00:00:00Z"), now), "N/A");
         assert_eq!(date(Some("2026-01-02T01:00:00+02:00")), "2026-01-01 23:00:00 +0000 UTC");
     }
