@@ -2,9 +2,10 @@
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::time::Instant;
 
-use anyhow::{Result, anyhow, bail};
-use rustix::event::{PollFd, PollFlags, poll};
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::create::hook_output;
@@ -15,6 +16,8 @@ use super::{delete, notify_socket};
 use crate::cgroup::Group;
 use crate::error::Attempt;
 use crate::launch::hooks;
+use crate::plan;
+use crate::seccomp::PATIENCE;
 use crate::spec::state::Identity;
 use crate::spec::{Spec, load};
 use crate::sys::clone::Child;
@@ -28,12 +31,17 @@ pub fn start(host: &Host, id: &str) -> Result<()> {
     let Some((pid, pidfd)) = found.init()? else {
         bail!("cannot start a container that has stopped");
     };
-    let notify = notify_socket::listen(found.directory.path())?;
-    open_gate(&found)?;
     let spec = load::config(&found.directory.config_path())?.spec;
+    let agent = plan::agent_at_start(&spec)?;
+    let notify = notify_socket::listen(found.directory.path())?;
+    let init = Child { pid, pidfd };
+    let silent = open_gate(&found, agent.as_ref().map(|_| Instant::now() + PATIENCE))?;
+    if let Some(agent) = agent.filter(|_| silent) {
+        stop(found.group(), &init);
+        return Err(agent.silent());
+    }
     // What follows may take long, and the container can be looked after meanwhile.
     drop(lock);
-    let init = Child { pid, pidfd };
     poststart(&spec, &found.record, found.group(), &init)?;
     match notify {
         Some(socket) => socket.forward_until_ready(&init),
@@ -41,8 +49,9 @@ pub fn start(host: &Host, id: &str) -> Result<()> {
     }
 }
 
-/// Writes the word and waits: end of file means that execve(2) closed init's end, a text is what failed.
-fn open_gate(found: &Found) -> Result<()> {
+/// Writes the word and waits: end of file means that execve(2) closed init's end, a text is what failed. True if nothing came of it
+/// until the deadline.
+fn open_gate(found: &Found, deadline: Option<Instant>) -> Result<bool> {
     let Some(mut gate) = found.directory.open_gate()? else {
         found.directory.remove_gate();
         bail!("cannot start an already running container");
@@ -52,7 +61,9 @@ fn open_gate(found: &Found) -> Result<()> {
     drop(gate);
     let mut text = Vec::new();
     loop {
-        wait_readable(&report)?;
+        if !wait_readable(&report, deadline)? {
+            return Ok(true);
+        }
         let mut packet = [0; 4096];
         match report.read(&mut packet) {
             Ok(0) => break,
@@ -62,14 +73,17 @@ fn open_gate(found: &Found) -> Result<()> {
         }
     }
     found.directory.remove_gate();
-    if text.is_empty() { Ok(()) } else { Err(anyhow!("{}", String::from_utf8_lossy(&text))) }
+    if text.is_empty() { Ok(false) } else { Err(anyhow!("{}", String::from_utf8_lossy(&text))) }
 }
 
-fn wait_readable(report: &impl AsFd) -> Result<()> {
+/// False if the deadline comes first.
+fn wait_readable(report: &impl AsFd, deadline: Option<Instant>) -> Result<bool> {
     loop {
-        match poll(&mut [PollFd::new(report, PollFlags::IN)], None) {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timeout = left.map(Timespec::try_from).transpose().context("wait for the program to start")?;
+        match poll(&mut [PollFd::new(report, PollFlags::IN)], timeout.as_ref()) {
             Err(Errno::INTR) => {}
-            result => return result.attempt(|| "wait for the program to start").map(drop),
+            result => return Ok(result.attempt(|| "wait for the program to start")? > 0),
         }
     }
 }

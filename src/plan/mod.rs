@@ -30,6 +30,7 @@ pub use exec::exec;
 
 use crate::seccomp;
 use crate::spec::process::ConsoleSize;
+use crate::spec::seccomp::Seccomp;
 use crate::spec::state::Identity;
 use crate::spec::{IdMapping, Process, Spec};
 use namespaces::{Entry, IdMaps, Kind, Wanted};
@@ -283,6 +284,17 @@ const SECCOMP_RECEIVER: &str = "run.oci.seccomp.receiver";
 
 /// The filter, made before anything else exists.
 fn filter(spec: &Spec) -> Result<Option<seccomp::Program>> {
+    profile(spec)?.map(|profile| seccomp::compile(&profile, seccomp::Architecture::NATIVE)).transpose()
+}
+
+/// The agent that alone can keep the program of a container waiting once it is let go, if there is one: no hook takes its own time.
+pub fn agent_at_start(spec: &Spec) -> Result<Option<seccomp::Listener>> {
+    let profile = profile(spec)?.filter(|_| spec.hooks.start_container.is_empty());
+    Ok(profile.map(|profile| seccomp::listener(&profile)).transpose()?.flatten())
+}
+
+/// The profile, with the agent that it or the annotation names.
+fn profile(spec: &Spec) -> Result<Option<Cow<'_, Seccomp>>> {
     let Some(profile) = &spec.linux.seccomp else { return Ok(None) };
     let mut profile = Cow::Borrowed(profile);
     let names_agent = profile.listener_path.as_ref().is_some_and(|path| !path.as_os_str().is_empty());
@@ -292,7 +304,7 @@ fn filter(spec: &Spec) -> Result<Option<seccomp::Program>> {
         }
         profile.to_mut().listener_path = Some(receiver.into());
     }
-    seccomp::compile(&profile, seccomp::Architecture::NATIVE).map(Some)
+    Ok(Some(profile))
 }
 
 fn when(filter: &seccomp::Program) -> Filter {

@@ -91,7 +91,7 @@ fn default_action(profile: &Seccomp) -> Result<Action> {
 }
 
 /// The listener of a profile. Its path counts only where a rule needs it.
-fn listener(profile: &Seccomp) -> Result<Option<Listener>> {
+pub fn listener(profile: &Seccomp) -> Result<Option<Listener>> {
     let path = profile.listener_path.clone().filter(|path| !path.as_os_str().is_empty());
     let metadata = profile.listener_metadata.clone().filter(|metadata| !metadata.is_empty());
     ensure!(

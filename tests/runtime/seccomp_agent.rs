@@ -196,4 +196,11 @@ fn that_does_not_answer() {
         assert_eq!(messages(agent).len(), 1);
         bundle.assert_nothing_left();
     }
+    let mut bundle = asking(&["execve"]);
+    let agent = agent(&bundle, 1, "silence");
+    bundle.config.stay();
+    let container = bundle.create();
+    assert_refused(container.run("start"), "does not answer");
+    assert_eq!(container.status(), "stopped");
+    assert_eq!(messages(agent).len(), 1);
 }
