@@ -56,6 +56,7 @@ lint: cc ## format, warnings, where unsafe may be, walls that can be taken out, 
 	cargo clippy --test engines --test machine --all-features -- -D warnings
 	scripts/unsafe-in-sys
 	printf '%s\n' tests/security/walls/*.patch | xargs -n 1 git apply --check
+	! cargo tree --no-default-features --edges normal --prefix none | grep -E '^(base64|flate2|sha2|zstd) '
 	git grep -lE '^#!(/bin/|/usr/bin/env )(ba)?sh$$' | xargs shellcheck
 
 fuzz: cc ## inputs without number for what reads them; TIME=60 seconds for each of the targets
@@ -79,7 +80,7 @@ bench: build peers ## corten, crun and runc side by side; ROUNDS=50, PEERS as ab
 	CORTEN=$(CORTEN) UNIFIED_HOST_ROOT=$(ROOT) \
 		cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' bench --profile dev --bench runtimes
 
-install: build companion ## both programs, and corten's manual pages and completions, below PREFIX=/usr/local
+install: build companion ## both programs, manual pages and completions, below PREFIX=/usr/local
 	install -D --mode=755 $(CORTEN) $(DESTDIR)$(PREFIX)/bin/corten
 	install -D --mode=755 $(CTN) $(DESTDIR)$(PREFIX)/bin/ctn
 	cargo run --quiet --example manual -- $(DESTDIR)$(PREFIX)/share

@@ -1,4 +1,4 @@
-//! Writes corten's manual pages and shell completions below a directory that is laid out like `PREFIX/share`:
+//! Writes the programs' manual pages and shell completions below a directory that is laid out like `PREFIX/share`:
 //! `cargo run --example manual -- DIRECTORY`.
 
 use std::fs;
@@ -11,29 +11,36 @@ use clap_mangen::Man;
 
 fn main() -> Result<()> {
     let directory = std::env::args_os().nth(1).map(PathBuf::from).context("usage: manual DIRECTORY")?;
-    pages(&directory.join("man/man8"))?;
-    for (shell, file) in [
-        (Shell::Bash, "bash-completion/completions/corten"),
-        (Shell::Zsh, "zsh/site-functions/_corten"),
-        (Shell::Fish, "fish/vendor_completions.d/corten.fish"),
-    ] {
-        let mut script = Vec::new();
-        generate(shell, &mut corten::cli::tree(), "corten", &mut script);
-        write(&directory.join(file), &script)?;
+    for (program, tree) in [("corten", corten::cli::tree()), ("ctn", corten::companion::tree())] {
+        pages(&directory.join("man/man8"), program, tree.clone())?;
+        for (shell, file) in [
+            (Shell::Bash, format!("bash-completion/completions/{program}")),
+            (Shell::Zsh, format!("zsh/site-functions/_{program}")),
+            (Shell::Fish, format!("fish/vendor_completions.d/{program}.fish")),
+        ] {
+            let mut script = Vec::new();
+            generate(shell, &mut tree.clone(), program, &mut script);
+            write(&directory.join(file), &script)?;
+        }
     }
     Ok(())
 }
 
-/// One page for the program, and one for each command.
-fn pages(directory: &Path) -> Result<()> {
-    let mut tree = corten::cli::tree();
+/// One page for the program, and one for each command, those of groups too.
+fn pages(directory: &Path, program: &str, mut tree: Command) -> Result<()> {
     // Gives the commands their full names, which the program's page refers to.
     tree.build();
-    for command in tree.get_subcommands() {
-        let name = format!("corten-{}", command.get_name());
+    below(directory, program, &tree)?;
+    page(directory, program, tree.clone())
+}
+
+fn below(directory: &Path, above: &str, tree: &Command) -> Result<()> {
+    for command in tree.get_subcommands().filter(|command| command.get_name() != "help") {
+        let name = format!("{above}-{}", command.get_name());
+        below(directory, &name, command)?;
         page(directory, &name, command.clone().display_name(name.clone()))?;
     }
-    page(directory, "corten", tree.clone())
+    Ok(())
 }
 
 fn page(directory: &Path, name: &str, command: Command) -> Result<()> {

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use super::output::{print, warn};
+use super::output::{complain, print, warn};
 use super::{Context, Operation};
 use crate::error::Attempt;
 use crate::image::archive::Archive;
 use crate::image::archive::files::Files;
+use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::image::store::intake::Intake;
 
@@ -57,7 +58,12 @@ impl Operation for Load {
         }
         warn(&intake.commit()?);
         for found in &archive.images {
-            let id = store.image(&found.entry, None)?.id;
+            let image = store.image(&found.entry, None)?;
+            let (own, its) = (Platform::host(), image.config.platform());
+            if image.manifest.is_image() && own.distance(&its).is_none() {
+                complain(&format!("Warning: {} is for {its}, and this machine is {own}\n", image.id.short()));
+            }
+            let id = image.id;
             let names = found.names.iter().map(Reference::familiar);
             let lines: String = match (self.quiet, found.names.is_empty()) {
                 (true, _) => format!("{id}\n"),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -63,7 +64,10 @@ impl Operation for Unpack {
         let wishes = Wishes { terminal: self.tty, ids, rootless: context.ids.is_some() };
         let config = bundle::config(&image.config, &files, &wishes)?;
         let existed = self.bundle.exists();
-        fs::create_dir_all(&self.bundle).attempt(|| format!("make the directory {:?}", self.bundle))?;
+        // Set-user-ID programs of an image are nobody's business; who has mapped ids must get through.
+        let mode = if self.uidmap.is_empty() { 0o700 } else { 0o711 };
+        let made = fs::DirBuilder::new().recursive(true).mode(mode).create(&self.bundle);
+        made.attempt(|| format!("make the directory {:?}", self.bundle))?;
         let mut inside = fs::read_dir(&self.bundle).attempt(|| format!("read {:?}", self.bundle))?;
         ensure!(inside.next().is_none(), "{:?} is not empty", self.bundle);
         let mut warnings = Warnings::new();

@@ -147,11 +147,6 @@ impl Config {
     pub fn chain(&self) -> Vec<Digest> {
         chain(&self.rootfs.diff_ids)
     }
-
-    /// The steps that made a layer, for each layer in its place; none where the history is shorter.
-    pub fn layer_steps(&self) -> impl Iterator<Item = &History> {
-        self.history.iter().filter(|step| !step.empty_layer)
-    }
 }
 
 /// Chain ids: the first is the diff id, each next the hash of the one before, a blank and the own diff id.

@@ -156,6 +156,17 @@ fn an_index_brings_all_images_that_are_there() {
 }
 
 #[test]
+fn an_image_for_another_machine_is_loaded_with_a_warning() {
+    let place = Place::new();
+    let mut image = Made::small("app:1");
+    image.config["architecture"] = json!("s390x");
+    image.seal();
+    let output = place.call(&["load", "-i", &image.archive(&place, "in")]);
+    assert_eq!(succeeded(&output, "load"), "Loaded image: app:1\n");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is for linux/s390x, and this machine is linux/"));
+}
+
+#[test]
 fn the_store_is_a_layout_itself() {
     let place = Place::new();
     let image = Made::small("app:1");

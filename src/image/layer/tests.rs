@@ -386,3 +386,93 @@ fn a_pipeline_checks_what_it_reads() {
     *wrong.last_mut().unwrap() ^= 1;
     assert!(run(&wrong, &descriptor, &diff_id).unwrap_err().contains("the content is sha256:"));
 }
+
+/// What a container did in a mounted overlay, packed from its upper directory and unpacked again, is what it saw.
+#[test]
+fn an_upper_directory_becomes_the_layer_that_makes_the_same_tree() {
+    let Some(mut scratch) = scratch() else { return };
+    let base = scratch.layer(&[
+        dir("./", 0o755),
+        dir("etc", 0o755),
+        file("etc/kept", "kept"),
+        file("etc/gone", "gone"),
+        file("etc/changed", "old"),
+        dir("all", 0o755),
+        file("all/a", "a"),
+        file("all/b/c", "c"),
+        dir("dir", 0o755),
+        file("dir/x", "x"),
+        symlink("soft", "etc"),
+        file("linked", "l"),
+    ]);
+    let (upper, work, merged) = (scratch.fresh(), scratch.fresh(), scratch.fresh());
+    let options = format!("lowerdir={},upperdir={},workdir={}", base.display(), upper.display(), work.display());
+    let options = std::ffi::CString::new(options).unwrap();
+    rustix::mount::mount("overlay", &merged, "overlay", rustix::mount::MountFlags::empty(), options.as_c_str())
+        .unwrap();
+    let act = || -> std::io::Result<()> {
+        let at = |name: &str| merged.join(name);
+        fs::remove_file(at("etc/gone"))?;
+        fs::write(at("etc/changed"), "new")?;
+        fs::set_permissions(at("dir"), fs::Permissions::from_mode(0o1700))?;
+        // Removed and made again: overlayfs marks it opaque.
+        fs::remove_dir_all(at("all"))?;
+        fs::create_dir(at("all"))?;
+        fs::write(at("all/new"), "new")?;
+        fs::remove_file(at("soft"))?;
+        fs::create_dir_all(at("soft/now/a/directory"))?;
+        fs::hard_link(at("linked"), at("second"))?;
+        std::os::unix::fs::symlink("/nowhere", at("dir/link"))?;
+        std::os::unix::fs::chown(at("dir/x"), Some(7), Some(8))?;
+        // Touched, but the same.
+        fs::set_permissions(at("etc/kept"), fs::Permissions::from_mode(0o600))?;
+        fs::set_permissions(at("etc/kept"), fs::Permissions::from_mode(0o644))
+    };
+    let acted = act();
+    let seen = described(&merged);
+    rustix::mount::unmount(&merged, rustix::mount::UnmountFlags::empty()).unwrap();
+    acted.unwrap();
+
+    let below = scratch.stack.clone();
+    scratch.stack.push(open(&upper));
+    let changes = changes::between(&below, &scratch.stack, |_| false).unwrap();
+    let shown: Vec<String> =
+        changes.iter().map(|change| format!("{:?} {}", change.kind, change.path.escape_ascii())).collect();
+    let wanted = "Above ,Above all,Deleted all/a,Deleted all/b,Added all/new,Changed dir,Added dir/link,Changed dir/x,Above etc,\
+        Deleted etc/gone,Changed etc/changed,Added second,Added soft,Added soft/now,Added soft/now/a,\
+        Added soft/now/a/directory";
+    assert_eq!(shown.join(","), wanted);
+    let archive = pack::pack(&changes, &scratch.stack, None, Vec::new()).unwrap();
+    let again = scratch.fresh();
+    let outcome = apply(&mut Reader::new(&archive[..]), open(&again), Form::Trusted, None).unwrap();
+    assert_eq!(finish(&outcome, open(&again), &below, Form::Trusted).unwrap(), None);
+    let mut stack = below;
+    stack.push(open(&again));
+    let copy = scratch.fresh();
+    copy::tree(&stack, open(&copy), &copy::IdMaps::default(), &mut attributes::Warnings::new()).unwrap();
+    assert_eq!(described(&copy), seen);
+}
+
+/// Types, modes, owners and content of all that is below a directory.
+fn described(root: &std::path::Path) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut wanted = vec![root.to_path_buf()];
+    while let Some(directory) = wanted.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            let stat = fs::symlink_metadata(&path).unwrap();
+            let content = if stat.is_dir() {
+                wanted.push(path.clone());
+                String::new()
+            } else if stat.is_symlink() {
+                fs::read_link(&path).unwrap().display().to_string()
+            } else {
+                fs::read_to_string(&path).unwrap()
+            };
+            let name = path.strip_prefix(root).unwrap().display();
+            all.push(format!("{name} {:o} {}:{} {content}", stat.mode(), stat.uid(), stat.gid()));
+        }
+    }
+    all.sort();
+    all
+}

@@ -117,21 +117,30 @@ pub fn by_descriptor(directory: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
 pub fn xattrs(directory: BorrowedFd<'_>, name: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     let path = by_descriptor(directory, name);
     let what = || format!("read the extended attributes of {}", shown(name));
-    let mut list = vec![0u8; 64 << 10];
-    let length = match rustix::fs::llistxattr(&path[..], &mut list[..]) {
-        Ok(length) => length,
-        Err(Errno::OPNOTSUPP) => 0,
-        refused => refused.attempt(what)?,
+    let list = match filled(|buffer| rustix::fs::llistxattr(&path[..], buffer)) {
+        Err(Errno::OPNOTSUPP) => Vec::new(),
+        list => list.attempt(what)?,
     };
     let mut all = BTreeMap::new();
-    for attribute in list[..length].split(|byte| *byte == 0).filter(|attribute| !attribute.is_empty()) {
-        let mut value = vec![0u8; 64 << 10];
-        match rustix::fs::lgetxattr(&path[..], attribute, &mut value[..]) {
-            Ok(length) => drop(all.insert(attribute.to_vec(), value[..length].to_vec())),
+    for attribute in list.split(|byte| *byte == 0).filter(|attribute| !attribute.is_empty()) {
+        match filled(|buffer| rustix::fs::lgetxattr(&path[..], attribute, buffer)) {
             // Gone, or one of those that are listed but can't be read.
             Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
-            refused => drop(refused.attempt(what)?),
+            value => drop(all.insert(attribute.to_vec(), value.attempt(what)?)),
         }
     }
     Ok(all)
+}
+
+/// What a call writes into a buffer: mostly little, and at most 64 KiB (xattr(7)).
+fn filled(call: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
+    let mut little = [0u8; 512];
+    match call(&mut little) {
+        Err(Errno::RANGE) => {}
+        answer => return answer.map(|length| little[..length].to_vec()),
+    }
+    let mut much = vec![0u8; 64 << 10];
+    let length = call(&mut much)?;
+    much.truncate(length);
+    Ok(much)
 }

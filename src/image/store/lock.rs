@@ -15,7 +15,7 @@ use crate::image::digest::Digest;
 /// A lock that is held; it goes with the value.
 #[derive(Debug)]
 pub struct Lock {
-    file: File,
+    _file: File,
 }
 
 fn open(path: &Path) -> Result<File> {
@@ -39,7 +39,7 @@ impl Store {
         let path = self.path("lock");
         let file = open(&path)?;
         take(&file, how, &path)?;
-        Ok(Lock { file })
+        Ok(Lock { _file: file })
     }
 
     /// Waits until nobody else is bringing in a blob. Whoever takes several takes them sorted.
@@ -51,16 +51,9 @@ impl Store {
             // The one who had it may have removed the file while we waited.
             let own = file.metadata().attempt(|| format!("look at {path:?}"))?;
             if std::fs::metadata(&path).is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())) {
-                return Ok(BlobLock { path, _lock: Lock { file } });
+                return Ok(BlobLock { path, _lock: Lock { _file: file } });
             }
         }
-    }
-}
-
-impl Lock {
-    /// The locked file.
-    pub fn file(&self) -> &File {
-        &self.file
     }
 }
 

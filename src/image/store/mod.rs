@@ -131,11 +131,6 @@ impl Store {
     fn directory(&self) -> Result<OwnedFd> {
         open_directory(&self.root)
     }
-
-    /// Says that a problem is this store's, where that helps.
-    pub fn about(&self, what: &str) -> String {
-        format!("{what} in {:?}", self.root)
-    }
 }
 
 /// Reads a document of a limited size to its end, and checks it.

@@ -13,9 +13,6 @@ use crate::image::manifest::{Descriptor, Document, IMAGE_NAME, Index, Manifest, 
 use crate::image::platform::Platform;
 use crate::image::reference::{Reference, is_hash};
 
-/// Where an entry has the digests under which registries know the image, separated by blanks.
-pub const ORIGIN: &str = "dev.corten.origin";
-
 /// The table.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table(Index);

@@ -202,11 +202,6 @@ impl<R: Input> Reader<R> {
     pub fn drain(&mut self) -> Result<()> {
         io::copy(&mut self.input, &mut io::sink()).context("read what is behind the archive's end").map(drop)
     }
-
-    /// The stream.
-    pub fn into_inner(self) -> R {
-        self.input
-    }
 }
 
 /// The data of the current entry; of a sparse file without the holes.
