@@ -32,7 +32,7 @@ pub(super) struct Making {
     pub(super) plan: Plan,
     /// None where the container has no cgroup of its own.
     place: Option<Box<dyn Place>>,
-    _lock: Lock,
+    lock: Option<Lock>,
 }
 
 /// Whom the container's process obeys once it is prepared.
@@ -103,7 +103,7 @@ impl Making {
             own_pids: wanted.is_new(Kind::Pid),
             new_keyring: !options.no_new_keyring,
         };
-        let mut making = Making { spec, directory, record, plan, place, _lock: lock };
+        let mut making = Making { spec, directory, record, plan, place, lock: Some(lock) };
         let kept = making.keep(&bytes);
         making.or_undo(kept)?;
         Ok(making)
@@ -192,9 +192,9 @@ impl Making {
         Ok(())
     }
 
-    /// Releases the lock: others may look after the container now. What is left is the configuration.
-    pub(super) fn release(self) -> Spec {
-        self.spec
+    /// Others may look after the container now.
+    pub(super) fn unlock(&mut self) {
+        self.lock = None;
     }
 
     /// Takes back what was made. The first error is the one that is told, so what fails here is passed over; `delete --force`

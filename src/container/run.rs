@@ -38,10 +38,10 @@ pub fn run(host: &Host, id: &str, options: &RunOptions) -> Result<u8> {
         started(making, &init)?;
         Ok((init, master))
     })?;
-    let spec = making.release();
     let status = foreground.attend(&init, master, notify)?;
     if !options.keep {
-        delete::remove_ended(host, id, &spec).with_context(|| format!("the container ended with status {status}"))?;
+        delete::remove_ended(host, id, &making.spec)
+            .with_context(|| format!("the container ended with status {status}"))?;
     }
     Ok(status)
 }
@@ -56,12 +56,12 @@ fn detached(host: &Host, id: &str, options: &RunOptions) -> Result<()> {
         let init = prepared.execute()?;
         started(making, &init).map(|()| init)
     })?;
-    // With the lock: the container can be looked after while it gets ready.
-    drop(making.release());
     notify.map_or(Ok(()), |socket| socket.forward_until_ready(&init))
 }
 
 /// The program runs: `poststart` hooks. One that fails stops the container (runtime-spec 1.3, runtime.md, "Lifecycle" 10).
-fn started(making: &Making, init: &Child) -> Result<()> {
+fn started(making: &mut Making, init: &Child) -> Result<()> {
+    // What follows may take long, and a hook may call this program.
+    making.unlock();
     poststart(&making.spec, &making.record, making.group().cloned(), init)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::harness::call::program;
 use crate::harness::container::own_namespace;
 use crate::harness::host::{copy_program, write_program};
 use crate::harness::wait::Process;
@@ -457,6 +458,21 @@ fn a_failing_poststop_hook_keeps_no_other_from_running_after_a_failed_create() {
     bundle.config.args(["no-such-program"]);
     bundle.refused(&["executable file not found in $PATH"]);
     assert_eq!(bundle.read_file("log"), "second\n");
+}
+
+#[test]
+fn a_poststart_hook_may_call_the_runtime() {
+    let mut bundle = Bundle::staying();
+    // A command that changes the container, or would, and so waits for whoever changes it at the moment.
+    let call = format!("{} --root {} start {}", program().display(), bundle.state.display(), bundle.id);
+    let said = bundle.text_path("said");
+    let script = format!("{call} 2>{said} || exit 0");
+    bundle.config.hook("poststart", json!({"path": "/bin/sh", "args": ["sh", "-c", script]}));
+    bundle.detach_call().arg(&bundle.id).ok();
+    assert!(bundle.read_file("said").contains("cannot start an already running container"));
+    bundle.call("delete").args(["--force", &bundle.id]).ok();
+    bundle.create().start();
+    assert!(bundle.read_file("said").contains("cannot start an already running container"));
 }
 
 #[test]
