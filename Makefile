@@ -19,7 +19,7 @@ ENGINES := busybox-static catatonit conmon containerd crun docker.io docker-cli?
 	iproute2 iptables netavark nftables podman procps runc skopeo uidmap umoci
 HOST := busybox-static dbus-daemon e2fsprogs gzip iproute2 libseccomp-dev procps strace uidmap
 
-.PHONY: help build companion demo test walls lint fuzz integration vm vm-shell bench install cc peers
+.PHONY: help build companion demo test walls lint fuzz integration vm vm-shell aarch64 bench install cc peers
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -73,6 +73,9 @@ vm: ## what needs all controllers, systemd or AppArmor, in a virtual machine; SU
 
 vm-shell: ## a shell in that machine, with the programs in /payload
 	integration/vm/run --shell
+
+aarch64: ## built for that processor, and in an emulated machine with it
+	integration/aarch64/run $(SUITE)
 
 bench: build peers ## corten, crun and runc side by side; ROUNDS=50, PEERS as above
 	scripts/require $(HOST) $(if $(PEERS),,crun runc)

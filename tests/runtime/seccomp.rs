@@ -59,7 +59,7 @@ fn a_default_that_refuses() {
         getpid setuid setgid setgroups setresuid setresgid capget capset prctl arch_prctl set_tid_address newfstatat futex \
         getdents64 set_robust_list rseq prlimit64 getrandom close_range faccessat faccessat2 statx sendmsg recvmsg \
         getsockopt fstatfs statfs setsid getpgrp setpgid tgkill gettid madvise epoll_create1 epoll_ctl epoll_pwait nanosleep \
-        sched_getaffinity sched_yield sigaltstack fchown mkdir kill openat2 connect sendto recvfrom socket getpgid ppoll \
+        sched_getaffinity sched_yield sigaltstack fchown mkdir mkdirat kill openat2 connect sendto recvfrom socket getpgid ppoll \
         clock_gettime time write sysinfo getrlimit rt_sigtimedwait accept4 shutdown splice";
     let names: Vec<&str> = allowed.split_whitespace().collect();
     bundle.config.set(

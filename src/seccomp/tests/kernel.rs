@@ -158,9 +158,11 @@ proptest! {
 
 #[test]
 fn the_filters_of_engines_hold() {
-    for profile in [docker(), podman()] {
+    for mut profile in [docker(), podman()] {
+        // Made for x86-64; an engine on another machine names that one.
+        profile.architectures.clear();
         let program = compile(&profile, Architecture::NATIVE).unwrap();
-        assert_eq!(action(&program, "sethostname", &[]), EPERM);
+        assert_eq!(ask(&program, Architecture::NATIVE, "sethostname", &[]).action, EPERM);
         let thread = std::thread::spawn(move || {
             set_no_new_privs(true).unwrap();
             load(&program.instructions, program.flags).unwrap();
