@@ -30,6 +30,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::sentence;
 use crate::image::layer::copy::IdMaps;
@@ -142,6 +143,7 @@ impl Operation for Command {
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // Modes are set as they are wanted.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    all_descriptors();
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
         Err(error) => {
@@ -166,6 +168,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             1
         }
     }
+}
+
+/// The merged view of an image holds a few descriptors for each layer, of which there may be hundreds.
+fn all_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    // Refused, it stays as it was, which is enough for most images.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// The whole of the command line, for help, manual pages and completions.

@@ -45,6 +45,20 @@ fn a_bundle_runs_at_once() {
 }
 
 #[test]
+fn an_image_of_many_layers_needs_no_more_descriptors_than_there_are() {
+    let place = Place::new();
+    let layers: Vec<_> = (0..120).map(|number| vec![file(&format!("deep/in/a/directory/{number}"), "x")]).collect();
+    let archive = Made::new("many:1", &layers).archive(&place, "in");
+    for arguments in [&["load", "-i", &archive][..], &["unpack", "many:1", "bundle"]] {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -Sn 200 && exec \"$@\"", "sh", CTN]).args(arguments);
+        let output = command.env("CTN_ROOT", place.store()).current_dir(&place.path).output().unwrap();
+        succeeded(&output, arguments);
+    }
+    assert_eq!(fs::read_dir(place.join("bundle/rootfs/deep/in/a/directory")).unwrap().count(), 120);
+}
+
+#[test]
 fn ids_are_mapped_on_request() {
     let place = busybox();
     place.ctn(&["unpack", "--uidmap", "0:100000:65536", "--gidmap", "0:200000:65536", "busybox:1", "bundle"]);

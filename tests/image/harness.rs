@@ -81,6 +81,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let _ = self.command(&["unmount", "--all"]).output();
+        // What a failed test left mounted there.
+        let _ = Command::new("umount").arg("-lq").arg(self.store()).output();
         let _ = Command::new("rm").arg("-rf").arg(&self.path).status();
     }
 }
