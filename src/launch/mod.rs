@@ -82,6 +82,7 @@ impl Launch<'_> {
         } else {
             conversation.first = Some(first);
         }
+        let placed = placed.map_err(|error| conversation.or_inits_own(error));
         match placed.and_then(|()| conversation.hold(company)) {
             Ok(()) => Ok(Prepared { init: conversation.init, channel: conversation.channel, agent: agent_alone(plan) }),
             Err(error) => {
@@ -164,7 +165,7 @@ impl Conversation<'_> {
             self.channel.send(ToInit::InCgroup)?;
         }
         if self.init.is_some() {
-            self.welcome(company)?;
+            self.welcome(company).map_err(|error| self.or_inits_own(error))?;
         }
         // Init may speak before the process between could say its pid; it waits for the answer then.
         let mut early = None;
@@ -182,7 +183,7 @@ impl Conversation<'_> {
                 }
                 Some(ToParent::InitPid(pid)) => {
                     self.adopt(pid)?;
-                    self.welcome(company)?;
+                    self.welcome(company).map_err(|error| self.or_inits_own(error))?;
                 }
                 Some(ToParent::HooksNow) => {
                     company.hooks_now(self.known()?)?;
@@ -251,6 +252,17 @@ impl Conversation<'_> {
         let namespace = self.plan.network_namespace.as_deref();
         self.moved = network_devices::hand_over(&self.plan.network_devices, namespace, init)?;
         company.born(self.known()?)
+    }
+
+    /// Of an init that has failed meanwhile there is nothing in /proc any more; why it failed is the news then.
+    fn or_inits_own(&self, error: anyhow::Error) -> anyhow::Error {
+        if !self.channel.wait(Instant::now()).unwrap_or(false) {
+            return error;
+        }
+        match self.channel.receive() {
+            Ok(Some(ToParent::Failed(failure))) => failure.into_error(),
+            _ => error,
+        }
     }
 
     fn map_ids(&self, pid: Pid) -> Result<()> {
