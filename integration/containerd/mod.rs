@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use libtest_mimic::Trial;
 
 use crate::harness::command::Run;
@@ -64,6 +64,21 @@ impl Containerd {
     /// `ctr run OPTIONS IMAGE NAME PROGRAM`, with the runtime under test.
     fn run(&self, options: &[&str], name: &str, program: &[&str]) -> Run {
         Run::from(self.run_command(options, name, program))
+    }
+
+    /// Runs a program that prints something to its good end, and gives what it printed.
+    ///
+    /// A FIFO that ctr has not opened yet when the container has ended is given up (containerd's Task.Delete cancels it), so that on a
+    /// busy machine the words of a short container can be lost, whatever the runtime: where there are none, they are asked for again.
+    fn printed(&self, options: &[&str], program: &[&str]) -> Result<String> {
+        for _ in 0..4 {
+            let printed = self.run(&[&["--rm"], options].concat(), &self.host.name("printed"), program).stdout()?;
+            if !printed.is_empty() {
+                return Ok(printed);
+            }
+            eprintln!("nothing was heard of {program:?}");
+        }
+        bail!("{program:?} printed nothing")
     }
 
     /// `ctr run --tty OPTIONS IMAGE NAME PROGRAM` on a terminal of 30 rows and 100 columns.
