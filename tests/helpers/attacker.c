@@ -10,6 +10,7 @@
 #include <linux/mount.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -79,19 +80,25 @@ static int ambush(const char *program)
 	if (file < 0 || fcntl(file, F_SETLEASE, F_WRLCK))
 		die(program);
 	fputs("waiting\n", stderr);
-	struct timespec limit = { .tv_sec = 30 };
-	if (sigtimedwait(&signals, NULL, &limit) < 0)
-		die("nobody came");
+	struct timespec limit = { .tv_sec = 20 };
 	pid_t victim = 0;
-	DIR *processes = opendir("/proc");
-	struct dirent *entry;
-	while ((entry = readdir(processes))) {
-		pid_t pid = atoi(entry->d_name);
-		if (pid <= 0 || pid == getpid())
-			continue;
-		printf("process\n");
-		look_into(pid);
-		victim = pid;
+	while (!victim) {
+		if (sigtimedwait(&signals, NULL, &limit) < 0)
+			die("nobody came");
+		DIR *processes = opendir("/proc");
+		struct dirent *entry;
+		while ((entry = readdir(processes))) {
+			pid_t pid = atoi(entry->d_name);
+			if (pid <= 0 || pid == getpid())
+				continue;
+			printf("process\n");
+			look_into(pid);
+			victim = pid;
+		}
+		closedir(processes);
+		/* Whoever it was is not in here: let it pass. */
+		while (!victim && (fcntl(file, F_SETLEASE, F_UNLCK), fcntl(file, F_SETLEASE, F_WRLCK)) && errno == EAGAIN)
+			sched_yield();
 	}
 	fcntl(file, F_SETLEASE, F_UNLCK);
 	wait_for_end((int)syscall(SYS_pidfd_open, victim, 0));

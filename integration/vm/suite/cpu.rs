@@ -40,6 +40,15 @@ fn used_beside(other: &Group, bundle: &Bundle, files: &[(&str, &str)]) -> (f64, 
 
 #[test]
 fn processor_time_is_given_in_proportion_to_the_quota() {
+    // A virtual processor that the host stops for a while counts that time as used, so a measurement can be wrong; without a
+    // limit none is right.
+    let wrong: Vec<String> = (0..3).map_while(|_| in_proportion().err()).collect();
+    assert!(wrong.len() < 3, "{wrong:#?}");
+}
+
+/// Burns a second under two quotas; what is wrong with it, if anything is.
+fn in_proportion() -> Result<(), String> {
+    let right = |is_so: bool, otherwise: String| if is_so { Ok(()) } else { Err(otherwise) };
     let mut periods = Vec::new();
     for quota in [10_000, 40_000_u32] {
         let mut bundle = Bundle::script(BURN);
@@ -49,17 +58,16 @@ fn processor_time_is_given_in_proportion_to_the_quota() {
         let used = group.count("cpu.stat", "usage_usec") as f64;
         let passed = group.count("cpu.stat", "nr_periods") as f64;
         let throttled = group.count("cpu.stat", "nr_throttled") as f64;
-        assert!(used > 900_000., "the second was not used up: {used} µs");
-        // What one period has too much the next ones have too little. A tenth more, for a virtual processor that the host has
-        // stopped for a while counts that time as used.
-        assert!(used < 1.1 * (passed + 2.) * f64::from(quota), "{used} µs in {passed} periods of {quota} µs");
-        assert!(throttled > 0.7 * passed, "throttled in {throttled} of {passed} periods");
+        right(used > 900_000., format!("the second was not used up: {used} µs"))?;
+        // What one period has too much the next ones have too little.
+        right(used < (passed + 2.) * f64::from(quota), format!("{used} µs in {passed} periods of {quota} µs"))?;
+        right(throttled > 0.7 * passed, format!("throttled in {throttled} of {passed} periods"))?;
         let least = used / f64::from(quota) * 0.1;
-        assert!(seconds > 0.8 * least, "{used} µs took {seconds} s, and should {least} s");
+        right(seconds > 0.8 * least, format!("{used} µs took {seconds} s, and should {least} s"))?;
         periods.push(passed);
     }
     let ratio = periods[0] / periods[1];
-    assert!((3.0..5.0).contains(&ratio), "a quarter of the quota takes {ratio} times the periods: {periods:?}");
+    right((3.0..5.0).contains(&ratio), format!("a quarter of the quota takes {ratio} times the periods: {periods:?}"))
 }
 
 #[test]
