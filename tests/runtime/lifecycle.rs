@@ -488,7 +488,9 @@ fn create_refuses_an_id_in_use() {
 fn of_many_creates_of_one_id_one_succeeds() {
     let bundle = Bundle::staying();
     bundle.write();
-    let calls: Vec<_> = (0..6).map(|_| bundle.create_call().arg(&bundle.id).spawn()).collect();
+    // Each call writes config.json: all do before the first reads it.
+    let calls: Vec<_> = (0..6).map(|_| bundle.create_call().arg(&bundle.id)).collect();
+    let calls: Vec<_> = calls.into_iter().map(Call::spawn).collect();
     let ended: Vec<_> = calls.into_iter().map(|call| call.wait()).collect();
     let winners = ended.iter().filter(|ran| ran.code == 0).count();
     assert_eq!(winners, 1, "{}", ended.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
