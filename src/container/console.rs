@@ -15,18 +15,12 @@ use rustix::net::{
 use super::create::connect;
 use super::options::CreateOptions;
 use crate::error::Attempt;
-use crate::spec::{Process, load};
+use crate::spec::{Process, Spec};
 
 /// The caller's socket, connected, for a container that outlives the command.
-///
-/// A configuration that can't be read is left to the one who reads it for good.
-pub(super) fn for_detached(options: &CreateOptions) -> Result<Option<OwnedFd>> {
-    options.console_socket.as_ref().map(|path| connect(path, "the console socket")).transpose().and_then(|socket| {
-        let config = options.config.clone().unwrap_or_else(|| options.bundle.join("config.json"));
-        let process = load::config(&config)?.spec.process;
-        check_detached(process.as_ref(), socket.is_some())?;
-        Ok(socket)
-    })
+pub(super) fn for_detached(options: &CreateOptions, spec: &Spec) -> Result<Option<OwnedFd>> {
+    check_detached(spec.process.as_ref(), options.console_socket.is_some())?;
+    options.console_socket.as_ref().map(|path| connect(path, "the console socket")).transpose()
 }
 
 /// A terminal needs somebody who relays it; who relays needs a terminal.

@@ -20,7 +20,8 @@ use crate::launch::{Company, Launch, Prepared, hooks};
 use crate::plan::namespaces::{Kind, Wanted};
 use crate::plan::step::c_string;
 use crate::plan::{Given, Plan};
-use crate::spec::{Spec, VERSION, load};
+use crate::spec::load::{self, Loaded};
+use crate::spec::{Spec, VERSION};
 use crate::sys::clone::Child;
 
 /// A container on its way: what has been made so far, and must be undone if the rest fails.
@@ -46,20 +47,32 @@ pub(super) enum Start {
 
 /// Makes a container that waits for `start`.
 pub fn create(host: &Host, id: &str, options: &CreateOptions) -> Result<()> {
-    let console = console::for_detached(options)?;
-    let mut making = Making::begin(host, id, options, Start::Gate)?;
+    let config = configuration(id, options)?;
+    let console = console::for_detached(options, &config.spec)?;
+    let mut making = Making::begin(host, id, options, config, Start::Gate)?;
     making.finish(console, |making, prepared| {
         making.write_down(options, &prepared)?;
         prepared.let_go().map(drop)
     })
 }
 
+/// What a container of this id is made from. It is read once, here: what was checked is what is run.
+pub(super) fn configuration(id: &str, options: &CreateOptions) -> Result<Loaded> {
+    let config = load::config(options.config.as_ref().unwrap_or(&options.bundle.join("config.json")))?;
+    super::directory::check_id(id)?;
+    Ok(config)
+}
+
 impl Making {
     /// Everything that needs no process of the container: plan, state directory, cgroup.
-    pub(super) fn begin(host: &Host, id: &str, options: &CreateOptions, start: Start) -> Result<Making> {
-        super::directory::check_id(id)?;
-        let config = options.config.clone().unwrap_or_else(|| options.bundle.join("config.json"));
-        let load::Loaded { bytes, spec } = load::config(&config)?;
+    pub(super) fn begin(
+        host: &Host,
+        id: &str,
+        options: &CreateOptions,
+        config: Loaded,
+        start: Start,
+    ) -> Result<Making> {
+        let Loaded { bytes, spec } = config;
         let rootfs = host::rootfs(&spec, &options.bundle)?;
         let place = group::place(host, &spec, id)?;
         let at = host.root.join(id);

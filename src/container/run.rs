@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::create::{Making, Start};
+use super::create::{Making, Start, configuration};
 use super::foreground::{self, Foreground};
 use super::options::{Host, RunOptions};
 use super::start::poststart;
@@ -24,7 +24,8 @@ pub fn run(host: &Host, id: &str, options: &RunOptions) -> Result<u8> {
         console::check_detached(None, true)?;
     }
     let foreground = Foreground::prepare()?;
-    let mut making = Making::begin(host, id, &options.create, Start::AtOnce)?;
+    let config = configuration(id, &options.create)?;
+    let mut making = Making::begin(host, id, &options.create, config, Start::AtOnce)?;
     let has_terminal = making.spec.process.as_ref().is_some_and(|process| process.terminal);
     making.plan.size_terminal(foreground::terminal_size());
     let notify = notify_socket::listen(making.directory.path());
@@ -47,8 +48,9 @@ pub fn run(host: &Host, id: &str, options: &RunOptions) -> Result<u8> {
 }
 
 fn detached(host: &Host, id: &str, options: &RunOptions) -> Result<()> {
-    let console = console::for_detached(&options.create)?;
-    let mut making = Making::begin(host, id, &options.create, Start::AtOnce)?;
+    let config = configuration(id, &options.create)?;
+    let console = console::for_detached(&options.create, &config.spec)?;
+    let mut making = Making::begin(host, id, &options.create, config, Start::AtOnce)?;
     let notify = notify_socket::listen(making.directory.path());
     let notify = making.or_undo(notify)?;
     let init = making.finish(console, |making, prepared| {

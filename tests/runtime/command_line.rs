@@ -1,6 +1,7 @@
 //! Flags, their spellings, exit codes, the log, pid files, `spec` and `features`.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use std::os::unix::net::UnixDatagram;
@@ -535,6 +536,24 @@ fn deletion_by_force_of_all_takes_what_is_half_made() {
     assert!(half.is_dir(), "it may be on its way");
     bundle.call("delete").args(["--force", "--regex", "half"]).ok();
     assert!(!half.exists());
+}
+
+#[test]
+fn the_configuration_is_read_once() {
+    // A pipe can't be read twice, and what is checked is what is run.
+    let bundle = Bundle::staying();
+    let text = fs::read_to_string(bundle.write().directory.join("config.json")).expect("read config.json");
+    let call = |command: &str| {
+        let (reader, mut writer) = std::io::pipe().expect("make a pipe");
+        writer.write_all(text.as_bytes()).expect("fill the pipe");
+        let call = bundle.call(command).args(["--config", "/proc/self/fd/0", "--bundle"]).arg(&bundle.directory);
+        call.stdin(reader)
+    };
+    call("create").arg(&bundle.id).ok();
+    bundle.call("delete").args(["--force", &bundle.id]).ok();
+    call("run").args(["--detach", &bundle.id]).ok();
+    bundle.call("delete").args(["--force", &bundle.id]).ok();
+    bundle.assert_nothing_left();
 }
 
 #[test]
