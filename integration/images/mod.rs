@@ -8,6 +8,17 @@
     reason = "lent by the tests of ctn alone, where a test fails by panicking"
 )]
 mod ctn;
+mod large;
+mod registries;
+mod registry;
+#[path = "../../tests/image/server/mod.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "lent by the tests of ctn alone, where a test fails by panicking"
+)]
+mod server;
 
 use std::path::Path;
 use std::process::Command;
@@ -24,12 +35,18 @@ use ctn::{Made, Place, directory, file, run, symlink};
 type Case = fn(&Host) -> Result<()>;
 
 pub(crate) fn trials(host: &Arc<Host>) -> Vec<Trial> {
-    let cases: [(&str, &[&str], Case); 5] = [
+    let cases: [(&str, &[&str], Case); 11] = [
         ("skopeo_reads_what_is_saved", &["skopeo"], skopeo_reads),
         ("skopeo_writes_what_is_loaded", &["skopeo"], skopeo_writes),
         ("podman_reads_and_writes", &["podman"], podman),
         ("a_debian_tree_is_as_umoci_and_tar_unpack_it", &["skopeo", "umoci"], debian),
         ("monsters_are_as_umoci_unpacks_them", &["skopeo", "umoci"], monsters),
+        ("four_gigabytes_pass_through_a_little_memory", &[], large::four_gigabytes),
+        ("through_a_registry", &["docker-registry", "skopeo"], registries::plain),
+        ("through_a_registry_behind_tls", &["docker-registry", "openssl", "skopeo"], registries::with_certificate),
+        ("through_a_registry_with_passwords", &["docker-registry", "skopeo"], registries::with_passwords),
+        ("through_a_registry_with_tokens", &["docker-registry", "openssl", "skopeo"], registries::with_tokens),
+        ("through_a_registry_to_podman_and_back", &["docker-registry", "podman"], registries::podman),
     ];
     let trial = |(name, programs, case): (&str, &'static [&'static str], Case)| {
         let host = Arc::clone(host);
@@ -108,22 +125,21 @@ fn skopeo_writes(_: &Host) -> Result<()> {
     Ok(())
 }
 
+/// podman with a store of its own.
+fn podman_in(place: &Place, arguments: &[&str]) -> String {
+    let at = |name: &str| place.join(name).display().to_string();
+    let (root, run_root) = (at("podman"), at("podman-run"));
+    let store = ["--root", &root, "--runroot", &run_root, "--storage-driver=vfs"];
+    run("podman", store.iter().chain(arguments))
+}
+
 fn podman(_: &Host) -> Result<()> {
     let place = Place::new();
     let image = Made::small("example.org/app:1");
     place.ctn(&["load", "-i", &image.archive(&place, "in")]);
     place.ctn(&["save", "-o", "saved", "example.org/app:1"]);
     let at = |name: &str| place.join(name).display().to_string();
-    let podman = |arguments: &[&str]| {
-        let store = [
-            "--root".to_owned(),
-            at("podman"),
-            "--runroot".to_owned(),
-            at("podman-run"),
-            "--storage-driver=vfs".into(),
-        ];
-        run("podman", store.iter().map(String::as_str).chain(arguments.iter().copied()))
-    };
+    let podman = |arguments: &[&str]| podman_in(&place, arguments);
     podman(&["load", "-q", "-i", &at("saved")]);
     let id = podman(&["image", "inspect", "-f", "{{.Id}}", "example.org/app:1"]);
     ensure!(format!("sha256:{}", id.trim()) == image.id(), "podman's id is {id}");
