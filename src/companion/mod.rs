@@ -13,7 +13,11 @@ mod load;
 mod manifest;
 mod mount;
 mod output;
+mod progress;
 mod prune;
+mod pull;
+mod push;
+mod registry;
 mod remove;
 mod save;
 mod system;
@@ -51,6 +55,8 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Pull(pull::Pull),
+    Push(push::Push),
     Load(load::Load),
     Save(save::Save),
     Import(import::Import),
@@ -83,6 +89,8 @@ enum ImageCommand {
     #[command(visible_alias = "remove")]
     Rm(remove::Remove),
     Prune(prune::Prune),
+    Pull(pull::Pull),
+    Push(push::Push),
     Load(load::Load),
     Save(save::Save),
     Import(import::Import),
@@ -106,6 +114,12 @@ impl Context {
     fn store(&self) -> Result<Store> {
         Store::open(&self.root)
     }
+
+    /// The user's number on the machine.
+    fn user(&self) -> u32 {
+        let own = rustix::process::geteuid().as_raw();
+        self.ids.as_ref().and_then(|ids| ids.users.first()).map_or(own, |first| first.host)
+    }
 }
 
 /// A command: its arguments are the fields, its help their documentation.
@@ -117,6 +131,8 @@ trait Operation {
 impl Operation for Command {
     fn carry_out(self, context: &Context) -> Result<u8> {
         match self {
+            Command::Pull(pull) | Command::Image(ImageCommand::Pull(pull)) => pull.carry_out(context),
+            Command::Push(push) | Command::Image(ImageCommand::Push(push)) => push.carry_out(context),
             Command::Load(load) | Command::Image(ImageCommand::Load(load)) => load.carry_out(context),
             Command::Save(save) | Command::Image(ImageCommand::Save(save)) => save.carry_out(context),
             Command::Import(import) | Command::Image(ImageCommand::Import(import)) => import.carry_out(context),

@@ -64,6 +64,12 @@ impl Reference {
         Ok(Reference { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
     }
 
+    /// The name alone, with a digest.
+    #[must_use]
+    pub fn with_digest(&self, digest: &Digest) -> Reference {
+        Reference { tag: None, digest: Some(digest.clone()), ..self.clone() }
+    }
+
     /// The name without tag and digest, in full.
     pub fn name(&self) -> String {
         format!("{}/{}", self.domain, self.path)
