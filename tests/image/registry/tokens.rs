@@ -48,7 +48,9 @@ fn a_token_is_fetched_when_it_is_asked_for_and_used_for_all() {
     assert_eq!(tokens.len(), 1);
     assert_eq!((tokens[0].asks("service"), tokens[0].asks("scope")), (Some("tests"), Some("repository:app:pull")));
     assert_eq!(authorization(tokens[0]), "");
-    assert_eq!(requests.iter().filter(|request| authorization(request).is_empty()).count(), 2);
+    // Beside the question whether it speaks TLS.
+    let without = requests.iter().filter(|request| authorization(request).is_empty() && request.path != "/v2/");
+    assert_eq!(without.count(), 2);
 }
 
 /// Each token is good for two requests only; then it is refused as expired, blobs in the middle or not.
