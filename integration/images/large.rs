@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 
@@ -14,7 +15,7 @@ const SIZE: u64 = (4 << 30) + (64 << 20) + 5;
 const MEMORY: u64 = 1 << 20;
 
 /// Through memory that is a fraction of it.
-pub(super) fn four_gigabytes(_: &Host) -> Result<()> {
+pub(super) fn four_gigabytes(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let marks = [0, (4 << 30) + 3, SIZE - 5];
     let file = File::create(place.join("large"))?;

@@ -32,10 +32,10 @@ use crate::harness::host::{Host, installed};
 use crate::harness::trial::{Skip, completion};
 use ctn::{Made, Place, directory, file, run, symlink};
 
-type Case = fn(&Host) -> Result<()>;
+type Case = fn(&Arc<Host>) -> Result<()>;
 
 pub(crate) fn trials(host: &Arc<Host>) -> Vec<Trial> {
-    let cases: [(&str, &[&str], Case); 11] = [
+    let cases: [(&str, &[&str], Case); 12] = [
         ("skopeo_reads_what_is_saved", &["skopeo"], skopeo_reads),
         ("skopeo_writes_what_is_loaded", &["skopeo"], skopeo_writes),
         ("podman_reads_and_writes", &["podman"], podman),
@@ -47,6 +47,7 @@ pub(crate) fn trials(host: &Arc<Host>) -> Vec<Trial> {
         ("through_a_registry_with_passwords", &["docker-registry", "skopeo"], registries::with_passwords),
         ("through_a_registry_with_tokens", &["docker-registry", "openssl", "skopeo"], registries::with_tokens),
         ("through_a_registry_to_podman_and_back", &["docker-registry", "podman"], registries::podman),
+        ("docker_reads_writes_pushes_and_pulls", &["docker-registry", "dockerd"], registries::docker),
     ];
     let trial = |(name, programs, case): (&str, &'static [&'static str], Case)| {
         let host = Arc::clone(host);
@@ -79,7 +80,7 @@ fn same(what: &str, own: &Path, other: &Path) -> Result<()> {
     Ok(())
 }
 
-fn skopeo_reads(_: &Host) -> Result<()> {
+fn skopeo_reads(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let image = Made::small("example.org/app:1");
     place.ctn(&["load", "-i", &image.archive(&place, "in")]);
@@ -104,7 +105,7 @@ fn skopeo_reads(_: &Host) -> Result<()> {
     Ok(())
 }
 
-fn skopeo_writes(_: &Host) -> Result<()> {
+fn skopeo_writes(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let image = Made::small("example.org/app:1");
     let source = format!("oci-archive:{}", image.archive(&place, "in"));
@@ -133,7 +134,7 @@ fn podman_in(place: &Place, arguments: &[&str]) -> String {
     run("podman", store.iter().chain(arguments))
 }
 
-fn podman(_: &Host) -> Result<()> {
+fn podman(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let image = Made::small("example.org/app:1");
     place.ctn(&["load", "-i", &image.archive(&place, "in")]);
@@ -173,7 +174,7 @@ fn umoci(place: &Place, image: &str) -> std::path::PathBuf {
     place.join("umoci/rootfs")
 }
 
-fn debian(host: &Host) -> Result<()> {
+fn debian(host: &Arc<Host>) -> Result<()> {
     let root = host.cache.join("debian");
     if !root.join("usr").exists() {
         return Err(Skip(format!("there is no Debian in {root:?}")).into());
@@ -219,7 +220,7 @@ fn debian(host: &Host) -> Result<()> {
     same("umoci", &own, &umoci(&place, "debian:1"))
 }
 
-fn monsters(_: &Host) -> Result<()> {
+fn monsters(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let node = |path: &str, kind: Kind, mode: u32| (Entry::new(path, kind, mode), Vec::new());
     let mut base =

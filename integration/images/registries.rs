@@ -2,12 +2,15 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 
 use anyhow::{Result, ensure};
+use serde_json::json;
 
 use super::ctn::{Made, Place, run, succeeded};
 use super::registry::{PASSWORD, Registry, USER};
 use super::same;
+use crate::docker::Docker;
 use crate::harness::host::Host;
 
 /// An image that was loaded, and its tree.
@@ -51,7 +54,7 @@ fn there_and_back(place: &Place, registry: &Registry, own: &[&str], skopeo: &[&s
     is_whole(&third, &ours, &image, &place.path)
 }
 
-pub(super) fn plain(_: &Host) -> Result<()> {
+pub(super) fn plain(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let registry = Registry::open(&place)?;
     there_and_back(&place, &registry, &[], &["--SIDE-tls-verify=false"])?;
@@ -60,7 +63,7 @@ pub(super) fn plain(_: &Host) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn with_certificate(_: &Host) -> Result<()> {
+pub(super) fn with_certificate(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let registry = Registry::with_certificate(&place)?;
     let directory = place.join("ca").display().to_string();
@@ -90,19 +93,19 @@ fn with_login(place: &Place, registry: &Registry) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn with_passwords(_: &Host) -> Result<()> {
+pub(super) fn with_passwords(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let registry = Registry::with_passwords(&place)?;
     with_login(&place, &registry)
 }
 
-pub(super) fn with_tokens(_: &Host) -> Result<()> {
+pub(super) fn with_tokens(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let registry = Registry::with_tokens(&place)?;
     with_login(&place, &registry)
 }
 
-pub(super) fn podman(_: &Host) -> Result<()> {
+pub(super) fn podman(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let registry = Registry::open(&place)?;
     let image = loaded(&place);
@@ -122,5 +125,38 @@ pub(super) fn podman(_: &Host) -> Result<()> {
     podman(&["pull", "-q", "--tls-verify=false", &ours]);
     let id = podman(&["image", "inspect", "-f", "{{.Id}}", &ours]);
     ensure!(format!("sha256:{}", id.trim()) == image.id(), "podman's id is {id}");
+    Ok(())
+}
+
+/// Archives and a registry, both ways.
+pub(super) fn docker(host: &Arc<Host>) -> Result<()> {
+    let docker = Docker::start(host, "docker-images", "", &json!({"bridge": "none", "iptables": false}))?;
+    let docker = |arguments: &[&str]| docker.docker(arguments).stdout();
+    let place = Place::new();
+    let registry = Registry::open(&place)?;
+    let image = loaded(&place);
+    let at = |name: &str| place.join(name).display().to_string();
+    place.ctn(&["save", "-o", "saved", "example.org/app:1"]);
+    docker(&["load", "--input", &at("saved")])?;
+    let id = docker(&["image", "inspect", "-f", "{{.Id}}", "example.org/app:1"])?;
+    ensure!(id == image.id(), "docker's id is {id}");
+    docker(&["save", "--output", &at("dockers"), "example.org/app:1"])?;
+    let second = Place::new();
+    second.ctn(&["load", "-i", &at("dockers")]);
+    is_whole(&second, "example.org/app:1", &image, &place.path)?;
+
+    let theirs = registry.name("theirs:1");
+    docker(&["tag", "example.org/app:1", &theirs])?;
+    docker(&["push", "--quiet", &theirs])?;
+    let third = Place::new();
+    third.ctn(&["pull", &theirs]);
+    is_whole(&third, &theirs, &image, &place.path)?;
+    let ours = registry.name("ours:1");
+    place.ctn(&["tag", "example.org/app:1", &ours]);
+    place.ctn(&["push", &ours]);
+    docker(&["rmi", "--force", &image.id()])?;
+    docker(&["pull", "--quiet", &ours])?;
+    let id = docker(&["image", "inspect", "-f", "{{.Id}}", &ours])?;
+    ensure!(id == image.id(), "what docker pulls has the id {id}");
     Ok(())
 }

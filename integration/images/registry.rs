@@ -42,7 +42,7 @@ impl Registry {
     pub(super) fn with_certificate(place: &Place) -> Result<Registry> {
         certificate(place);
         let at = |name: &str| place.join(name);
-        let tls = json!({"certificate": at("ca/server.pem"), "key": at("ca/server.key")});
+        let tls = json!({"certificate": at("keys/server.pem"), "key": at("keys/server.key")});
         Registry::start(place, "tls", &json!({"tls": tls}), &json!({}), None)
     }
 
@@ -56,10 +56,10 @@ impl Registry {
     /// One that asks for a token of our own server, which asks for a password itself.
     pub(super) fn with_tokens(place: &Place) -> Result<Registry> {
         certificate(place);
-        let directory = place.join("ca");
+        let directory = place.join("keys");
         let tokens = Server::start(move |request: &Request| Some(answer(request, &directory)));
         let realm = format!("http://{}/token", tokens.address);
-        let roots = place.join("ca/server.pem");
+        let roots = place.join("keys/server.pem");
         let auth =
             json!({"token": {"realm": realm, "service": "registry", "issuer": "tests", "rootcertbundle": roots}});
         Registry::start(place, "token", &json!({}), &auth, Some(tokens))
@@ -123,11 +123,13 @@ impl Drop for Registry {
 
 /// A root of trust, and what it has signed for a server on the loopback.
 fn certificate(place: &Place) {
-    let directory = place.join("ca");
-    let names = place.write("ca/names", "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n");
+    let directory = place.join("keys");
+    let names = place.write("keys/names", "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n");
     let at = |name: &str| directory.join(name).display().to_string();
+    // Alone in its directory, where a key would be taken for a client's.
+    let root_of_trust = place.write("ca/ca.crt", "");
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    let root = ["req", "-x509", "-days", "2", "-subj", "/CN=tests", "-keyout", &at("root.key"), "-out", &at("ca.crt")];
+    let root = ["req", "-x509", "-days", "2", "-subj", "/CN=tests", "-keyout", &at("root.key"), "-out", &root_of_trust];
     run("openssl", root.iter().copied().chain(key));
     let asked = ["req", "-subj", "/CN=127.0.0.1", "-keyout", &at("server.key"), "-out", &at("server.csr")];
     // RSA, for docker's tokens.
@@ -142,7 +144,7 @@ fn certificate(place: &Place) {
             "-in",
             &at("server.csr"),
             "-CA",
-            &at("ca.crt"),
+            &root_of_trust,
             "-CAkey",
             &at("root.key"),
             "-CAcreateserial",

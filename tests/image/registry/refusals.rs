@@ -44,7 +44,7 @@ fn content_that_is_not_what_its_digest_says() {
     refused("a layer that is too short", &image, only(blob(&digest), short), &[&layer]);
     let config = image.config_blob().digest();
     let other = |bytes: Vec<u8>| Body::Whole(vec![b' '; bytes.len()]);
-    refused("a configuration", &image, only(blob(&config), other), &["configuration", &config.to_string()]);
+    refused("a configuration", &image, only(blob(&config), other), &[&config.to_string()]);
 }
 
 #[test]
