@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::repository::Repository;
 use super::retry;
 use super::scope::Scopes;
-use super::transport::{Payload, Request, Response};
+use super::transport::{Payload, Request, Response, is_passing};
 use super::url::Url;
 use crate::error::Attempt;
 use crate::image::manifest::Descriptor;
@@ -90,6 +90,10 @@ impl Repository<'_> {
             let again = stopped.refuses_pieces || is_lost(&stopped.error);
             let Some(pause) = retry::pause(failed, None).filter(|_| again) else { return Err(stopped.error) };
             std::thread::sleep(pause);
+            // What was lost may be the answer alone.
+            if self.has_blob(blob.descriptor, &scopes)? {
+                return Ok(Uploaded::Sent);
+            }
         }
     }
 
@@ -117,10 +121,11 @@ impl Repository<'_> {
 
 /// A session that the registry has lost, or a connection, is no reason to give up; a refusal is.
 fn is_lost(error: &anyhow::Error) -> bool {
-    match Failure::of(error) {
-        Some(failure) => matches!(failure.status, 404 | 416) && !failure.has("NAME_UNKNOWN"),
-        None => false,
-    }
+    let session = Failure::of(error).is_some_and(|failure| {
+        // A digest that isn't right can be one of a piece that was taken in twice.
+        matches!(failure.status, 404 | 416) && !failure.has("NAME_UNKNOWN") || failure.has("DIGEST_INVALID")
+    });
+    session || is_passing(error)
 }
 
 /// Sends a blob.
