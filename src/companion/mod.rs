@@ -10,6 +10,8 @@ mod images;
 mod import;
 mod inspect;
 mod load;
+mod login;
+mod logout;
 mod manifest;
 mod mount;
 mod output;
@@ -23,6 +25,7 @@ mod save;
 mod system;
 pub mod table;
 mod tag;
+mod tags;
 pub mod template;
 pub mod units;
 mod unpack;
@@ -57,6 +60,8 @@ struct CommandLine {
 enum Command {
     Pull(pull::Pull),
     Push(push::Push),
+    Login(login::Login),
+    Logout(logout::Logout),
     Load(load::Load),
     Save(save::Save),
     Import(import::Import),
@@ -71,6 +76,7 @@ enum Command {
     Unmount(mount::Unmount),
     Diff(diff::Diff),
     Commit(commit::Commit),
+    SearchByTags(tags::Tags),
     /// Commands for images
     #[command(subcommand)]
     Image(ImageCommand),
@@ -95,6 +101,7 @@ enum ImageCommand {
     Save(save::Save),
     Import(import::Import),
     Tag(tag::Tag),
+    Tags(tags::Tags),
     Inspect(inspect::Inspect),
     History(history::History),
     Diff(diff::Diff),
@@ -133,6 +140,9 @@ impl Operation for Command {
         match self {
             Command::Pull(pull) | Command::Image(ImageCommand::Pull(pull)) => pull.carry_out(context),
             Command::Push(push) | Command::Image(ImageCommand::Push(push)) => push.carry_out(context),
+            Command::Login(login) => login.carry_out(context),
+            Command::Logout(logout) => logout.carry_out(context),
+            Command::SearchByTags(tags) | Command::Image(ImageCommand::Tags(tags)) => tags.carry_out(context),
             Command::Load(load) | Command::Image(ImageCommand::Load(load)) => load.carry_out(context),
             Command::Save(save) | Command::Image(ImageCommand::Save(save)) => save.carry_out(context),
             Command::Import(import) | Command::Image(ImageCommand::Import(import)) => import.carry_out(context),

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use ureq::http::{Method, header};
 
 use super::challenge::{Bearer, Challenge};
 use super::credentials::Login;
+use super::failure::advised;
 use super::scope::Scopes;
 use super::transport::{Payload, Request, Response, Transport};
 use super::url::{Scheme, Url, form};
@@ -201,12 +202,7 @@ impl Authenticator {
         if response.status != 200 {
             let host = realm.authority();
             let failure = response.failure();
-            let known =
-                if self.has_login() { "the credentials for it are refused" } else { "it lets in nobody unknown" };
-            return match failure.status {
-                401 | 403 => Err(anyhow!(failure).context(format!("{host}: {known}: `ctn login {}`", own.authority()))),
-                _ => Err(anyhow!(failure).context(host)),
-            };
+            return Err(advised(failure, &own.authority(), self.has_login()).context(host));
         }
         let bytes = response.bytes(LARGEST_TOKEN)?;
         match serde_json::from_slice(&bytes) {

@@ -18,7 +18,8 @@ use crate::error::Attempt;
 
 /// The key that Docker Hub has had since its first version.
 pub const HUB_KEY: &str = "https://index.docker.io/v1/";
-const HUB: &str = "docker.io";
+/// What Docker Hub is called in names.
+pub const HUB: &str = "docker.io";
 
 /// How to be known.
 #[derive(Clone, PartialEq, Eq)]
@@ -124,7 +125,7 @@ impl Credentials {
                 return Ok(Some(login));
             }
         }
-        let host = host_of(repository);
+        let host = registry_of(repository);
         if !self.store.is_empty()
             && let Some(login) = Helper::new(&self.store)?.get(&server_of(&host))?
         {
@@ -143,7 +144,7 @@ impl Credentials {
 
     /// The program that keeps what belongs to a registry, if it is not in the file itself.
     fn keeper(&self, host: &str) -> Result<Option<Helper>> {
-        let own = self.helpers.iter().find(|(key, _)| normal(key) == host_of(host)).map(|(_, name)| name);
+        let own = self.helpers.iter().find(|(key, _)| normal(key) == registry_of(host)).map(|(_, name)| name);
         own.or(Some(&self.store).filter(|name| !name.is_empty())).map(|name| Helper::new(name)).transpose()
     }
 }
@@ -158,9 +159,9 @@ fn keys(repository: &str) -> Vec<String> {
     keys
 }
 
-fn host_of(repository: &str) -> String {
-    let full = normal(repository);
-    full.split('/').next().unwrap_or_default().to_owned()
+/// The registry of a name, or what a person means by `https://HOST/v1/` and the like.
+pub fn registry_of(text: &str) -> String {
+    normal(text).split('/').next().unwrap_or_default().to_owned()
 }
 
 /// A key without what differs by its writer's age: a scheme, `/v1/`, the names that Docker Hub has.

@@ -1,6 +1,6 @@
 //! What a registry says when it refuses: distribution-spec, "Error Codes".
 
-use anyhow::{Result, anyhow};
+use anyhow::anyhow;
 use serde::Deserialize;
 
 /// An answer that is no success; it can be found in the chain of an error.
@@ -103,18 +103,17 @@ fn meaning(status: u16) -> &'static str {
 }
 
 /// A failure with what a person can do about it.
-pub fn advised(failure: Failure, host: &str) -> anyhow::Error {
-    let advice = match failure.status {
-        401 | 403 => format!("{host} refuses: `ctn login {host}` if it takes other credentials"),
-        429 => format!("{host} has had too many requests: wait, or log in with `ctn login {host}`"),
+pub fn advised(failure: Failure, host: &str, has_login: bool) -> anyhow::Error {
+    let advice = match (failure.status, has_login) {
+        (401, false) => format!("{host} wants to know who asks: `ctn login {host}`"),
+        (401, true) => format!("{host} refuses the credentials that there are for it; `ctn login {host}` takes others"),
+        (403, false) => format!("{host} doesn't let in everybody: `ctn login {host}`"),
+        (403, true) => format!("{host} knows who asks, and doesn't let him"),
+        (429, false) => format!("too many requests to {host}: wait, or `ctn login {host}`"),
+        (429, true) => format!("too many requests to {host}: wait"),
         _ => return anyhow!(failure),
     };
     anyhow!(failure).context(advice)
-}
-
-/// Success, or what else the answer is.
-pub fn expect(status: u16, wanted: &[u16], body: impl FnOnce() -> Vec<u8>) -> Result<(), Failure> {
-    if wanted.contains(&status) { Ok(()) } else { Err(Failure::read(status, &body())) }
 }
 
 #[cfg(test)]
@@ -139,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_found_below_what_was_attempted() {
-        let error = advised(Failure::read(401, b""), "example.com").context("pull x");
+        let error = advised(Failure::read(401, b""), "example.com", false).context("pull x");
         assert_eq!(Failure::of(&error).map(|failure| failure.status), Some(401));
         assert!(format!("{error:#}").contains("`ctn login example.com`"), "{error:#}");
     }

@@ -148,7 +148,7 @@ impl Places {
             }
         }
         // docker's mirrors are for Docker Hub alone.
-        let hub = reference.domain() == HUB && !entry.is_some_and(|entry| !entry.mirror.is_empty());
+        let hub = reference.domain() == HUB && entry.is_none_or(|entry| entry.mirror.is_empty());
         for mirror in self.daemon.registry_mirrors.iter().filter(|_| hub) {
             let (in_the_clear, location) = match mirror.split_once("://") {
                 Some((scheme, location)) => (scheme == "http", location),

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::blob::Download;
 use super::client::Client;
 use super::progress::{Counted, Event, Progress};
 use super::repository::Repository;
@@ -75,7 +74,11 @@ pub fn pull(
     let was_named = store.table()?.entries().iter().any(|entry| {
         entry.digest == remote.entry.digest && crate::image::store::table::name_of(entry).as_ref() == Some(&name)
     });
-    intake.image(&remote, &remote.entry, std::slice::from_ref(&name))?;
+    let brought = intake.image(&remote, &remote.entry, std::slice::from_ref(&name));
+    match remote.sources.first().filter(|first| first.is_mirror()) {
+        Some(mirror) => brought.with_context(|| format!("from the mirror {}", mirror.host()))?,
+        None => brought?,
+    }
     let warnings = intake.commit()?;
     for layer in &remote.manifest.layers {
         progress.layer(&layer.digest, Event::Pulled);
@@ -198,7 +201,7 @@ impl<'c, 'p> Remote<'c, 'p> {
         let mut failed = None;
         for source in &self.sources {
             match source.blob(descriptor) {
-                Ok(download) => return Ok(Box::new(Named { download, host: source.host().to_owned() })),
+                Ok(download) => return Ok(Box::new(download)),
                 // The manifest was from the first, so that is what a person wants to hear of.
                 Err(error) => failed = failed.or(Some(error)),
             }
@@ -221,21 +224,6 @@ impl Source for Remote<'_, '_> {
         let stream = self.open(descriptor)?;
         let layer = descriptor.clone();
         Ok(Some(Box::new(Counted { stream, layer, progress: self.progress })))
-    }
-}
-
-/// A download whose errors say where it is from.
-struct Named<'c> {
-    download: Download<'c>,
-    host: String,
-}
-
-impl Read for Named<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.download.read(buffer).map_err(|error| {
-            let error = anyhow!(error).context(format!("from {}", self.host));
-            io::Error::other(error)
-        })
     }
 }
 

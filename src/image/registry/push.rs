@@ -92,7 +92,8 @@ fn elsewhere(store: &Store, reference: &Reference) -> Result<BTreeMap<Digest, Ve
         }
         // What can't be read is none to mount from.
         for (_, manifest) in store.manifests(entry).unwrap_or_default() {
-            for blob in manifest.layers.iter().chain([&manifest.config]) {
+            // A configuration is sent sooner than it is asked for.
+            for blob in &manifest.layers {
                 let paths = found.entry(blob.digest.clone()).or_default();
                 if !paths.iter().any(|path| path == name.path()) {
                     paths.push(name.path().to_owned());

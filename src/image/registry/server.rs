@@ -113,7 +113,13 @@ impl Server {
         Err(self.refused(failure)).with_context(|| format!("{} {}", request.method, url.shown()))
     }
 
+    /// Whether it is a registry, and lets in who is asking.
+    pub fn check(&self, transport: &Transport) -> Result<()> {
+        let request = Request::new(Method::GET, self.url(transport, "")?);
+        self.ask(transport, &request, &Scopes::default(), &[200]).map(Response::finish)
+    }
+
     fn refused(&self, failure: Failure) -> anyhow::Error {
-        advised(failure, &self.host)
+        advised(failure, &self.host, self.authenticator.has_login())
     }
 }

@@ -66,6 +66,15 @@ impl Request<'_> {
         Request { method, url, headers: Vec::new(), payload: Payload::None }
     }
 
+    /// Whether it does no harm to send it again after this status, or 0 for a lost connection: a part of a blob that was half taken in
+    /// must not be taken in again.
+    fn may_be_repeated(&self, status: u16) -> bool {
+        match self.payload {
+            Payload::Stream(..) => matches!(status, 429 | 503),
+            _ => status == 0 || retry::is_passing(status),
+        }
+    }
+
     fn shown(&self) -> String {
         format!("{} {}", self.method, self.url.shown())
     }
@@ -160,22 +169,22 @@ impl Transport {
         let mut failed = 0;
         loop {
             let outcome = self.follow(request, authorization, trusting);
-            let (pause, status) = match &outcome {
-                Ok(response) if retry::is_passing(response.status) => {
+            let pause = match &outcome {
+                Ok(response) if request.may_be_repeated(response.status) => {
                     failed += 1;
                     let asked = response.header("retry-after").and_then(|value| retry::after(value, SystemTime::now()));
-                    (retry::pause(failed, asked), Some(response.status))
+                    retry::pause(failed, asked)
                 }
-                Err(error) if let Some(weight) = weight(error) => {
+                Err(error) if request.may_be_repeated(0) => weight(error).and_then(|weight| {
                     failed += weight;
-                    (retry::pause(failed, None), None)
-                }
-                _ => (None, None),
+                    retry::pause(failed, None)
+                }),
+                _ => None,
             };
-            match (pause, status) {
-                // The other side asks for time, and there is nothing else to wait for.
-                (Some(pause), _) => std::thread::sleep(pause),
-                (None, _) => return outcome.with_context(|| request.shown()),
+            // The other side wants time, and there is nothing else to wait for.
+            match pause {
+                Some(pause) => std::thread::sleep(pause),
+                None => return outcome.with_context(|| request.shown()),
             }
         }
     }
@@ -297,6 +306,11 @@ impl std::fmt::Display for Interrupted {
 }
 
 impl std::error::Error for Interrupted {}
+
+/// Whether another attempt may do, after an error on the way.
+pub fn is_passing(error: &anyhow::Error) -> bool {
+    Failure::of(error).map_or_else(|| weight(error).is_some(), |failure| retry::is_passing(failure.status))
+}
 
 /// How much an error counts as a failed attempt; none if another attempt is no use.
 fn weight(error: &anyhow::Error) -> Option<u32> {

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::repository::Repository;
 use super::retry;
 use super::scope::Scopes;
-use super::transport::{Payload, Request, Response};
+use super::transport::{Payload, Request, Response, is_passing};
 use super::url::Url;
 use crate::error::Attempt;
 use crate::image::manifest::Descriptor;
@@ -52,6 +52,13 @@ pub enum Sent {
     From(u64),
 }
 
+/// Where the registry takes what comes.
+struct Session {
+    location: Url,
+    /// Bytes that a piece must have that isn't the last.
+    least: u64,
+}
+
 impl Repository<'_> {
     /// Sees to it that a blob is in the repository.
     pub fn upload(&self, blob: &Blob<'_>) -> Result<Uploaded> {
@@ -61,51 +68,49 @@ impl Repository<'_> {
         }
         let mut session = None;
         for from in blob.elsewhere.iter().take(SOURCES) {
-            let (mounted, offered) = self.mount(blob.descriptor, from)?;
-            if mounted {
-                return Ok(Uploaded::Mounted(from.clone()));
-            }
+            let offered = match self.mount(blob.descriptor, from) {
+                Ok(Some(offered)) => offered,
+                Ok(None) => return Ok(Uploaded::Mounted(from.clone())),
+                // Whoever may not read it there can still send it.
+                Err(error) if Failure::of(&error).is_some() => continue,
+                Err(error) => return Err(error),
+            };
             if let Some(unused) = session.replace(offered) {
-                self.cancel(unused);
+                self.cancel(unused.location);
             }
         }
-        let mut failed = 0;
+        let upload = Upload { repository: self, scopes: &scopes, blob };
+        let (mut failed, mut in_pieces) = (0, true);
         loop {
-            let location = match session.take() {
-                Some(location) => location,
-                None => self.begin(&scopes)?,
-            };
-            let upload = Upload { repository: self, scopes: &scopes, blob };
-            match upload.send(location) {
-                Ok(()) => return Ok(Uploaded::Sent),
-                Err((location, error)) => {
-                    if let Some(location) = location {
-                        self.cancel(location);
-                    }
-                    failed += 1;
-                    // A session that the registry has lost is no reason to give up; a refusal is.
-                    let lost = Failure::of(&error).is_some_and(|failure| {
-                        matches!(failure.status, 404 | 416) && !failure.has("NAME_UNKNOWN")
-                            || failure.has("BLOB_UPLOAD_UNKNOWN")
-                    });
-                    let Some(pause) = retry::pause(failed, None).filter(|_| lost) else { return Err(error) };
-                    std::thread::sleep(pause);
-                }
+            let begun = session.take().map_or_else(|| self.begin(&scopes), Ok)?;
+            let Err(stopped) = upload.send(begun, in_pieces) else { return Ok(Uploaded::Sent) };
+            self.cancel(stopped.location);
+            failed += 1;
+            in_pieces &= !stopped.refuses_pieces;
+            let again = stopped.refuses_pieces || is_lost(&stopped.error);
+            let Some(pause) = retry::pause(failed, None).filter(|_| again) else { return Err(stopped.error) };
+            std::thread::sleep(pause);
+            // What was lost may be the answer alone.
+            if self.has_blob(blob.descriptor, &scopes)? {
+                return Ok(Uploaded::Sent);
             }
         }
     }
 
-    /// Lets the registry take a blob from another repository; whether it did, or else where it is to be sent.
-    fn mount(&self, descriptor: &Descriptor, from: &str) -> Result<(bool, Url)> {
+    /// Lets the registry take a blob from another repository; if it doesn't, says where it is to be sent.
+    fn mount(&self, descriptor: &Descriptor, from: &str) -> Result<Option<Session>> {
         let url = self.url("blobs/uploads/")?.with("mount", &descriptor.digest.to_string()).with("from", from);
         let scopes = Scopes::push(&self.path).and(&Scopes::pull(from).to_string());
         let response = self.ask(&empty(Method::POST, url), &scopes, &[201, 202])?;
-        let mounted = response.status == 201;
-        Ok((mounted, location(response)?))
+        if response.status == 201 {
+            response.finish();
+            return Ok(None);
+        }
+        session(response).map(Some)
     }
 
-    fn begin(&self, scopes: &Scopes) -> Result<Url> {
-        location(self.ask(&empty(Method::POST, self.url("blobs/uploads/")?), scopes, &[202])?)
+    fn begin(&self, scopes: &Scopes) -> Result<Session> {
+        session(self.ask(&empty(Method::POST, self.url("blobs/uploads/")?), scopes, &[202])?)
     }
 
     /// Tells the registry that nothing will come; whether it listens is its own business.
@@ -114,49 +119,62 @@ impl Repository<'_> {
     }
 }
 
-/// One session.
+/// A session that the registry has lost, or a connection, is no reason to give up; a refusal is.
+fn is_lost(error: &anyhow::Error) -> bool {
+    let session = Failure::of(error).is_some_and(|failure| {
+        // A digest that isn't right can be one of a piece that was taken in twice.
+        matches!(failure.status, 404 | 416) && !failure.has("NAME_UNKNOWN") || failure.has("DIGEST_INVALID")
+    });
+    session || is_passing(error)
+}
+
+/// Sends a blob.
 struct Upload<'u> {
     repository: &'u Repository<'u>,
     scopes: &'u Scopes,
     blob: &'u Blob<'u>,
 }
 
+/// A session that came to nothing.
+struct Stopped {
+    location: Url,
+    error: anyhow::Error,
+    /// Whether the registry takes a blob in one piece alone.
+    refuses_pieces: bool,
+}
+
 impl Upload<'_> {
-    /// Sends all; an error comes with the session's address, if the session may still be there.
-    fn send(&self, mut location: Url) -> Result<(), (Option<Url>, anyhow::Error)> {
-        let (size, digest) = (self.blob.descriptor.size, &self.blob.descriptor.digest);
-        (self.blob.sent)(Sent::From(0));
-        let mut at = 0;
-        let piece = self.piece();
-        if size > piece {
-            let mut failed = 0;
-            while at < size {
-                let length = piece.min(size - at);
-                match self.patch(&location, at, length) {
-                    Ok(next) => (location, at, failed) = (next, at + length, 0),
-                    Err(error) => {
-                        failed += 1;
-                        let Some((next, reached)) = self.position(&location).filter(|_| failed < retry::ATTEMPTS)
-                        else {
-                            return Err((Some(location), error));
-                        };
-                        (location, at) = (next, reached.min(size));
-                        (self.blob.sent)(Sent::From(at));
-                    }
+    fn send(&self, session: Session, in_pieces: bool) -> Result<(), Stopped> {
+        let size = self.blob.descriptor.size;
+        let piece = PIECE.max(session.least);
+        let (mut location, mut at, mut failed) = (session.location, 0, 0);
+        while in_pieces && size > piece && at < size {
+            let length = piece.min(size - at);
+            match self.patch(&location, at, length) {
+                Ok(next) => (location, at, failed) = (next, at + length, 0),
+                Err(error) => {
+                    failed += 1;
+                    // Of the first piece, a registry may say so if it wants no pieces at all.
+                    let refusal = Failure::of(&error).map(|failure| failure.status);
+                    let refuses_pieces = at == 0 && matches!(refusal, Some(400 | 405 | 411 | 413 | 415 | 501));
+                    let reached = if refuses_pieces { None } else { self.position(&location) };
+                    let Some((next, reached)) = reached.filter(|_| failed < retry::ATTEMPTS) else {
+                        return Err(Stopped { location, error, refuses_pieces });
+                    };
+                    (location, at) = (next, reached.min(size));
                 }
             }
         }
-        let url = location.clone().with("digest", &digest.to_string());
-        let rest = size - at;
-        let open = || self.part(at, rest);
-        let headers = vec![(header::CONTENT_TYPE, "application/octet-stream".to_owned())];
-        let request = Request { method: Method::PUT, url, headers, payload: Payload::Stream(rest, &open) };
-        let done = self.repository.ask(&request, self.scopes, &[201, 204]).map(Response::finish);
-        done.map_err(|error| (Some(location), error))
+        self.put(&location, at, size - at).map_err(|error| Stopped { location, error, refuses_pieces: false })
     }
 
-    fn piece(&self) -> u64 {
-        PIECE
+    /// Sends what is left, and says what all of it is.
+    fn put(&self, location: &Url, at: u64, length: u64) -> Result<()> {
+        let url = location.clone().with("digest", &self.blob.descriptor.digest.to_string());
+        let open = || self.part(at, length);
+        let headers = vec![(header::CONTENT_TYPE, "application/octet-stream".to_owned())];
+        let request = Request { method: Method::PUT, url, headers, payload: Payload::Stream(length, &open) };
+        self.repository.ask(&request, self.scopes, &[201, 204]).map(Response::finish)
     }
 
     /// Sends one piece; says where the next goes.
@@ -187,6 +205,11 @@ impl Upload<'_> {
         (self.blob.sent)(Sent::From(at));
         Ok(Box::new(Told { stream: file.take(length), sent: self.blob.sent }))
     }
+}
+
+fn session(response: Response) -> Result<Session> {
+    let least = response.header("oci-chunk-min-length").and_then(|least| least.parse().ok()).unwrap_or(0);
+    Ok(Session { least, location: location(response)? })
 }
 
 /// A request that has nothing to say but itself: a length of 0 is what some servers insist on.
