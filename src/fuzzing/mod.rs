@@ -6,6 +6,8 @@ mod filter;
 pub mod image;
 mod mutation;
 pub(crate) mod plan;
+#[cfg(feature = "companion")]
+pub mod registry;
 #[cfg(test)]
 mod tests;
 
