@@ -85,6 +85,29 @@ fn slow_bodies_are_waited_for() {
     assert_pulled(&place, &registry.name("app:1"), &image);
 }
 
+/// The connection is there, and nothing comes.
+#[test]
+fn a_body_that_stands_still_is_asked_for_anew() {
+    let image = big();
+    let (gate, keeper) = Gate::new();
+    let (gate, known) = (std::sync::Mutex::new(Some(gate)), image.clone());
+    let registry = with_image(&image, move |request, answer| {
+        let gate = if is_for(request, &known) { gate.lock().unwrap().take() } else { None };
+        Some(match gate {
+            Some(gate) => answer.body(|bytes| Body::Held(bytes, 100_000, gate)),
+            None => answer,
+        })
+    });
+    let place = Place::new();
+    let name = registry.name("app:1");
+    let mut pull = place.command(&["pull", &name]);
+    succeeded(&pull.env("CTN_STALL_TIMEOUT", "500ms").output().unwrap(), "pull");
+    drop(keeper);
+    assert_pulled(&place, &name, &image);
+    let asked: Vec<Option<usize>> = requests_for(&registry, &image).iter().map(Request::from).collect();
+    assert_eq!(asked, [None, Some(100_000)]);
+}
+
 #[test]
 fn a_registry_with_too_much_to_do_is_asked_again_when_it_says() {
     let (registry, image) = pulled(|image, request, answer| {

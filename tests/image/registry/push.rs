@@ -1,5 +1,7 @@
 //! Pushing: what is sent, what isn't sent again, and what happens when it breaks off.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -83,9 +85,11 @@ fn a_mount_that_is_refused_is_an_upload() {
 #[test]
 fn an_upload_that_breaks_off_goes_on() {
     let image = big();
-    let cut = |request: &Request| {
+    let bodies = AtomicUsize::new(0);
+    // The connection ends in the middle of the first two.
+    let cut = move |request: &Request| {
         let body = request.method == "PATCH" || request.method == "PUT" && request.path.contains("/uploads/");
-        if body && request.before == 0 { 70_000 } else { usize::MAX >> 1 }
+        if body && bodies.fetch_add(1, Ordering::SeqCst) < 2 { 70 } else { usize::MAX >> 1 }
     };
     let registry = Registry::that_reads(cut);
     let place = loaded(&image);
@@ -169,6 +173,10 @@ fn what_refers_to_another_image_is_found_by_it() {
         place.ctn(&["load", "-i", &signature.archive(&place, "in")]);
         place.ctn(&["tag", "app:signature", &registry.name("app:signature")]);
         place.ctn(&["push", &registry.name("app:signature")]);
+        let list = place.ctn(&["manifest", "referrers", &registry.name("app:1")]);
+        let list: Value = serde_json::from_str(&list).unwrap();
+        assert_eq!(list["manifests"][0]["digest"], json!(signature.manifest_blob().digest()));
+        assert_eq!(list["manifests"].as_array().map(Vec::len), Some(1));
         let contents = registry.contents();
         let tag = format!("sha256-{}", image.manifest_blob().digest().hex());
         let list = contents.repositories["app"].tags.get(&tag);
@@ -179,6 +187,39 @@ fn what_refers_to_another_image_is_found_by_it() {
             assert_eq!(index["manifests"][0]["artifactType"], "application/vnd.example.signature");
         }
     }
+}
+
+#[test]
+fn an_index_is_sent_with_all_of_its_images_and_comes_last() {
+    let (one, two) = (Made::small("app:1"), Made::new("app:1", &[big_layer(2)]));
+    let list = |platform: &str, image: &Made| {
+        let mut descriptor = image.manifest_blob().descriptor();
+        descriptor["platform"] = json!({"os": "linux", "architecture": platform});
+        descriptor
+    };
+    let manifests = [list("amd64", &one), list("arm64", &two)];
+    let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}).to_string().into_bytes();
+    let index = Blob { media_type: OCI_INDEX, bytes: index };
+    let mut files: Vec<_> = one.layout().into_iter().chain(two.layout()).collect();
+    files.retain(|(entry, _)| entry.path.starts_with(b"blobs/") || entry.path == b"oci-layout");
+    files.push(bytes(&format!("blobs/sha256/{}", index.digest().hex()), index.bytes.clone()));
+    let mut entry = index.descriptor();
+    entry["annotations"] = json!({"io.containerd.image.name": "app:1"});
+    files.push(bytes("index.json", json!({"schemaVersion": 2, "manifests": [entry]}).to_string().into_bytes()));
+    let place = Place::new();
+    place.ctn(&["load", "-i", &place.write("in", tar(&files))]);
+    let registry = Registry::new();
+    succeeded(&push(&place, &registry, "app:1"), "push");
+    let contents = registry.contents();
+    let there = &contents.repositories["app"];
+    assert_eq!(there.tags["1"], index.digest());
+    assert_eq!(there.manifests[&index.digest()].1, index.bytes);
+    for image in [&one, &two] {
+        assert!(there.manifests.contains_key(&image.manifest_blob().digest()));
+        assert!(image.layers.iter().all(|layer| there.blobs.contains_key(&layer.digest())));
+    }
+    drop(contents);
+    assert_eq!(place.ctn(&["manifest", "inspect", "--remote", &registry.name("app:1")]).as_bytes(), index.bytes);
 }
 
 #[test]
