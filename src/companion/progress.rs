@@ -69,8 +69,9 @@ impl Progress for Lines {
         let Some(word) = self.direction.word(event) else { return };
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let known = last.get(digest).map(String::as_str);
-        // Twice the same, and the end of what had nothing to do, are no news.
-        if known == Some(&word) || event == Event::Pulled && known == Some("Already exists") {
+        // Twice the same, another size, and the end of what had nothing to do, are no news.
+        let another_size = matches!(event, Event::Waiting(_)) && known.is_some();
+        if known == Some(&word) || another_size || event == Event::Pulled && known == Some("Already exists") {
             return;
         }
         // Whoever doesn't read it doesn't want it.

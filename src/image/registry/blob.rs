@@ -17,10 +17,11 @@ const PROGRESS: u64 = 1 << 20;
 const CHUNK: usize = 64 << 10;
 
 impl<'c> Repository<'c> {
-    /// Whether a blob is there.
-    pub fn has_blob(&self, descriptor: &Descriptor, scopes: &Scopes) -> Result<bool> {
+    /// Whether a blob is there; asked by one who is going to write, or to read alone.
+    pub fn has_blob(&self, descriptor: &Descriptor, writing: bool) -> Result<bool> {
+        let scopes = if writing { Scopes::push(&self.path) } else { Scopes::pull(&self.path) };
         let request = Request::new(Method::HEAD, self.url(&format!("blobs/{}", descriptor.digest))?);
-        let response = self.ask(&request, scopes, &[200, 404])?;
+        let response = self.ask(&request, &scopes, &[200, 404])?;
         let size = response.length().filter(|_| response.status == 200);
         ensure!(
             size.is_none_or(|size| size == descriptor.size),

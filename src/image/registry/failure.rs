@@ -1,5 +1,7 @@
 //! What a registry says when it refuses: distribution-spec, "Error Codes".
 
+use std::time::Duration;
+
 use anyhow::anyhow;
 use serde::Deserialize;
 
@@ -10,6 +12,8 @@ pub struct Failure {
     pub status: u16,
     /// What the registry says, if it says something.
     pub errors: Vec<Code>,
+    /// When it wants to be asked again.
+    pub after: Option<Duration>,
 }
 
 /// One of the errors that a registry gives.
@@ -47,7 +51,7 @@ impl Failure {
                 Err(_) => Vec::new(),
             },
         };
-        Failure { status, errors }
+        Failure { status, errors, after: None }
     }
 
     /// Whether the registry gives this code.
@@ -65,8 +69,12 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let said = self.errors.iter().map(said).filter(|said| !said.is_empty()).collect::<Vec<_>>().join("; ");
         match (said.as_str(), self.status) {
-            ("", status) => write!(f, "the answer is {status}{}", meaning(status)),
-            (said, status) => write!(f, "{said} ({status})"),
+            ("", status) => write!(f, "the answer is {status}{}", meaning(status))?,
+            (said, status) => write!(f, "{said} ({status})")?,
+        }
+        match self.after {
+            Some(after) => write!(f, ", and to ask again in {}", humantime::format_duration(after)),
+            None => Ok(()),
         }
     }
 }
@@ -134,6 +142,12 @@ mod tests {
             "incorrect username or password (401)"
         );
         assert_eq!(text(400, r#"{"error":"invalid_grant"}"#), "invalid grant: (400)".replace(": (", " ("));
+    }
+
+    #[test]
+    fn how_long_it_wants_is_said() {
+        let failure = Failure { after: Some(Duration::from_secs(3600)), ..Failure::read(429, b"") };
+        assert_eq!(failure.to_string(), "the answer is 429 Too Many Requests, and to ask again in 1h");
     }
 
     #[test]

@@ -17,7 +17,10 @@ const ACCEPT: [&str; 4] =
 impl Repository<'_> {
     /// Fetches what a tag or digest names. Its descriptor is of the bytes that came.
     pub fn manifest(&self, reference: &str) -> Result<(Descriptor, Vec<u8>)> {
-        let response = self.ask_for(Method::GET, reference, &[200])?;
+        let url = self.url(&format!("manifests/{reference}"))?;
+        let headers = vec![(header::ACCEPT, ACCEPT.join(", "))];
+        let request = Request { headers, ..Request::new(Method::GET, url) };
+        let response = self.ask(&request, &Scopes::pull(&self.path), &[200])?;
         let declared = declared(&response);
         let hint = response.header("docker-content-digest").and_then(|digest| digest.parse::<Digest>().ok());
         let bytes = response.bytes(LARGEST_DOCUMENT)?;
@@ -32,21 +35,6 @@ impl Repository<'_> {
         }
         Document::parse(&bytes, &declared).with_context(|| format!("{}: manifest {reference}", self.host()))?;
         Ok((Descriptor::new(&declared_or_own(declared, &bytes), digest, bytes.len() as u64), bytes))
-    }
-
-    /// The digest that a tag has now, as the registry says; none if there is no such tag.
-    pub fn digest(&self, tag: &str) -> Result<Option<Digest>> {
-        let response = self.ask_for(Method::HEAD, tag, &[200, 404])?;
-        Ok(response
-            .header("docker-content-digest")
-            .filter(|_| response.status == 200)
-            .and_then(|hint| hint.parse().ok()))
-    }
-
-    fn ask_for(&self, method: Method, reference: &str, wanted: &[u16]) -> Result<Response> {
-        let url = self.url(&format!("manifests/{reference}"))?;
-        let headers = vec![(header::ACCEPT, ACCEPT.join(", "))];
-        self.ask(&Request { headers, ..Request::new(method, url) }, &Scopes::pull(&self.path), wanted)
     }
 
     /// Puts a manifest under a tag or its digest. Says whether the registry keeps the list of who refers to its subject.

@@ -13,7 +13,7 @@ use super::repository::Repository;
 use crate::image::config::{Config, chain};
 use crate::image::digest::Digest;
 use crate::image::layer::attributes::Warnings;
-use crate::image::manifest::{Descriptor, Document, Index, LARGEST_DOCUMENT, Manifest, choose};
+use crate::image::manifest::{Descriptor, Document, Index, Manifest, choose};
 use crate::image::platform::Platform;
 use crate::image::reference::{LATEST, Reference};
 use crate::image::store::intake::{Intake, Source};
@@ -55,7 +55,7 @@ pub fn pull(
     platform: Option<&Platform>,
     progress: &dyn Progress,
 ) -> Result<Pulled> {
-    let remote = Remote::find(client, reference, platform, progress)?;
+    let remote = Remote::find(client, store, reference, platform, progress)?;
     let name = match reference.digest() {
         Some(digest) => reference.with_digest(digest),
         None => reference.clone().or_latest(),
@@ -110,6 +110,7 @@ impl<'c, 'p> Remote<'c, 'p> {
     /// Looks for an image in all places, and reads its documents.
     fn find(
         client: &'c Client,
+        store: &Store,
         reference: &Reference,
         platform: Option<&Platform>,
         progress: &'p dyn Progress,
@@ -119,7 +120,7 @@ impl<'c, 'p> Remote<'c, 'p> {
         for at in 0..sources.len() {
             let mut ordered = sources.clone();
             ordered[..=at].rotate_right(1);
-            match Remote::read(ordered, reference, platform, progress) {
+            match Remote::read(ordered, store, reference, platform, progress) {
                 Ok(remote) => return Ok(remote),
                 Err(error) if sources[at].is_mirror() => {
                     failed.push(error.context(format!("the mirror {}", sources[at].host())));
@@ -134,6 +135,7 @@ impl<'c, 'p> Remote<'c, 'p> {
 
     fn read(
         sources: Vec<Repository<'c>>,
+        store: &Store,
         reference: &Reference,
         platform: Option<&Platform>,
         progress: &'p dyn Progress,
@@ -151,29 +153,23 @@ impl<'c, 'p> Remote<'c, 'p> {
                     ensure!(depth < 8, "the index {} has indexes in indexes without end", entry.digest);
                     depth += 1;
                     descriptor = chosen(&index, platform).with_context(|| format!("the index {}", entry.digest))?;
-                    let (found, child) = sources[0].manifest(&descriptor.digest.to_string())?;
-                    ensure!(
-                        found.size == descriptor.size,
-                        "manifest {}: {} bytes, where {} are declared",
-                        found.digest,
-                        found.size,
-                        descriptor.size
-                    );
-                    documents.insert(found.digest, child.clone());
+                    let child = match kept(store, &descriptor) {
+                        Some(bytes) => bytes,
+                        None => sources[0].manifest(&descriptor.digest.to_string())?.1,
+                    };
+                    descriptor.verify(&child).with_context(|| format!("manifest {}", descriptor.digest))?;
+                    documents.insert(descriptor.digest.clone(), child.clone());
                     bytes = child;
                 }
             }
         };
         let mut remote = Remote { sources, entry, manifest, config: Vec::new(), documents, progress };
         let config = remote.manifest.config.clone();
-        ensure!(
-            config.size <= LARGEST_DOCUMENT,
-            "the configuration {} has {} bytes, which are too many",
-            config.digest,
-            config.size
-        );
-        let stream = remote.open(&config).with_context(|| format!("the configuration {}", config.digest))?;
-        remote.config = document(stream, &config)?;
+        let what = || format!("the configuration {}", config.digest);
+        remote.config = match kept(store, &config) {
+            Some(bytes) => bytes,
+            None => document(remote.open(&config).with_context(what)?, &config)?,
+        };
         remote.documents.insert(config.digest, remote.config.clone());
         Ok(remote)
     }
@@ -225,6 +221,11 @@ impl Source for Remote<'_, '_> {
         let layer = descriptor.clone();
         Ok(Some(Box::new(Counted { stream, layer, progress: self.progress })))
     }
+}
+
+/// A document that the store has; what can't be read there is fetched.
+fn kept(store: &Store, descriptor: &Descriptor) -> Option<Vec<u8>> {
+    store.has_blob(&descriptor.digest).then(|| store.document(descriptor).ok()).flatten()
 }
 
 /// The best image of an index, or what there is instead.

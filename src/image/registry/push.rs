@@ -13,7 +13,7 @@ use super::progress::{Event, Progress};
 use super::repository::Repository;
 use super::upload::{Blob, Sent, Uploaded};
 use crate::error::Attempt;
-use crate::image::config::Config;
+use crate::image::config::{Config, chain};
 use crate::image::digest::{Digest, Hashed};
 use crate::image::layer::compression::Compression;
 use crate::image::layer::gzip;
@@ -50,7 +50,16 @@ struct Push<'p> {
     progress: &'p dyn Progress,
 }
 
-/// A layer as it is sent.
+/// A layer that is to be sent.
+struct Planned {
+    descriptor: Descriptor,
+    /// What it is called for a person.
+    name: Digest,
+    /// Where it is unpacked, if it may be compressed.
+    chain_id: Option<Digest>,
+}
+
+/// A blob as it is sent.
 struct Ready {
     descriptor: Descriptor,
     path: PathBuf,
@@ -163,38 +172,43 @@ impl Push<'_> {
         for blob in manifest.layers.iter().chain([&manifest.config]) {
             self.lease.pin(What::Blob, &blob.digest)?;
         }
-        // As docker names layers here: by their content, whatever they are compressed to.
-        let names = self.names(manifest)?;
-        for (layer, name) in manifest.layers.iter().zip(&names) {
-            self.progress.layer(name, Event::Waiting(layer.size));
+        let layers = self.planned(manifest, compress)?;
+        for layer in &layers {
+            self.progress.layer(&layer.name, Event::Waiting(layer.descriptor.size));
         }
-        let layers = self.layers(manifest, &names, compress)?;
+        let sent = self.layers(&layers)?;
         let what = || format!("the configuration {}", manifest.config.digest);
         let config = Ready { path: self.store.blob_path(&manifest.config.digest), descriptor: manifest.config.clone() };
         self.upload(&config, &|_| {}).with_context(what)?;
-        Ok(layers)
+        Ok(sent)
     }
 
-    fn names(&self, manifest: &Manifest) -> Result<Vec<Digest>> {
-        let blobs = || manifest.layers.iter().map(|layer| layer.digest.clone()).collect();
-        if !manifest.is_image() {
-            return Ok(blobs());
-        }
-        let config = Config::parse(&self.store.document(&manifest.config)?)?;
-        let ids = config.rootfs.diff_ids;
-        Ok(if ids.len() == manifest.layers.len() { ids } else { blobs() })
+    fn planned(&self, manifest: &Manifest, compress: bool) -> Result<Vec<Planned>> {
+        let ids = if manifest.is_image() {
+            Config::parse(&self.store.document(&manifest.config)?)?.rootfs.diff_ids
+        } else {
+            Vec::new()
+        };
+        let chain = chain(&ids);
+        let is_image = ids.len() == manifest.layers.len();
+        let planned = |(index, layer): (usize, &Descriptor)| {
+            let chain_id = chain.get(index).filter(|_| is_image && compress).cloned();
+            // As docker names layers here: by their content, whatever they are compressed to.
+            let name = ids.get(index).filter(|_| is_image).unwrap_or(&layer.digest).clone();
+            Planned { descriptor: layer.clone(), name, chain_id }
+        };
+        Ok(manifest.layers.iter().enumerate().map(planned).collect())
     }
 
     /// Sends the layers, several at a time.
-    fn layers(&self, manifest: &Manifest, names: &[Digest], compress: bool) -> Result<Vec<Descriptor>> {
+    fn layers(&self, layers: &[Planned]) -> Result<Vec<Descriptor>> {
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let done: Mutex<Vec<Option<Descriptor>>> = Mutex::new(vec![None; manifest.layers.len()]);
+        let done: Mutex<Vec<Option<Descriptor>>> = Mutex::new(vec![None; layers.len()]);
         let work = || -> Result<()> {
             while !failed.load(Ordering::Relaxed) {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(layer) = manifest.layers.get(index) else { break };
-                let sent =
-                    self.layer(layer, &names[index], compress).with_context(|| format!("layer {}", layer.digest));
+                let Some(layer) = layers.get(index) else { break };
+                let sent = self.layer(layer).with_context(|| format!("layer {}", layer.descriptor.digest));
                 if sent.is_err() {
                     failed.store(true, Ordering::Relaxed);
                 }
@@ -203,7 +217,7 @@ impl Push<'_> {
             Ok(())
         };
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..PARALLEL.min(manifest.layers.len())).map(|_| scope.spawn(work)).collect();
+            let workers: Vec<_> = (0..PARALLEL.min(layers.len())).map(|_| scope.spawn(work)).collect();
             let mut outcome = Ok(());
             for worker in workers {
                 let Ok(ended) = worker.join() else { bail!("a thread panicked") };
@@ -215,36 +229,41 @@ impl Push<'_> {
         done.into_iter().collect::<Option<Vec<_>>>().context("every layer was sent")
     }
 
-    fn layer(&self, layer: &Descriptor, name: &Digest, compress: bool) -> Result<Descriptor> {
-        if !is_sent(layer) {
+    fn layer(&self, layer: &Planned) -> Result<Descriptor> {
+        let (descriptor, name) = (&layer.descriptor, &layer.name);
+        if !is_sent(descriptor) {
             self.progress.layer(name, Event::Exists);
-            return Ok(layer.clone());
+            return Ok(descriptor.clone());
         }
-        let path = self.store.blob_path(&layer.digest);
-        let ready = if compress && media_type::is_layer(&layer.media_type) && !is_compressed(&path)? {
-            self.progress.layer(name, Event::Compressing);
-            self.compressed(layer, &path)?
-        } else {
-            Ready { descriptor: layer.clone(), path }
+        let path = self.store.blob_path(&descriptor.digest);
+        let ready = match &layer.chain_id {
+            Some(chain_id) if media_type::is_layer(&descriptor.media_type) && !is_compressed(&path)? => {
+                let before = self.store.compressed(chain_id);
+                if let Some(before) = before.filter(|before| self.repository.has_blob(before, true).unwrap_or(false)) {
+                    self.progress.layer(name, Event::Exists);
+                    return Ok(before);
+                }
+                self.progress.layer(name, Event::Compressing);
+                let ready = self.compressed(descriptor, &path)?;
+                self.store.remember_compressed(chain_id, &ready.descriptor)?;
+                ready
+            }
+            _ => Ready { descriptor: descriptor.clone(), path },
         };
         self.progress.layer(name, Event::Waiting(ready.descriptor.size));
         let uploaded = self.upload(&ready, &|sent| {
-            self.progress.layer(
-                name,
-                match sent {
-                    Sent::More(count) => Event::Transferred(count),
-                    Sent::From(at) => Event::At(at),
-                },
-            );
+            let event = match sent {
+                Sent::More(count) => Event::Transferred(count),
+                Sent::From(at) => Event::At(at),
+            };
+            self.progress.layer(name, event);
         })?;
-        self.progress.layer(
-            name,
-            match &uploaded {
-                Uploaded::Existed => Event::Exists,
-                Uploaded::Mounted(from) => Event::Mounted(from),
-                Uploaded::Sent => Event::Pushed,
-            },
-        );
+        let event = match &uploaded {
+            Uploaded::Existed => Event::Exists,
+            Uploaded::Mounted(from) => Event::Mounted(from),
+            Uploaded::Sent => Event::Pushed,
+        };
+        self.progress.layer(name, event);
         Ok(ready.descriptor)
     }
 

@@ -61,7 +61,10 @@ impl Server {
         // A question without anything in it that is secret. What speaks TLS there answers nothing or 400.
         let plain = Url::new(Scheme::Http, &self.host, "/v2/")?;
         match transport.once(&Request::new(Method::GET, plain.clone())) {
-            Ok(response) if response.status != 400 => Ok(plain),
+            Ok(response) if response.status != 400 => {
+                response.finish();
+                Ok(plain)
+            }
             Err(error)
                 if crate::error::errno(&error).is_some_and(|errno| errno == crate::error::Errno::CONNREFUSED) =>
             {

@@ -108,6 +108,10 @@ impl Response {
         self.header("content-length")?.parse().ok()
     }
 
+    fn retry_after(&self) -> Option<Duration> {
+        retry::after(self.header("retry-after")?, SystemTime::now())
+    }
+
     /// The body as a stream without an end in time, but with a pace.
     pub fn stream(self) -> Paced<impl Read + Send + 'static> {
         Paced::new(self.body.into_with_config().limit(u64::MAX).reader(), self.stall, None)
@@ -133,13 +137,13 @@ impl Response {
 
     /// What the registry says about its refusal.
     pub fn failure(self) -> Failure {
-        let status = self.status;
+        let (status, after) = (self.status, self.retry_after());
         let mut bytes = Vec::new();
         let deadline = Some(Instant::now() + CONNECT);
         let reader = Paced::new(self.body.into_with_config().limit(u64::MAX).reader(), self.stall, deadline);
         // What can be read of it is enough.
         let _ = reader.take(LARGEST_COMPLAINT).read_to_end(&mut bytes);
-        Failure::read(status, &bytes)
+        Failure { after, ..Failure::read(status, &bytes) }
     }
 }
 
@@ -172,8 +176,7 @@ impl Transport {
             let pause = match &outcome {
                 Ok(response) if request.may_be_repeated(response.status) => {
                     failed += 1;
-                    let asked = response.header("retry-after").and_then(|value| retry::after(value, SystemTime::now()));
-                    retry::pause(failed, asked)
+                    retry::pause(failed, response.retry_after())
                 }
                 Err(error) if request.may_be_repeated(0) => weight(error).and_then(|weight| {
                     failed += weight;

@@ -63,7 +63,7 @@ impl Repository<'_> {
     /// Sees to it that a blob is in the repository.
     pub fn upload(&self, blob: &Blob<'_>) -> Result<Uploaded> {
         let scopes = Scopes::push(&self.path);
-        if self.has_blob(blob.descriptor, &scopes)? {
+        if self.has_blob(blob.descriptor, true)? {
             return Ok(Uploaded::Existed);
         }
         let mut session = None;
@@ -91,7 +91,7 @@ impl Repository<'_> {
             let Some(pause) = retry::pause(failed, None).filter(|_| again) else { return Err(stopped.error) };
             std::thread::sleep(pause);
             // What was lost may be the answer alone.
-            if self.has_blob(blob.descriptor, &scopes)? {
+            if self.has_blob(blob.descriptor, true)? {
                 return Ok(Uploaded::Sent);
             }
         }
