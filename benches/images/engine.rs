@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cost::{self, Cost, Meter};
+use crate::cost::{Cost, Meter};
 use crate::daemon::Daemon;
 
 /// Something to do, with a store that is empty.
@@ -125,7 +125,7 @@ impl Engine<'_> {
         if let Kind::Docker(_) = self.kind {
             self.docker(&["image", "prune", "--all", "--force"])?;
         }
-        cost::remove(&self.store())?;
+        crate::remove(&self.store())?;
         cost
     }
 

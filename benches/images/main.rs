@@ -7,14 +7,16 @@
 
 #![allow(missing_docs, reason = "a program, not a library")]
 
+#[path = "../cost.rs"]
 mod cost;
 mod daemon;
 mod engine;
 mod fixture;
 mod table;
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 
@@ -38,17 +40,17 @@ fn measure() -> Result<()> {
     let rounds: usize = std::env::var("ROUNDS").map_or(Ok(5), |text| text.parse()).context("ROUNDS")?;
     let parent = std::env::var_os("DIRECTORY").map_or_else(std::env::temp_dir, PathBuf::from);
     let directory = parent.join(format!("ctn-bench-{}", std::process::id()));
-    std::fs::create_dir(&directory).with_context(|| format!("create {directory:?}"))?;
+    fs::create_dir(&directory).with_context(|| format!("create {directory:?}"))?;
     let result = compare(&directory, rounds);
-    cost::remove(&directory)?;
+    remove(&directory)?;
     result
 }
 
 fn compare(directory: &Path, rounds: usize) -> Result<()> {
-    let cost = cost::Meter::build(directory)?;
+    let meter = cost::Meter::build(directory)?;
     let fixture = Fixture::make(directory)?;
     println!("{fixture}");
-    let engines = engine::installed(directory, &cost)?;
+    let engines = engine::installed(directory, &meter)?;
     for engine in &engines {
         println!("{:<13} {}", engine.name(), engine.version()?);
     }
@@ -81,4 +83,16 @@ fn jobs(fixture: &Fixture) -> Vec<Job> {
         [Job::Load { what: what.clone(), path: path.clone() }, Job::Save { what, path }]
     });
     pulls.chain(archives).collect()
+}
+
+/// Removes a tree, with what is mounted in it.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let inside = mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|at| Path::new(at).starts_with(path));
+    for point in inside.collect::<Vec<_>>().into_iter().rev() {
+        let _ = Command::new("umount").args(["--lazy", point]).status();
+    }
+    let status = Command::new("rm").arg("-rf").arg(path).status()?;
+    ensure!(status.success(), "{path:?} can't be removed");
+    Ok(())
 }

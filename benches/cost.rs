@@ -1,6 +1,5 @@
 //! What a command takes: time, processors, memory.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -57,16 +56,4 @@ impl Meter {
         let [user, system, peak] = numbers[..] else { bail!("{line:?} is no cost") };
         Ok(Cost { wall, cpu: Duration::from_micros(user + system), peak })
     }
-}
-
-/// Removes a tree, with what is mounted in it.
-pub(crate) fn remove(path: &Path) -> Result<()> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let inside = mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|at| Path::new(at).starts_with(path));
-    for point in inside.collect::<Vec<_>>().into_iter().rev() {
-        let _ = Command::new("umount").args(["--lazy", point]).status();
-    }
-    let status = Command::new("rm").arg("-rf").arg(path).status()?;
-    ensure!(status.success(), "{path:?} can't be removed");
-    Ok(())
 }
