@@ -16,7 +16,7 @@ use super::challenge::{Bearer, Challenge};
 use super::credentials::Login;
 use super::failure::advised;
 use super::scope::Scopes;
-use super::transport::{Payload, Request, Response, Transport};
+use super::transport::{Payload, Request, Response, Transport, until_whole};
 use super::url::{Scheme, Url, form};
 
 /// What token servers know this program by.
@@ -149,7 +149,8 @@ impl Authenticator {
             return Ok(format!("Bearer {}", known.value));
         }
         let asked = Instant::now();
-        let answer = self.ask(state.refresh.as_deref(), transport, (own, trusting), bearer, scopes);
+        let refresh = state.refresh.as_deref();
+        let answer = until_whole(|| self.ask(refresh, transport, (own, trusting), bearer, scopes));
         let answer = answer.with_context(|| format!("a token for {scopes} of {}", own.authority()))?;
         if let Some(refresh) = answer.refresh_token.filter(|token| !token.is_empty()) {
             state.refresh = Some(refresh);

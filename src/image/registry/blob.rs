@@ -5,10 +5,12 @@ use std::io::{self, Read};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use ureq::http::{Method, header};
 
+use super::failure::Failure;
 use super::repository::Repository;
 use super::retry;
 use super::scope::Scopes;
-use super::transport::{Request, Response, worded};
+use super::transport::{Request, Response, is_passing, worded};
+use crate::error::{Errno, errno};
 use crate::image::manifest::Descriptor;
 
 /// Bytes after which the attempts are counted anew: an attempt that brought as much was none in vain.
@@ -84,13 +86,14 @@ impl Download<'_> {
     /// Reads what comes; none if the connection is lost and another attempt may do.
     fn next(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
         let size = self.descriptor.size;
-        let body = match &mut self.body {
-            Some(body) => body,
-            None => {
-                self.connect()?;
-                self.body.as_mut().context("it was just opened")?
-            }
-        };
+        if self.body.is_none()
+            && let Err(error) = self.connect()
+        {
+            // An answer stays what it is; whoever can't be reached may be on his way back.
+            let gone = is_passing(&error) || errno(&error) == Some(Errno::CONNREFUSED);
+            return if gone && Failure::of(&error).is_none() { self.lost(error) } else { Err(error) };
+        }
+        let body = self.body.as_mut().context("it is open")?;
         let lost = match left_out(body, &mut self.skip).and_then(|()| body.read(buffer)) {
             Ok(0) if self.at == size => return Ok(Some(0)),
             Ok(0) => anyhow!("the connection was closed after {} of {size} bytes", self.at),
@@ -108,6 +111,11 @@ impl Download<'_> {
             Err(_) if self.at == size => return Ok(Some(0)),
             Err(error) => worded(error, self.repository.host()),
         };
+        self.lost(lost)
+    }
+
+    /// Waits before the next attempt, if there is one.
+    fn lost(&mut self, lost: anyhow::Error) -> Result<Option<usize>> {
         self.body = None;
         if self.at - self.mark >= PROGRESS {
             self.failed = 0;

@@ -5,7 +5,7 @@ use ureq::http::{Method, header};
 
 use super::repository::Repository;
 use super::scope::Scopes;
-use super::transport::{Payload, Request, Response};
+use super::transport::{Payload, Request, Response, until_whole};
 use crate::image::digest::{Digest, Hasher};
 use crate::image::manifest::{Descriptor, Document, LARGEST_DOCUMENT};
 use crate::image::media_type;
@@ -20,10 +20,12 @@ impl Repository<'_> {
         let url = self.url(&format!("manifests/{reference}"))?;
         let headers = vec![(header::ACCEPT, ACCEPT.join(", "))];
         let request = Request { headers, ..Request::new(Method::GET, url) };
-        let response = self.ask(&request, &Scopes::pull(&self.path), &[200])?;
-        let declared = declared(&response);
-        let hint = response.header("docker-content-digest").and_then(|digest| digest.parse::<Digest>().ok());
-        let bytes = response.bytes(LARGEST_DOCUMENT)?;
+        let (declared, hint, bytes) = until_whole(|| {
+            let response = self.ask(&request, &Scopes::pull(&self.path), &[200])?;
+            let declared = declared(&response);
+            let hint = response.header("docker-content-digest").and_then(|digest| digest.parse::<Digest>().ok());
+            Ok((declared, hint, response.bytes(LARGEST_DOCUMENT)?))
+        })?;
         // A tag's digest is what the registry says only if the bytes are, too.
         let wanted = reference.parse().ok().or(hint);
         let mut hasher =

@@ -8,6 +8,7 @@ use ureq::http::Method;
 use super::failure::Failure;
 use super::link;
 use super::repository::Repository;
+use super::transport::until_whole;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Descriptor, Document, Index, LARGEST_DOCUMENT};
 use crate::image::media_type;
@@ -21,13 +22,16 @@ impl Repository<'_> {
         let mut url = self.url(&format!("referrers/{subject}"))?;
         let mut found = Vec::new();
         for _ in 0..PAGES {
-            let response = self.read(Method::GET, url.clone(), &[200, 404])?;
-            if response.status == 404 {
-                response.finish();
-                return Ok(self.fallback(subject)?.manifests);
-            }
-            let next = link::next(response.headers("link")).map(|target| response.url.join(target)).transpose()?;
-            let bytes = response.bytes(LARGEST_DOCUMENT)?;
+            let page = until_whole(|| {
+                let response = self.read(Method::GET, url.clone(), &[200, 404])?;
+                if response.status == 404 {
+                    response.finish();
+                    return Ok(None);
+                }
+                let next = link::next(response.headers("link")).map(|target| response.url.join(target)).transpose()?;
+                Ok(Some((next, response.bytes(LARGEST_DOCUMENT)?)))
+            })?;
+            let Some((next, bytes)) = page else { return Ok(self.fallback(subject)?.manifests) };
             let index: Index = serde_json::from_slice(&bytes).with_context(|| format!("{}: no index", url.shown()))?;
             found.extend(index.manifests);
             match next.filter(|next| next.is_same_server(&url)) {

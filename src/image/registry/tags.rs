@@ -8,6 +8,7 @@ use ureq::http::Method;
 
 use super::link;
 use super::repository::Repository;
+use super::transport::until_whole;
 use crate::image::reference::is_tag;
 
 /// Bytes that a page may have.
@@ -27,10 +28,12 @@ impl Repository<'_> {
         let mut url = self.url("tags/list")?;
         let (mut tags, mut seen) = (Vec::new(), BTreeSet::new());
         for _ in 0..PAGES {
-            let response = self.read(Method::GET, url.clone(), &[200])?;
-            // A short page is not the last; that is what the link says.
-            let next = link::next(response.headers("link")).map(|target| response.url.join(target)).transpose()?;
-            let bytes = response.bytes(LARGEST_PAGE)?;
+            let (next, bytes) = until_whole(|| {
+                let response = self.read(Method::GET, url.clone(), &[200])?;
+                // A short page is not the last; that is what the link says.
+                let next = link::next(response.headers("link")).map(|target| response.url.join(target)).transpose()?;
+                Ok((next, response.bytes(LARGEST_PAGE)?))
+            })?;
             let page: Page =
                 serde_json::from_slice(&bytes).with_context(|| format!("{}: no list of tags", url.shown()))?;
             let before = seen.len();

@@ -24,6 +24,8 @@ const REDIRECTS: usize = 10;
 const CONNECT: Duration = Duration::from_secs(30);
 /// Time without any progress before an attempt is given up, unless CTN_STALL_TIMEOUT says otherwise.
 const STALL: Duration = Duration::from_secs(60);
+/// How much longer the answer to a blob may take.
+const PATIENCE: u32 = 5;
 /// Bytes that are at least to come within that time.
 const LOWEST: u64 = 16 << 10;
 /// Time for the head of an answer, and again for a whole document.
@@ -125,7 +127,8 @@ impl Response {
         let deadline = Instant::now() + DOCUMENT;
         let reader = Paced::new(self.body.into_with_config().limit(u64::MAX).reader(), self.stall, Some(deadline));
         let mut bytes = Vec::new();
-        reader.take(limit + 1).read_to_end(&mut bytes).map_err(|error| worded(error, &authority)).with_context(what)?;
+        let read = reader.take(limit + 1).read_to_end(&mut bytes);
+        read.map_err(|error| worded(error, &authority).context(Cut(what())))?;
         ensure!(bytes.len() as u64 <= limit, "{}: more than {limit} bytes", what());
         Ok(bytes)
     }
@@ -212,6 +215,7 @@ impl Transport {
                 return Ok(response);
             }
             let next = current.url.join(location).context("a redirect")?;
+            response.finish();
             let was_secret = request.url.scheme == Scheme::Https;
             ensure!(
                 next.scheme == Scheme::Https || !was_secret || next.is_loopback(),
@@ -239,7 +243,10 @@ impl Transport {
             Payload::Bytes(bytes) | Payload::Secret(bytes) => agent.run(head.body(bytes)?),
             Payload::Stream(length, open) => {
                 let mut reader = open()?;
-                agent.run(head.header(header::CONTENT_LENGTH, length).body(SendBody::from_reader(&mut reader))?)
+                let head = head.header(header::CONTENT_LENGTH, length).body(SendBody::from_reader(&mut reader))?;
+                // A registry may take its time to look at all that it got.
+                let patient = Some(self.stall * PATIENCE);
+                agent.run(agent.configure_request(head).timeout_per_read(patient).build())
             }
         };
         let (head, body) = answer.map_err(|error| cause(error, &request.url, self.stall))?.into_parts();
@@ -262,7 +269,7 @@ impl Transport {
             // Blobs are hashed as they are stored, so nobody may compress them on the way.
             .accept_encoding("identity")
             .accept("")
-            .proxy(proxy(url))
+            .proxy(proxy(url)?)
             .input_buffer_size(128 << 10)
             .output_buffer_size(128 << 10)
             .max_idle_connections_per_host(8)
@@ -281,21 +288,48 @@ impl Transport {
 }
 
 /// What the environment says, as other programs read it: never for this machine itself.
-fn proxy(url: &Url) -> Option<ureq::Proxy> {
-    if url.is_loopback() {
-        return None;
-    }
-    let any = ureq::Proxy::try_from_env()?;
-    if url.to_string().parse().is_ok_and(|uri| any.is_no_proxy(&uri)) {
-        return None;
-    }
+fn proxy(url: &Url) -> Result<Option<ureq::Proxy>> {
+    let set = |name: &&str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let names: &[&str] = match url.scheme {
         Scheme::Https => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
-        // HTTP_PROXY in capitals can be a header of somebody's request (CVE-2016-5385).
-        Scheme::Http => &["http_proxy", "all_proxy", "ALL_PROXY"],
+        // For a CGI program, HTTP_PROXY is a header of somebody's request (CVE-2016-5385).
+        Scheme::Http if set(&"REQUEST_METHOD").is_some() => &["http_proxy", "all_proxy", "ALL_PROXY"],
+        Scheme::Http => &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
     };
-    let value = names.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?;
-    ureq::Proxy::new(&value).ok()
+    let Some(value) = names.iter().find_map(set).filter(|_| !url.is_loopback()) else { return Ok(None) };
+    let proxy = ureq::Proxy::new(&value).ok().with_context(|| format!("the environment's proxy {value:?} is none"))?;
+    ensure!(
+        matches!(proxy.protocol(), ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https),
+        "the environment's proxy {value:?} is none for HTTP, which is all that is understood"
+    );
+    // NO_PROXY's rules, which this reads.
+    let except = ureq::Proxy::try_from_env();
+    let uri = url.to_string().parse();
+    Ok(Some(proxy).filter(|_| !uri.is_ok_and(|uri| except.is_some_and(|except| except.is_no_proxy(&uri)))))
+}
+
+/// A document that did not come as a whole: what was attempted.
+#[derive(Debug)]
+pub struct Cut(String);
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Asks for a document until it comes as a whole. All else that can be tried again was.
+pub fn until_whole<T>(mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut failed = 0;
+    loop {
+        let outcome = ask();
+        let cut = outcome.as_ref().is_err_and(|error| error.downcast_ref::<Cut>().is_some());
+        failed += u32::from(cut);
+        match retry::pause(failed, None).filter(|_| cut) {
+            Some(pause) => std::thread::sleep(pause),
+            None => return outcome,
+        }
+    }
 }
 
 /// An attempt that ended on the way.
@@ -392,14 +426,19 @@ impl<R: Read> Paced<R> {
 impl<R: Read> Read for Paced<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let before = Instant::now();
-        let count = self.body.read(buffer)?;
+        let stalled = || io::Error::new(io::ErrorKind::TimedOut, Stalled(self.stall));
+        let count =
+            self.body.read(buffer).map_err(|error| match error.get_ref().map(|inner| inner.downcast_ref()) {
+                Some(Some(ureq::Error::Timeout(_))) => stalled(),
+                _ => error,
+            })?;
         let now = Instant::now();
         // The time of the other side alone, not what this one needs for what it got.
         self.waited += now - before;
         self.received += count as u64;
         let too_slow = self.waited >= self.stall && self.received < LOWEST && count > 0;
         if too_slow || self.deadline.is_some_and(|deadline| now > deadline) {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, Stalled(self.stall)));
+            return Err(stalled());
         }
         if self.received >= LOWEST {
             (self.waited, self.received) = (Duration::ZERO, 0);
