@@ -28,12 +28,15 @@ fn content_that_is_not_what_its_digest_says() {
     let image = big();
     let digest = image.layers[0].digest();
     let layer = format!("layer {digest}");
-    let flipped = |mut bytes: Vec<u8>| {
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        Body::Whole(bytes)
+    // The time in gzip's header: what is inside is as it should be.
+    let flipped = |at: usize| {
+        move |mut bytes: Vec<u8>| {
+            bytes[at] ^= 1;
+            Body::Whole(bytes)
+        }
     };
-    refused("a layer", &image, only(blob(&digest), flipped), &[&layer]);
+    refused("a layer", &image, only(blob(&digest), flipped(4)), &[&layer, "the content is sha256:"]);
+    refused("what is in a layer", &image, only(blob(&digest), flipped(100_000)), &[&layer]);
     // Right until its last byte, so that all of it was unpacked.
     let last = |mut bytes: Vec<u8>| {
         bytes.extend([0; 100]);
