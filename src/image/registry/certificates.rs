@@ -118,3 +118,35 @@ pub fn advised(error: &rustls::Error, authority: &str) -> anyhow::Error {
         _ => cause.context(format!("TLS with {authority}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_certificate_is_named() {
+        let directory = std::env::temp_dir().join(format!("corten-certificates-{}", std::process::id()));
+        let own = directory.join("a.example:5000");
+        fs::create_dir_all(&own).unwrap();
+        let certificates = Certificates::new(vec![directory.clone()], None);
+        let refusal = |name: &str| {
+            fs::write(own.join(name), "nothing").unwrap();
+            let error = format!("{:#}", certificates.of("a.example:5000", false).unwrap_err());
+            fs::remove_file(own.join(name)).unwrap();
+            error
+        };
+        assert!(refusal("ca.crt").ends_with("ca.crt\" has no certificate in PEM"), "{}", refusal("ca.crt"));
+        assert!(refusal("client.cert").ends_with("client.cert\" has no certificate in PEM"));
+        fs::write(own.join("README"), "nothing").unwrap();
+        certificates.of("a.example:5000", false).unwrap();
+        certificates.of("b.example", false).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn what_can_be_done_is_said() {
+        let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let text = format!("{:#}", advised(&unknown, "a.example:5000"));
+        assert!(text.contains("/etc/docker/certs.d/a.example:5000/ca.crt"), "{text}");
+    }
+}

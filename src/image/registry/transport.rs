@@ -446,3 +446,53 @@ impl<R: Read> Read for Paced<R> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_must_come_at_some_pace() {
+        let read = |bytes: usize, stall: Duration, deadline: Option<Instant>| {
+            let mut all = Vec::new();
+            Paced::new(io::repeat(1).take(bytes as u64), stall, deadline).read_to_end(&mut all).map(|_| all.len())
+        };
+        let hour = Duration::from_secs(3600);
+        assert_eq!(read(10, hour, None).unwrap(), 10);
+        // With no time at all, what is little is too slow.
+        assert_eq!(read(10, Duration::ZERO, None).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(read(10, hour, Some(Instant::now())).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn what_was_cut_is_asked_for_again_and_nothing_else() {
+        let mut asked = 0;
+        let outcome = until_whole(|| {
+            asked += 1;
+            if asked == 1 { Err(anyhow!("lost").context(Cut("read x".into())).context("more")) } else { Ok(asked) }
+        });
+        assert_eq!(outcome.unwrap(), 2);
+        let mut asked = 0;
+        let refused: Result<()> = until_whole(|| {
+            asked += 1;
+            Err(anyhow!("refused"))
+        });
+        assert!(refused.is_err());
+        assert_eq!(asked, 1);
+    }
+
+    #[test]
+    fn what_can_pass_is_told_from_what_stays() {
+        let lost = |kind: io::ErrorKind| worded(kind.into(), "a.example");
+        assert!(is_passing(&lost(io::ErrorKind::UnexpectedEof)));
+        assert!(is_passing(&worded(io::Error::from_raw_os_error(libc::ECONNRESET), "a.example")));
+        assert!(!is_passing(&worded(io::Error::from_raw_os_error(libc::ECONNREFUSED), "a.example")));
+        assert!(!is_passing(&lost(io::ErrorKind::InvalidData)));
+        assert!(is_passing(&anyhow!(Failure::read(503, b""))) && !is_passing(&anyhow!(Failure::read(404, b""))));
+        let blob: Open<'_> = &|| Ok(Box::new(io::empty()));
+        let request = Request::new(Method::GET, Url::parse("https://a.example/").unwrap());
+        let upload = Request { payload: Payload::Stream(0, blob), ..request.clone() };
+        assert!(request.may_be_repeated(0) && request.may_be_repeated(500) && !request.may_be_repeated(404));
+        assert!(!upload.may_be_repeated(0) && !upload.may_be_repeated(500) && upload.may_be_repeated(429));
+    }
+}

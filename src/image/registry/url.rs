@@ -197,6 +197,16 @@ mod tests {
         assert_eq!(form(&[("a", "x y"), ("b", "ü")]), "a=x%20y&b=%C3%BC");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_is_joined_can_be_read_again(location in "[ -~]{0,40}|(https?:)?//[a-z@:./?#\\[\\]0-9]{0,30}") {
+            let own = Url::parse("https://example.com:5000/v2/a/blobs/uploads/?x=1").unwrap();
+            if let Ok(joined) = own.join(&location) {
+                proptest::prop_assert_eq!(Url::parse(&joined.to_string()).unwrap(), joined);
+            }
+        }
+    }
+
     #[test]
     fn servers_are_compared_with_their_ports() {
         let same = |one: &str, other: &str| Url::parse(one).unwrap().is_same_server(&Url::parse(other).unwrap());
