@@ -16,6 +16,8 @@ pub struct Contents {
     started: usize,
     /// Tags of one page, if the client doesn't say.
     pub page: Option<usize>,
+    /// Bytes that a piece of a blob must have, if it isn't the last.
+    pub least: Option<usize>,
     /// Whether it has the API of referrers, which came with version 1.1.
     pub has_referrers: bool,
 }
@@ -111,7 +113,7 @@ impl Contents {
             }
         }
         let media_type = request.header("content-type").unwrap_or_default();
-        repository.manifests.insert(digest.clone(), (media_type.to_owned(), request.body.clone()));
+        repository.manifests.insert(digest.clone(), (media_type.to_owned(), request.body.to_vec()));
         match reference.parse::<Digest>() {
             Ok(named) if named != digest => return Answer::error(400, "DIGEST_INVALID", "not that digest"),
             Ok(_) => {}
@@ -174,7 +176,11 @@ impl Contents {
             self.started += 1;
             let id = format!("session-{}", self.started);
             self.uploads.insert(id.clone(), Vec::new());
-            return Answer::new(202, "").with("Location", place(&id)).with("Range", "0-0");
+            let begun = Answer::new(202, "").with("Location", place(&id)).with("Range", "0-0");
+            return match self.least {
+                Some(least) => begun.with("OCI-Chunk-Min-Length", least),
+                None => begun,
+            };
         }
         let Some(upload) = self.uploads.get_mut(id) else {
             return Answer::error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry");
@@ -185,7 +191,7 @@ impl Contents {
         {
             return Answer::new(416, "").with("Location", place(id)).with("Range", range(before));
         }
-        upload.extend(&request.body);
+        upload.extend_from_slice(&request.body);
         match request.method.as_str() {
             "PATCH" => Answer::new(202, "").with("Location", place(id)).with("Range", range(upload.len())),
             "GET" => Answer::new(204, "").with("Location", place(id)).with("Range", range(upload.len())),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ pub struct Request {
     pub query: Vec<(String, String)>,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
-    pub body: Vec<u8>,
+    pub body: Arc<Vec<u8>>,
     /// Whether the body came to its end.
     pub whole: bool,
     /// How often the same was asked for before.
@@ -42,7 +43,16 @@ impl Request {
         }
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let (method, path, query) = (method.to_owned(), path.to_owned(), pairs(query));
-        Ok(Some(Request { method, path, query, headers, body: Vec::new(), whole: true, before: 0, at: Instant::now() }))
+        Ok(Some(Request {
+            method,
+            path,
+            query,
+            headers,
+            body: Arc::default(),
+            whole: true,
+            before: 0,
+            at: Instant::now(),
+        }))
     }
 
     /// Reads at most so many bytes of the body.
@@ -65,8 +75,9 @@ impl Request {
     }
 
     fn take(&mut self, stream: &mut impl BufRead, length: usize, most: usize) -> io::Result<()> {
-        let wanted = length.min(most - self.body.len());
-        let got = stream.take(wanted as u64).read_to_end(&mut self.body)?;
+        let body = Arc::make_mut(&mut self.body);
+        let wanted = length.min(most - body.len());
+        let got = stream.take(wanted as u64).read_to_end(body)?;
         self.whole = got == length;
         Ok(())
     }

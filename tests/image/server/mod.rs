@@ -20,7 +20,7 @@ const MOST_CONNECTIONS: usize = 64;
 pub trait Handler: Send + Sync + 'static {
     /// How much of a request's body is read. Where it is longer the connection ends, and the answer is not sent.
     fn most(&self, _request: &Request) -> usize {
-        64 << 20
+        128 << 20
     }
 
     fn answer(&self, request: &Request) -> Option<Answer>;
