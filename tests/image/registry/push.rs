@@ -235,6 +235,30 @@ fn an_index_is_sent_with_all_of_its_images_and_comes_last() {
     assert_eq!(place.ctn(&["manifest", "inspect", "--remote", &registry.name("app:1")]).as_bytes(), index.bytes);
 }
 
+/// Archives of docker and podman have layers as they are unpacked.
+#[test]
+fn what_came_without_compression_is_sent_with() {
+    let mut image = Made::small("app:1");
+    let archive = tar(&[file("zeros", &"0".repeat(1 << 20))]);
+    image.config["rootfs"]["diff_ids"] = json!([Digest::of(&archive)]);
+    image.layers = vec![Blob { media_type: "application/vnd.oci.image.layer.v1.tar", bytes: archive }];
+    image.seal();
+    let registry = Registry::new();
+    let place = loaded(&image);
+    succeeded(&push(&place, &registry, "app:1"), "push");
+    let sent: usize = registry.contents().repositories["app"].blobs.values().map(Vec::len).sum();
+    assert!(sent < 64 << 10, "{sent} bytes");
+    // Twice the same, or what is there would be sent again.
+    succeeded(&push(&place, &registry, "app:2"), "push");
+    let tags = registry.contents().repositories["app"].tags.clone();
+    assert_eq!(tags["1"], tags["2"]);
+    let other = Place::new();
+    other.ctn(&["pull", &registry.name("app:1")]);
+    assert_eq!(other.ctn(&["images", "-q", "--no-trunc"]), image.id() + "\n");
+    other.ctn(&["unpack", &registry.name("app:1"), "bundle"]);
+    assert_eq!(fs::metadata(other.join("bundle/rootfs/zeros")).unwrap().len(), 1 << 20);
+}
+
 #[test]
 fn what_is_not_there_is_not_pushed() {
     let registry = Registry::new();
