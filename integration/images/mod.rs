@@ -138,10 +138,18 @@ fn podman(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let image = Made::small("example.org/app:1");
     place.ctn(&["load", "-i", &image.archive(&place, "in")]);
-    place.ctn(&["save", "-o", "saved", "example.org/app:1"]);
     let at = |name: &str| place.join(name).display().to_string();
     let podman = |arguments: &[&str]| podman_in(&place, arguments);
-    podman(&["load", "-q", "-i", &at("saved")]);
+    for (format, transport) in
+        [("oci-dir", "oci"), ("oci-archive", "oci-archive"), ("docker-archive", "docker-archive")]
+    {
+        let saved = at(&format!("saved-{format}"));
+        place.ctn(&["save", "--format", format, "-o", &saved, "example.org/app:1"]);
+        let id = podman(&["pull", "-q", &format!("{transport}:{saved}")]);
+        ensure!(format!("sha256:{}", id.trim()) == image.id(), "podman's id of {format} is {id}");
+        podman(&["rmi", "-f", id.trim()]);
+    }
+    podman(&["load", "-q", "-i", &at("saved-docker-archive")]);
     let id = podman(&["image", "inspect", "-f", "{{.Id}}", "example.org/app:1"]);
     ensure!(format!("sha256:{}", id.trim()) == image.id(), "podman's id is {id}");
     place.ctn(&["unpack", "example.org/app:1", "wanted"]);
@@ -158,19 +166,10 @@ fn podman(_: &Arc<Host>) -> Result<()> {
 
 /// What umoci makes of an image of the store.
 fn umoci(place: &Place, image: &str) -> std::path::PathBuf {
-    place.ctn(&["save", "--format", "oci-archive", "-o", "for-umoci", image]);
     let at = |name: &str| place.join(name).display().to_string();
-    run(
-        "skopeo",
-        [
-            "--insecure-policy",
-            "copy",
-            "-q",
-            &format!("oci-archive:{}", at("for-umoci")),
-            &format!("oci:{}:x", at("layout")),
-        ],
-    );
-    run("umoci", ["unpack", "--image", &format!("{}:x", at("layout")), &at("umoci")]);
+    place.ctn(&["save", "--format", "oci-dir", "-o", &at("layout"), image]);
+    let tag = image.rsplit(':').next().unwrap_or_default();
+    run("umoci", ["unpack", "--image", &format!("{}:{tag}", at("layout")), &at("umoci")]);
     place.join("umoci/rootfs")
 }
 
