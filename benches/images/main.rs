@@ -65,7 +65,11 @@ fn compare(directory: &Path, rounds: usize) -> Result<()> {
                 match engines[number].carry_out(job) {
                     Ok(cost) if round > 0 => costs[number].push(cost),
                     Ok(_) => {}
-                    Err(error) if round == 0 => println!("{} can't {}: {error:#}", engines[number].name(), job.name()),
+                    Err(error) if round == 0 => {
+                        let error = format!("{error:#}");
+                        let why = error.lines().next().unwrap_or_default();
+                        println!("{} can't {}: {why}", engines[number].name(), job.name());
+                    }
                     Err(_) => {}
                 }
             }
