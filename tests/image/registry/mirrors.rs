@@ -32,7 +32,7 @@ fn a_mirror_is_asked_first_and_alone_if_it_has_the_image() {
 fn what_mirrors_do_not_have_or_have_wrong_comes_from_the_registry() {
     let image = big();
     let own = with_image(&image, |_, answer| Some(answer));
-    let gone = Registry::new().address;
+    let gone = NOBODY.parse().unwrap();
     let empty = Registry::new();
     let broken = Registry::with(|_, _| Some(Answer::error(500, "UNKNOWN", "broken").with("Retry-After", "0")));
     let place = Place::new();

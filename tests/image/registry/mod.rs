@@ -107,6 +107,9 @@ pub fn noise(seed: u64, count: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(count).collect()
 }
 
+/// Where nobody listens: a port that no server here is given.
+pub const NOBODY: &str = "127.0.0.1:1";
+
 /// An image with one big layer and one small one.
 pub fn big() -> Made {
     Made::new("app:1", &[big_layer(1), vec![file("top", "x")]])
