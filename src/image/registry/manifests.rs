@@ -6,7 +6,7 @@ use ureq::http::{Method, header};
 use super::repository::Repository;
 use super::scope::Scopes;
 use super::transport::{Payload, Request, Response, until_whole};
-use crate::image::digest::{Digest, Hasher};
+use crate::image::digest::{Algorithm, Digest, Hasher};
 use crate::image::manifest::{Descriptor, Document, LARGEST_DOCUMENT};
 use crate::image::media_type;
 
@@ -28,8 +28,7 @@ impl Repository<'_> {
         })?;
         // A tag's digest is what the registry says only if the bytes are, too.
         let wanted = reference.parse().ok().or(hint);
-        let mut hasher =
-            Hasher::new(wanted.as_ref().map_or(crate::image::digest::Algorithm::Sha256, Digest::algorithm));
+        let mut hasher = Hasher::new(wanted.as_ref().map_or(Algorithm::Sha256, Digest::algorithm));
         hasher.update(&bytes);
         let digest = hasher.finish();
         if let Some(wanted) = wanted {
@@ -46,6 +45,11 @@ impl Repository<'_> {
         let request = Request { method: Method::PUT, url, headers, payload: Payload::Bytes(bytes) };
         let response = self.ask(&request, &Scopes::push(&self.path), &[200, 201, 202])?;
         let keeps = response.header("oci-subject").is_some();
+        let taken = response.header("docker-content-digest").and_then(|digest| digest.parse::<Digest>().ok());
+        if let Some(taken) = taken.filter(|taken| taken.algorithm() == Algorithm::Sha256) {
+            let own = Digest::of(bytes);
+            ensure!(taken == own, "{} took the manifest for {taken}, and it is {own}", self.host());
+        }
         response.finish();
         Ok(keeps)
     }
