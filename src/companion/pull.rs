@@ -10,7 +10,7 @@ use super::{Context, Operation};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::image::registry::client::Client;
-use crate::image::registry::pull::pull;
+use crate::image::registry::pull::{Wanted, pull};
 use crate::image::store::Store;
 
 /// Pull an image from a registry
@@ -19,6 +19,10 @@ pub(super) struct Pull {
     /// Pull all tags of the repository
     #[arg(short, long)]
     all_tags: bool,
+
+    /// Pull all platforms of an image that has several
+    #[arg(long, conflicts_with = "platform")]
+    all_platforms: bool,
 
     /// The platform of an image that has several; this machine's, if nothing is said
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
@@ -38,7 +42,7 @@ pub(super) struct Pull {
 
 impl Operation for Pull {
     fn carry_out(self, context: &Context) -> Result<u8> {
-        let pulling = Pulling { platform: self.platform, quiet: self.quiet };
+        let pulling = Pulling { platform: self.platform, all: self.all_platforms, quiet: self.quiet };
         let store = context.store()?;
         let client = self.connection.client(context)?;
         if !self.all_tags {
@@ -65,6 +69,7 @@ impl Operation for Pull {
 
 struct Pulling {
     platform: Option<Platform>,
+    all: bool,
     quiet: bool,
 }
 
@@ -76,8 +81,9 @@ impl Pulling {
             print(&format!("{what}: Pulling from {}\n", name.path()))?;
         }
         let progress = shown(Direction::Pull, self.quiet);
-        let pulled = pull(client, store, name, self.platform.as_ref(), &*progress)
-            .with_context(|| format!("pull {}", name.familiar()))?;
+        let wanted = if self.all { Wanted::All } else { Wanted::One(self.platform.as_ref()) };
+        let pulled =
+            pull(client, store, name, wanted, &*progress).with_context(|| format!("pull {}", name.familiar()))?;
         warn(&pulled.warnings);
         let host = Platform::host();
         if let Some(platform) = pulled.platform.filter(|own| self.platform.is_none() && host.distance(own).is_none()) {

@@ -118,11 +118,9 @@ impl Credentials {
     /// Who the user is at a repository, `HOST[:PORT]/PATH`, or a registry without a path.
     pub fn find(&self, repository: &str) -> Result<Option<Login>> {
         for key in keys(repository) {
-            let helper = self.helpers.iter().find(|(own, _)| normal(own) == key);
-            if let Some((_, name)) = helper
-                && let Some(login) = Helper::new(name)?.get(&server_of(&key))?
-            {
-                return Ok(Some(login));
+            // What a program is named for is its business alone.
+            if let Some((_, name)) = self.helpers.iter().find(|(own, _)| normal(own) == key) {
+                return Helper::new(name)?.get(&server_of(&key));
             }
         }
         let host = registry_of(repository);

@@ -6,7 +6,7 @@ use ureq::http::{Method, header};
 use super::repository::Repository;
 use super::scope::Scopes;
 use super::transport::{Payload, Request, Response, until_whole};
-use crate::image::digest::{Digest, Hasher};
+use crate::image::digest::{Algorithm, Digest, Hasher};
 use crate::image::manifest::{Descriptor, Document, LARGEST_DOCUMENT};
 use crate::image::media_type;
 
@@ -28,14 +28,19 @@ impl Repository<'_> {
         })?;
         // A tag's digest is what the registry says only if the bytes are, too.
         let wanted = reference.parse().ok().or(hint);
-        let mut hasher =
-            Hasher::new(wanted.as_ref().map_or(crate::image::digest::Algorithm::Sha256, Digest::algorithm));
+        let mut hasher = Hasher::new(wanted.as_ref().map_or(Algorithm::Sha256, Digest::algorithm));
         hasher.update(&bytes);
         let digest = hasher.finish();
         if let Some(wanted) = wanted {
             ensure!(digest == wanted, "{}: the manifest is {digest}, where {wanted} is declared", self.host());
         }
-        Document::parse(&bytes, &declared).with_context(|| format!("{}: manifest {reference}", self.host()))?;
+        Document::parse(&bytes, &declared).with_context(|| {
+            if bytes.trim_ascii_start().starts_with(b"{") {
+                return format!("{}: manifest {reference}", self.host());
+            }
+            let kind = if declared.is_empty() { "text" } else { &declared };
+            format!("{} is no registry: asked for a manifest, it answers with {kind:?}", self.host())
+        })?;
         Ok((Descriptor::new(&declared_or_own(declared, &bytes), digest, bytes.len() as u64), bytes))
     }
 
@@ -46,6 +51,11 @@ impl Repository<'_> {
         let request = Request { method: Method::PUT, url, headers, payload: Payload::Bytes(bytes) };
         let response = self.ask(&request, &Scopes::push(&self.path), &[200, 201, 202])?;
         let keeps = response.header("oci-subject").is_some();
+        let taken = response.header("docker-content-digest").and_then(|digest| digest.parse::<Digest>().ok());
+        if let Some(taken) = taken.filter(|taken| taken.algorithm() == Algorithm::Sha256) {
+            let own = Digest::of(bytes);
+            ensure!(taken == own, "{} took the manifest for {taken}, and it is {own}", self.host());
+        }
         response.finish();
         Ok(keeps)
     }

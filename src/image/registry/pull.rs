@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::client::Client;
 use super::progress::{Counted, Event, Progress};
 use super::repository::Repository;
-use crate::image::config::{Config, chain};
+use crate::image::config::Config;
 use crate::image::digest::Digest;
 use crate::image::layer::attributes::Warnings;
 use crate::image::manifest::{Descriptor, Document, Index, Manifest, choose};
@@ -36,41 +36,52 @@ pub struct Pulled {
     pub warnings: Warnings,
 }
 
-/// An image in a registry, with its documents.
+/// Which images of an index are wanted.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted<'w> {
+    /// The best for a platform, or for this machine.
+    One(Option<&'w Platform>),
+    /// All there are.
+    All,
+}
+
+/// What a name leads to in a registry, with all documents.
 struct Remote<'c, 'p> {
     /// The places that it can be read from; the first one had its manifest.
     sources: Vec<Repository<'c>>,
     entry: Descriptor,
-    manifest: Manifest,
-    config: Vec<u8>,
+    images: Vec<Image>,
     documents: BTreeMap<Digest, Vec<u8>>,
     progress: &'p dyn Progress,
 }
 
-/// Pulls an image for a platform, or for this machine.
+/// One image of it.
+struct Image {
+    manifest: Manifest,
+    /// None of an artifact.
+    config: Option<Config>,
+}
+
+/// Pulls an image, or all of an index.
 pub fn pull(
     client: &Client,
     store: &Store,
     reference: &Reference,
-    platform: Option<&Platform>,
+    wanted: Wanted<'_>,
     progress: &dyn Progress,
 ) -> Result<Pulled> {
-    let remote = Remote::find(client, store, reference, platform, progress)?;
+    let remote = Remote::find(client, store, reference, wanted, progress)?;
     let name = match reference.digest() {
         Some(digest) => reference.with_digest(digest),
         None => reference.clone().or_latest(),
     };
-    let own = if remote.manifest.is_image() {
-        let config =
-            Config::parse(&remote.config).with_context(|| format!("image {}", remote.manifest.config.digest))?;
-        fits(reference, &config.platform(), platform)?;
-        Some(config)
-    } else {
-        None
-    };
-    let diff_ids = own.as_ref().map(|config| config.rootfs.diff_ids.as_slice()).unwrap_or_default();
+    let own = remote.own().context("there is no image")?;
+    let platform = own.config.as_ref().map(Config::platform);
+    if let (Wanted::One(Some(wanted)), Some(platform)) = (wanted, &platform) {
+        fits(reference, platform, wanted)?;
+    }
     let mut intake = Intake::new(store)?;
-    let was_there = remote.announce(store, diff_ids);
+    let was_there = remote.announce(store);
     let was_named = store.table()?.entries().iter().any(|entry| {
         entry.digest == remote.entry.digest && crate::image::store::table::name_of(entry).as_ref() == Some(&name)
     });
@@ -80,22 +91,15 @@ pub fn pull(
         None => brought?,
     }
     let warnings = intake.commit()?;
-    for layer in &remote.manifest.layers {
+    for layer in remote.layers() {
         progress.layer(&layer.digest, Event::Pulled);
     }
-    Ok(Pulled {
-        id: remote.manifest.config.digest.clone(),
-        digest: remote.entry.digest.clone(),
-        name,
-        platform: own.map(|config| config.platform()),
-        is_new: !(was_there && was_named),
-        warnings,
-    })
+    let (id, digest) = (own.manifest.config.digest.clone(), remote.entry.digest.clone());
+    Ok(Pulled { id, digest, name, platform, is_new: !(was_there && was_named), warnings })
 }
 
 /// An image for another machine is one only by mistake, if somebody asked for a platform.
-fn fits(reference: &Reference, own: &Platform, wanted: Option<&Platform>) -> Result<()> {
-    let Some(wanted) = wanted else { return Ok(()) };
+fn fits(reference: &Reference, own: &Platform, wanted: &Platform) -> Result<()> {
     // A configuration need not say it.
     let says_nothing = own.os.is_empty() && own.architecture.is_empty();
     ensure!(
@@ -112,7 +116,7 @@ impl<'c, 'p> Remote<'c, 'p> {
         client: &'c Client,
         store: &Store,
         reference: &Reference,
-        platform: Option<&Platform>,
+        wanted: Wanted<'_>,
         progress: &'p dyn Progress,
     ) -> Result<Remote<'c, 'p>> {
         let sources = client.sources(reference)?;
@@ -120,7 +124,7 @@ impl<'c, 'p> Remote<'c, 'p> {
         for at in 0..sources.len() {
             let mut ordered = sources.clone();
             ordered[..=at].rotate_right(1);
-            match Remote::read(ordered, store, reference, platform, progress) {
+            match Remote::read(ordered, store, reference, wanted, progress) {
                 Ok(remote) => return Ok(remote),
                 Err(error) if sources[at].is_mirror() => {
                     failed.push(error.context(format!("the mirror {}", sources[at].host())));
@@ -137,55 +141,87 @@ impl<'c, 'p> Remote<'c, 'p> {
         sources: Vec<Repository<'c>>,
         store: &Store,
         reference: &Reference,
-        platform: Option<&Platform>,
+        wanted: Wanted<'_>,
         progress: &'p dyn Progress,
     ) -> Result<Remote<'c, 'p>> {
         let asked = reference.digest().map(ToString::to_string);
         let asked = asked.unwrap_or_else(|| reference.tag().unwrap_or(LATEST).to_owned());
         let (entry, bytes) = sources[0].manifest(&asked)?;
-        let mut documents = BTreeMap::from([(entry.digest.clone(), bytes.clone())]);
-        let (mut descriptor, mut bytes) = (entry.clone(), bytes);
-        let mut depth = 0;
-        let manifest = loop {
-            match Document::parse(&bytes, &descriptor.media_type)? {
-                Document::Manifest(manifest) => break manifest,
+        let documents = BTreeMap::from([(entry.digest.clone(), bytes)]);
+        let mut remote = Remote { sources, entry: entry.clone(), images: Vec::new(), documents, progress };
+        let mut below = vec![(entry, 0)];
+        while let Some((descriptor, depth)) = below.pop() {
+            ensure!(depth < 8, "the index {} has indexes in indexes without end", remote.entry.digest);
+            let what = || format!("manifest {}", descriptor.digest);
+            let bytes = remote.document(store, &descriptor, true).with_context(what)?;
+            match Document::parse(&bytes, &descriptor.media_type).with_context(what)? {
+                Document::Manifest(manifest) => remote.add(store, manifest)?,
                 Document::Index(index) => {
-                    ensure!(depth < 8, "the index {} has indexes in indexes without end", entry.digest);
-                    depth += 1;
-                    descriptor = chosen(&index, platform).with_context(|| format!("the index {}", entry.digest))?;
-                    let child = match kept(store, &descriptor) {
-                        Some(bytes) => bytes,
-                        None => sources[0].manifest(&descriptor.digest.to_string())?.1,
+                    let children = match wanted {
+                        Wanted::One(platform) => vec![chosen(&index, platform).with_context(what)?],
+                        Wanted::All => index.manifests,
                     };
-                    descriptor.verify(&child).with_context(|| format!("manifest {}", descriptor.digest))?;
-                    documents.insert(descriptor.digest.clone(), child.clone());
-                    bytes = child;
+                    // The last is taken first.
+                    below.extend(children.into_iter().rev().map(|child| (child, depth + 1)));
                 }
             }
-        };
-        let mut remote = Remote { sources, entry, manifest, config: Vec::new(), documents, progress };
-        let config = remote.manifest.config.clone();
-        let what = || format!("the configuration {}", config.digest);
-        remote.config = match kept(store, &config) {
-            Some(bytes) => bytes,
-            None => document(remote.open(&config).with_context(what)?, &config)?,
-        };
-        remote.documents.insert(config.digest, remote.config.clone());
+        }
         Ok(remote)
     }
 
-    /// Says what will happen to each layer; whether nothing will.
-    fn announce(&self, store: &Store, diff_ids: &[Digest]) -> bool {
-        let chain = chain(diff_ids);
-        let mut all = true;
-        for (index, layer) in self.manifest.layers.iter().enumerate() {
-            let exists =
-                store.has_blob(&layer.digest) && chain.get(index).is_none_or(|chain_id| store.has_layer(chain_id));
-            all &= exists;
-            let event = if exists { Event::Exists } else { Event::Waiting(layer.size) };
-            self.progress.layer(&layer.digest, event);
+    fn add(&mut self, store: &Store, manifest: Manifest) -> Result<()> {
+        let what = || format!("image {}", manifest.config.digest);
+        let bytes = self.document(store, &manifest.config, false).with_context(what)?;
+        let config = manifest.is_image().then(|| Config::parse(&bytes)).transpose().with_context(what)?;
+        self.images.push(Image { manifest, config });
+        Ok(())
+    }
+
+    /// A document that was read before, or that the store has, or else the registry's.
+    fn document(&mut self, store: &Store, descriptor: &Descriptor, is_manifest: bool) -> Result<Vec<u8>> {
+        if let Some(known) = self.documents.get(&descriptor.digest) {
+            return Ok(known.clone());
         }
-        all && store.has_blob(&self.manifest.config.digest)
+        // What can't be read in the store is fetched.
+        let kept = store.has_blob(&descriptor.digest).then(|| store.document(descriptor).ok()).flatten();
+        let bytes = match kept {
+            Some(bytes) => bytes,
+            None if is_manifest => self.sources[0].manifest(&descriptor.digest.to_string())?.1,
+            None => document(self.open(descriptor)?, descriptor)?,
+        };
+        descriptor.verify(&bytes)?;
+        self.documents.insert(descriptor.digest.clone(), bytes.clone());
+        Ok(bytes)
+    }
+
+    /// The image that is best here, or the first.
+    fn own(&self) -> Option<&Image> {
+        let distance = |image: &&Image| {
+            let platform = image.config.as_ref().map(Config::platform);
+            platform.and_then(|platform| Platform::host().distance(&platform)).unwrap_or(usize::MAX)
+        };
+        self.images.iter().min_by_key(distance)
+    }
+
+    fn layers(&self) -> impl Iterator<Item = &Descriptor> {
+        self.images.iter().flat_map(|image| &image.manifest.layers)
+    }
+
+    /// Says what will happen to each layer; whether nothing will.
+    fn announce(&self, store: &Store) -> bool {
+        let mut all = true;
+        for image in &self.images {
+            all &= store.has_blob(&image.manifest.config.digest);
+            let chain = image.config.as_ref().map(Config::chain).unwrap_or_default();
+            for (index, layer) in image.manifest.layers.iter().enumerate() {
+                let is_unpacked = chain.get(index).is_none_or(|chain_id| store.has_layer(chain_id));
+                let exists = is_unpacked && store.has_blob(&layer.digest);
+                all &= exists;
+                let event = if exists { Event::Exists } else { Event::Waiting(layer.size) };
+                self.progress.layer(&layer.digest, event);
+            }
+        }
+        all
     }
 
     /// A blob from the first place that has it.
@@ -211,21 +247,14 @@ impl Source for Remote<'_, '_> {
         if let Some(bytes) = self.documents.get(&descriptor.digest) {
             return Ok(Some(Box::new(&bytes[..])));
         }
-        // Images of the same index for other platforms.
-        if crate::image::media_type::is_manifest(&descriptor.media_type)
-            || crate::image::media_type::is_index(&descriptor.media_type)
-        {
+        // What no image names that is wanted is one of the index that isn't.
+        if !self.layers().any(|layer| layer.digest == descriptor.digest) {
             return Ok(None);
         }
         let stream = self.open(descriptor)?;
         let layer = descriptor.clone();
         Ok(Some(Box::new(Counted { stream, layer, progress: self.progress })))
     }
-}
-
-/// A document that the store has; what can't be read there is fetched.
-fn kept(store: &Store, descriptor: &Descriptor) -> Option<Vec<u8>> {
-    store.has_blob(&descriptor.digest).then(|| store.document(descriptor).ok()).flatten()
 }
 
 /// The best image of an index, or what there is instead.
