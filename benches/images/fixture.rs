@@ -78,7 +78,9 @@ impl Fixture {
         for image in &self.images {
             let tag = image.name.rsplit(':').next().unwrap_or_default();
             let source = format!("oci:{}:{tag}", layout.display());
-            skopeo(&["--dest-tls-verify=false", &source, &format!("docker://{}", image.name)])?;
+            // Or skopeo, which remembers all blobs that it has seen, puts one of the same content in another's place.
+            let options = ["--preserve-digests", "--dest-tls-verify=false"];
+            skopeo(&[&options[..], &[&source, &format!("docker://{}", image.name)]].concat())?;
             // Layers in archives are as they are unpacked, however they were compressed.
             if let Some(count) = tag.strip_suffix("-gzip") {
                 let path = directory.join(format!("{count}.tar"));
