@@ -5,14 +5,17 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/keyctl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
@@ -183,6 +186,42 @@ static int write_to(const char *path)
 	return 0;
 }
 
+/* Makes a directory, and says what became of that. */
+static int make_directory(void)
+{
+	long made = syscall(SYS_mkdirat, AT_FDCWD, "/made", 0755);
+	printf("%s\n", made ? strerrorname_np(errno) : "made");
+	return fflush(stdout);
+}
+
+/* The same, by a child that is traced: what the tracer is told of calls that a filter hands to it (seccomp(2)). */
+static int traced(void)
+{
+	pid_t child = fork();
+	if (!child) {
+		if (ptrace(PTRACE_TRACEME, 0, 0, 0))
+			_exit(fail("traceme"));
+		raise(SIGSTOP);
+		_exit(make_directory());
+	}
+	int status;
+	if (child < 0 || waitpid(child, &status, 0) != child || !WIFSTOPPED(status))
+		return fail("fork");
+	if (ptrace(PTRACE_SETOPTIONS, child, 0, PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL))
+		return fail("set options");
+	while (!ptrace(PTRACE_CONT, child, 0, 0) && waitpid(child, &status, 0) == child && WIFSTOPPED(status)) {
+		if (status >> 8 != (SIGTRAP | PTRACE_EVENT_SECCOMP << 8))
+			continue;
+		unsigned long data;
+		struct __ptrace_syscall_info call;
+		if (ptrace(PTRACE_GETEVENTMSG, child, 0, &data) || ptrace(PTRACE_GET_SYSCALL_INFO, child, sizeof(call), &call) < 0)
+			return fail("ask for the event");
+		printf("%s, data %lu\n", call.seccomp.nr == SYS_mkdirat ? "mkdirat" : "another call", data);
+		fflush(stdout);
+	}
+	return !WIFEXITED(status) || WEXITSTATUS(status);
+}
+
 int main(int count, char **arguments)
 {
 	const char *what = count > 1 ? arguments[1] : "";
@@ -214,6 +253,10 @@ int main(int count, char **arguments)
 		return notify(arguments[2]);
 	if (!strcmp(what, "write-to") && count > 2)
 		return write_to(arguments[2]);
+	if (!strcmp(what, "make-directory"))
+		return make_directory();
+	if (!strcmp(what, "traced"))
+		return traced();
 	fprintf(stderr, "probe: no such question: %s\n", what);
 	return 2;
 }
