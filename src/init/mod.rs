@@ -252,7 +252,7 @@ impl<'a> Init<'a> {
                 Ok(self.channel.expect(ToInit::Go)?)
             }
             Step::AwaitStart { gate, report } => self.await_start(*gate, *report),
-            Step::StartContainerHooks(hooks) => self.hooks("startContainer", "created", hooks),
+            Step::StartContainerHooks(hooks) => self.start_container_hooks(hooks),
             Step::Execute => self.execute(),
         }
     }
