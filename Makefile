@@ -68,7 +68,7 @@ integration: build peers ## under containerd, docker and podman; PEERS=trixie: u
 	CORTEN_TEST_RUNTIME=$(CORTEN) UNIFIED_HOST_ROOT=$(ROOT) \
 		cargo test --no-fail-fast --test engines
 
-vm: ## what needs all controllers, systemd or AppArmor, in a virtual machine; SUITE=--all: everything
+vm: ## what needs all controllers, systemd, AppArmor or SELinux, in a virtual machine; SUITE=--all: everything
 	integration/vm/run $(SUITE)
 
 vm-shell: ## a shell in that machine, with the programs in /payload
