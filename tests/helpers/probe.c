@@ -186,6 +186,26 @@ static int write_to(const char *path)
 	return 0;
 }
 
+/* Makes a system call by its number, with one argument, and says what came of it. */
+static int call(const char *number, const char *argument)
+{
+	long answer = syscall(atol(number), atol(argument));
+	printf("%s\n", answer < 0 ? strerrorname_np(errno) : "made");
+	return 0;
+}
+
+#ifdef __x86_64__
+/* As a program of i386 makes it (syscall(2), int 0x80). */
+static int call_of_i386(const char *number, const char *argument)
+{
+	long answer = atol(number);
+	__asm__ volatile("int $0x80" : "+a"(answer) : "b"(atol(argument)) : "memory", "r8", "r9", "r10", "r11");
+	/* 32 bits come back. */
+	printf("%s\n", (int)answer < 0 ? strerrorname_np(-(int)answer) : "made");
+	return 0;
+}
+#endif
+
 /* Makes a directory, and says what became of that. */
 static int make_directory(void)
 {
@@ -253,6 +273,12 @@ int main(int count, char **arguments)
 		return notify(arguments[2]);
 	if (!strcmp(what, "write-to") && count > 2)
 		return write_to(arguments[2]);
+	if (!strcmp(what, "call") && count > 3)
+		return call(arguments[2], arguments[3]);
+#ifdef __x86_64__
+	if (!strcmp(what, "call-of-i386") && count > 3)
+		return call_of_i386(arguments[2], arguments[3]);
+#endif
 	if (!strcmp(what, "make-directory"))
 		return make_directory();
 	if (!strcmp(what, "traced"))

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+#[cfg(target_arch = "x86_64")]
+use crate::harness::say_skipped;
 use crate::harness::{Bundle, Config, each};
 
 fn profile(rules: Value) -> Value {
@@ -140,6 +142,56 @@ fn a_tracer_is_told_and_without_one_there_is_no_such_call() {
             let container = bundle.start();
             assert_eq!(container.exec(["probe", "traced"]).stdout, format!("mkdirat, data {data}\nmade\n"));
         }
+    }
+}
+
+#[test]
+fn calls_that_are_newer_than_the_profile_do_not_exist() {
+    // A program tries what is new and falls back on ENOSYS; EPERM would end it. The newest here is openat2.
+    let mut bundle = Bundle::new();
+    let names: Vec<&str> = USUAL.split_whitespace().collect();
+    let syscalls = json!([{"names": names, "action": "SCMP_ACT_ALLOW"}]);
+    bundle.config.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": syscalls}));
+    for (number, expected) in [(libc::SYS_statx + 1000, "ENOSYS"), (libc::SYS_acct, "EPERM")] {
+        assert_eq!(bundle.probe(&["call", &number.to_string(), "0"]), format!("{expected}\n"));
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn calls_of_other_architectures_have_their_own_rules() {
+    const SIGSYS: i32 = 128 + 31;
+    let x32 = (0x4000_0000 | libc::SYS_getpgid).to_string();
+    // The kernel's number of getpgid for i386.
+    let of_i386 = ["call-of-i386", "132", "0"];
+    let mut bundle = Bundle::new();
+    bundle.add_probe();
+    let mut run = |architectures: &[&str], arguments: &[&str]| {
+        let rule = json!([{"names": ["getpgid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]);
+        bundle.config.set("/linux/seccomp", profile(rule)).set("/linux/seccomp/architectures", json!(architectures));
+        bundle.config.args(["probe"].iter().chain(arguments).copied());
+        bundle.run()
+    };
+    let mut tried = vec![("SCMP_ARCH_X32", vec!["call", x32.as_str(), "0"])];
+    if run(&["SCMP_ARCH_X86"], &of_i386).code == 128 + libc::SIGSEGV {
+        say_skipped("this kernel has no calls of i386 (CONFIG_IA32_EMULATION); those of x32 were made");
+    } else {
+        tried.push(("SCMP_ARCH_X86", of_i386.to_vec()));
+    }
+    for (architecture, arguments) in tried {
+        assert_eq!(run(&["SCMP_ARCH_X86_64", architecture], &arguments).stdout, "EOPNOTSUPP\n", "{architecture}");
+        // One that the profile does not have has no calls.
+        assert_eq!(run(&["SCMP_ARCH_X86_64"], &arguments).code, SIGSYS, "{architecture}");
+    }
+}
+
+#[test]
+fn every_flag_is_taken() {
+    let all = ["SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"];
+    let mut bundle = filtered();
+    for flags in [&[][..], &all[..1], &all[1..2], &all[2..], &all] {
+        bundle.config.set("/linux/seccomp/flags", json!(flags));
+        assert_eq!(bundle.shell("rmdir /mnt 2>&1 || true"), "rmdir: '/mnt': Operation not permitted\n", "{flags:?}");
     }
 }
 

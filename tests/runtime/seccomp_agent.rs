@@ -82,6 +82,19 @@ fn of_a_container_and_of_exec() {
 }
 
 #[test]
+fn with_every_flag() {
+    // A listener and TSYNC need a flag more than the profile has (seccomp(2), SECCOMP_FILTER_FLAG_TSYNC_ESRCH).
+    let mut bundle = asking(&MKDIR);
+    let agent = agent(&bundle, 2, "28");
+    let flags = ["TSYNC", "LOG", "SPEC_ALLOW", "WAIT_KILLABLE_RECV"].map(|name| format!("SECCOMP_FILTER_FLAG_{name}"));
+    bundle.config.set("/linux/seccomp/flags", json!(flags)).stay();
+    let container = bundle.start();
+    assert!(container.exec(["mkdir", "/made"]).stderr.contains("No space left on device"));
+    container.stop();
+    assert_eq!(messages(agent).len(), 2);
+}
+
+#[test]
 fn of_a_container_that_waits_for_its_start() {
     let mut bundle = asking(&MKDIR);
     let agent = agent(&bundle, 1, "continue");
