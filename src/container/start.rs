@@ -12,7 +12,7 @@ use super::create::hook_output;
 use super::options::Host;
 use super::record::Record;
 use super::status::{Found, find};
-use super::{delete, notify_socket};
+use super::{delete, notify_socket, out_of_memory};
 use crate::cgroup::Group;
 use crate::error::Attempt;
 use crate::launch::hooks;
@@ -35,14 +35,16 @@ pub fn start(host: &Host, id: &str) -> Result<()> {
     let agent = plan::agent_at_start(&spec)?;
     let notify = notify_socket::listen(found.directory.path())?;
     let init = Child { pid, pidfd };
+    let group = found.group();
     let silent = open_gate(&found, agent.as_ref().map(|_| Instant::now() + PATIENCE))?;
     if let Some(agent) = agent.filter(|_| silent) {
-        stop(found.group(), &init);
+        stop(group.as_ref(), &init);
         return Err(agent.silent());
     }
+    out_of_memory::check_executed(&found.record, group.as_ref(), &init).context(out_of_memory::REASON)?;
     // What follows may take long, and the container can be looked after meanwhile.
     drop(lock);
-    poststart(&spec, &found.record, found.group(), &init)?;
+    poststart(&spec, &found.record, group.as_ref(), &init)?;
     match notify {
         Some(socket) => socket.forward_until_ready(&init),
         None => Ok(()),
@@ -90,7 +92,7 @@ fn wait_readable(report: &impl AsFd, deadline: Option<Instant>) -> Result<bool> 
 
 /// Runs the hooks that come after the start. If one fails the container is stopped, and that is an error (runtime-spec 1.3,
 /// runtime.md, "Lifecycle" 10).
-pub(super) fn poststart(spec: &Spec, record: &Record, group: Option<Group>, init: &Child) -> Result<()> {
+pub(super) fn poststart(spec: &Spec, record: &Record, group: Option<&Group>, init: &Child) -> Result<()> {
     let identity = identity(record);
     let state = identity.at("running", init.pid.as_raw_nonzero().get());
     let result = hooks::run("poststart", &spec.hooks.poststart, &state, &hook_output(spec)?);
@@ -100,7 +102,7 @@ pub(super) fn poststart(spec: &Spec, record: &Record, group: Option<Group>, init
     result
 }
 
-fn stop(group: Option<Group>, init: &Child) {
+pub(super) fn stop(group: Option<&Group>, init: &Child) {
     let _ = group.map(|group| group.kill());
     let _ = signal::send(init.pidfd.as_fd(), libc::SIGKILL);
     let _ = delete::wait_until_gone(&init.pidfd);
