@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::create::hook_output;
 use super::options::Host;
 use super::record::Record;
 use super::status::{Found, find};
-use super::{delete, notify_socket};
+use super::{delete, notify_socket, out_of_memory};
 use crate::cgroup::Group;
 use crate::error::Attempt;
 use crate::launch::hooks;
@@ -33,22 +33,18 @@ pub fn start(host: &Host, id: &str) -> Result<()> {
     let agent = plan::agent(&spec)?;
     let notify = notify_socket::listen(found.directory.path())?;
     let init = Child { pid, pidfd };
+    let group = found.group();
     let patience = agent.map(|agent| Patience::new(agent, &spec.hooks.start_container));
     let mut report = open_gate(&found)?;
-    match last_words(&mut report, patience) {
-        Ok(text) if text.is_empty() => found.directory.remove_gate(),
-        Ok(text) => {
-            found.directory.remove_gate();
-            bail!("{}", String::from_utf8_lossy(&text));
-        }
-        Err(error) => {
-            stop(found.group(), &init);
-            return Err(error);
-        }
+    let text = last_words(&mut report, patience).inspect_err(|_| stop(group.as_ref(), &init))?;
+    found.directory.remove_gate();
+    if !text.is_empty() {
+        bail!("{}", String::from_utf8_lossy(&text));
     }
+    out_of_memory::check_executed(&found.record, group.as_ref(), &init).context(out_of_memory::REASON)?;
     // What follows may take long, and the container can be looked after meanwhile.
     drop(lock);
-    poststart(&spec, &found.record, found.group(), &init)?;
+    poststart(&spec, &found.record, group.as_ref(), &init)?;
     match notify {
         Some(socket) => socket.forward_until_ready(&init),
         None => Ok(()),
@@ -90,7 +86,7 @@ fn last_words(report: &mut File, mut patience: Option<Patience>) -> Result<Vec<u
 
 /// Runs the hooks that come after the start. If one fails the container is stopped, and that is an error (runtime-spec 1.3,
 /// runtime.md, "Lifecycle" 10).
-pub(super) fn poststart(spec: &Spec, record: &Record, group: Option<Group>, init: &Child) -> Result<()> {
+pub(super) fn poststart(spec: &Spec, record: &Record, group: Option<&Group>, init: &Child) -> Result<()> {
     let identity = identity(record);
     let state = identity.at("running", init.pid.as_raw_nonzero().get());
     let result = hooks::run("poststart", &spec.hooks.poststart, &state, &hook_output(spec)?);
@@ -100,7 +96,7 @@ pub(super) fn poststart(spec: &Spec, record: &Record, group: Option<Group>, init
     result
 }
 
-fn stop(group: Option<Group>, init: &Child) {
+pub(super) fn stop(group: Option<&Group>, init: &Child) {
     let _ = group.map(|group| group.kill());
     let _ = signal::send(init.pidfd.as_fd(), libc::SIGKILL);
     let _ = delete::wait_until_gone(&init.pidfd);
