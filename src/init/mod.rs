@@ -6,6 +6,7 @@
 mod devices;
 mod directory;
 mod entry;
+mod landlock;
 mod mounts;
 mod program;
 mod start;
@@ -246,6 +247,7 @@ impl<'a> Init<'a> {
                 self.close_what_is_not_the_programs();
                 self.find_program()
             }
+            Step::Landlock(rules) => landlock::restrict(rules),
             Step::Seccomp => self.load_filter(),
             Step::Ready => {
                 self.channel.send(&ToParent::Ready)?;

@@ -9,7 +9,7 @@ use super::process::{self, Asked};
 use super::step::{self, Destination, Step, c_path, c_string};
 use super::{
     Given, Host, Plan, Preparation, Preparations, Program, Start, devices, filter, host_uid, identity, keeps_groups,
-    keyring, mount_options, mounts, open_proc_before_use, parent_limits, sysctl, when,
+    keyring, landlock, mount_options, mounts, open_proc_before_use, parent_limits, sysctl, when,
 };
 use crate::cgroup;
 use crate::launch::hooks;
@@ -63,6 +63,7 @@ pub fn container(spec: &Spec, host: &Host) -> Result<Plan> {
         linux: &spec.linux,
         hooks: &spec.hooks.start_container,
         keep_groups: keeps_groups(spec),
+        landlock: landlock::landlock(&spec.annotations)?,
         filter: filter.as_ref().map(when),
         start,
         limited_by_parent: wanted.has(Kind::User),

@@ -8,6 +8,7 @@ pub mod container;
 pub mod devices;
 pub mod exec;
 pub mod identity;
+pub mod landlock;
 pub mod memory_policy;
 pub mod mount_options;
 pub mod mounts;
