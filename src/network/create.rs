@@ -47,12 +47,14 @@ pub(super) struct Host {
     pub(super) routes: Vec<(IpNet, String)>,
     pub(super) links: Vec<String>,
     pub(super) random: [u8; 32],
+    /// Where the search for a free subnet begins.
+    pub(super) offset: u32,
     pub(super) now: Option<SystemTime>,
 }
 
 impl Host {
     /// Looks at it.
-    pub(super) fn look() -> Result<Host> {
+    pub(super) fn look(offset: u32) -> Result<Host> {
         let links = Links::open()?;
         let there = links.list()?;
         let name = |index| there.iter().find(|link| link.index == index).map_or("?".into(), |link| link.name.clone());
@@ -60,7 +62,8 @@ impl Host {
         let routes = routes.map(|route| (route.destination, name(route.link))).collect();
         let mut random = [0; 32];
         getrandom(&mut random, GetRandomFlags::empty()).attempt(|| "get random bytes")?;
-        Ok(Host { routes, links: there.into_iter().map(|link| link.name).collect(), random, now: Some(SystemTime::now()) })
+        let links = there.into_iter().map(|link| link.name).collect();
+        Ok(Host { routes, links, random, offset, now: Some(SystemTime::now()) })
     }
 }
 
@@ -69,7 +72,7 @@ impl Networks {
     pub fn create(&self, wanted: &Create) -> Result<Network> {
         let _alone = self.lock_definitions()?;
         let there = self.definitions()?;
-        let network = plan(wanted, &there, &Host::look()?)?;
+        let network = plan(wanted, &there, &Host::look(self.offset)?)?;
         self.write_definition(&network)?;
         Ok(network)
     }
@@ -156,7 +159,7 @@ fn pools(wanted: &Create, there: &[Network], host: &Host) -> Result<Vec<Pool>> {
     let mut taken: Vec<IpNet> = networks.collect();
     taken.extend(host.routes.iter().map(|(subnet, _)| *subnet));
     if has(&subnets, false) == 0 {
-        let picked = subnet::pick(&taken, wanted.name == defaults::BRIDGE);
+        let picked = subnet::pick(&taken, wanted.name == defaults::BRIDGE, host.offset);
         subnets.insert(0, picked.context("no private subnet is free of the host's routes: give one with --subnet")?);
     }
     if wanted.ipv6 && has(&subnets, true) == 0 {

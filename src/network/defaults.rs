@@ -13,8 +13,8 @@ pub(super) const HOST: &str = "host";
 pub(super) const NONE: &str = "none";
 
 /// As they are while nobody has used them; `bridge` has no addresses yet.
-pub(super) fn placeholders() -> [Network; 3] {
-    [(BRIDGE, Driver::Bridge, BRIDGE_LINK), (HOST, Driver::Host, ""), (NONE, Driver::Null, "")].map(
+pub(super) fn placeholders(bridge: &str) -> [Network; 3] {
+    [(BRIDGE, Driver::Bridge, bridge), (HOST, Driver::Host, ""), (NONE, Driver::Null, "")].map(
         |(name, driver, link)| Network {
             // The same on each machine and each time, so that it can be kept by whoever has asked for it.
             id: Digest::of(format!("corten network {name}").as_bytes()).hex().to_owned(),
@@ -40,9 +40,9 @@ impl Networks {
         if let Some(made) = there.iter().find(|one| one.name == BRIDGE) {
             return Ok(made.clone());
         }
-        let [bridge, ..] = placeholders();
+        let [bridge, ..] = placeholders(&self.bridge);
         let options = Create { name: BRIDGE.into(), ..Create::default() };
-        let host = create::Host::look()?;
+        let host = create::Host::look(self.offset)?;
         let planned = create::plan(&options, &there, &host)?;
         let network = Network { id: bridge.id, link: bridge.link, ..planned };
         self.write_definition(&network)?;

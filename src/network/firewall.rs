@@ -16,18 +16,18 @@ impl Networks {
         for network in networks {
             endpoints.extend(self.endpoints(network)?.into_iter().map(|endpoint| self.with_own_ports(endpoint)));
         }
-        let table = table(networks, &endpoints);
+        let table = table(&self.table, networks, &endpoints);
         let connection = Connection::open()?;
         // The last network is gone.
         if table.chains.iter().all(|chain| chain.hook.is_some() || !chain.name.contains('-')) {
-            return connection.delete(TABLE);
+            return connection.delete(&self.table);
         }
         connection.replace(&table)
     }
 
     /// Makes all rules anew if a network's are not there: at its first use, and after somebody has flushed the ruleset.
     pub(super) fn need_rules(&self, alone: &Lock, network: &Network) -> Result<bool> {
-        if Connection::open()?.has_chain(TABLE, &chain_into(network))? {
+        if Connection::open()?.has_chain(&self.table, &chain_into(network))? {
             return Ok(false);
         }
         self.write_rules(alone, &self.definitions()?).map(|()| true)
@@ -35,13 +35,13 @@ impl Networks {
 
     pub(super) fn publish(&self, endpoint: &Endpoint) -> Result<()> {
         let elements = published(endpoint);
-        if elements.is_empty() { Ok(()) } else { Connection::open()?.add(TABLE, &elements) }
+        if elements.is_empty() { Ok(()) } else { Connection::open()?.add(&self.table, &elements) }
     }
 
     /// Takes back what was published; only ports that are the container's own.
     pub(super) fn withdraw(&self, endpoint: &Endpoint) -> Result<()> {
         let elements = published(&self.with_own_ports(endpoint.clone()));
-        if elements.is_empty() { Ok(()) } else { Connection::open()?.remove(TABLE, &elements) }
+        if elements.is_empty() { Ok(()) } else { Connection::open()?.remove(&self.table, &elements) }
     }
 
     /// Without the ports that it never came to claim.
@@ -73,11 +73,16 @@ pub(super) fn port_claim(port: &Published) -> String {
     format!("{}-{address}-{}", port.protocol, port.host)
 }
 
+/// Of this store or another one.
+fn is_own(table: &str) -> bool {
+    table.strip_prefix(TABLE).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
 /// Chains of others that drop what is passed on.
 fn others(chains: &[BaseChain]) -> Vec<String> {
     const FORWARD: u32 = 2;
     const BRIDGE_FAMILY: u8 = 7;
-    let passed_on = chains.iter().filter(|chain| chain.hook == FORWARD && chain.table != TABLE && chain.family != BRIDGE_FAMILY);
+    let passed_on = chains.iter().filter(|chain| chain.hook == FORWARD && !is_own(&chain.table) && chain.family != BRIDGE_FAMILY);
     let mut told = Vec::new();
     for chain in passed_on {
         let family = match chain.family {

@@ -10,7 +10,10 @@
 //! | `RUN/network/leases/NETWORK/ADDRESS` | a symlink to the id of the container that has the address |
 //! | `RUN/network/ports/PROTOCOL-ADDRESS-PORT` | a symlink to the id of the container that has the host's port |
 //! | the link `veth…` | the host's end, named after container and network ([`endpoint`]) |
+//! | the bridge `corten0` | the default network's link; other networks' are `br-…`, or what people called them |
 //! | the table `inet corten` | all rules ([`ruleset`]); a published port is one element of a map |
+//!
+//! A store that is not in its usual place has a table and a default bridge of its own, `corten-` and the beginning of a hash of its path.
 //!
 //! RUN is on a tmpfs, so it goes with what it speaks of when the machine does. The order in which things are made is the order in which
 //! they can be found again: whoever is killed in [`Networks::attach`] leaves an endpoint's record, and [`Networks::detach`] with the
@@ -55,6 +58,9 @@ use anyhow::{Result, bail};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Attempt;
+use crate::image::digest::Digest;
+
 pub use attach::Attachment;
 pub use create::Create;
 pub use endpoint::Endpoint;
@@ -62,10 +68,16 @@ pub use port::{Protocol, Published};
 pub use reserve::Reserved;
 
 /// The networks of a machine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Networks {
     root: PathBuf,
     run: PathBuf,
+    /// The name of the table of rules.
+    table: String,
+    /// The link of the default network.
+    bridge: String,
+    /// Where the search for a free subnet begins.
+    offset: u32,
 }
 
 /// What makes a network.
@@ -192,15 +204,33 @@ impl Network {
 impl Networks {
     /// Opens the networks of a machine: what is kept below `root`, and what goes with the machine's running below `run`, on a tmpfs.
     pub fn open(root: &Path, run: &Path) -> Result<Networks> {
-        let networks = Networks { root: root.join("networks"), run: run.join("network") };
+        let mut networks = Networks {
+            root: root.join("networks"),
+            run: run.join("network"),
+            table: ruleset::TABLE.into(),
+            bridge: defaults::BRIDGE_LINK.into(),
+            offset: 0,
+        };
+        if let Some(hash) = hash_of(root) {
+            networks.table = format!("{}-{hash}", ruleset::TABLE);
+            networks.bridge = format!("corten-{hash}");
+            networks.offset = u32::from_str_radix(&hash, 16).unwrap_or(0);
+        }
         networks.make_directories()?;
         Ok(networks)
+    }
+
+    /// Opens the networks that belong to the store below `root`.
+    pub fn of_store(root: &Path) -> Result<Networks> {
+        let root = std::path::absolute(root).attempt(|| format!("make {root:?} absolute"))?;
+        let run = hash_of(&root).map_or_else(|| "engine".to_owned(), |hash| format!("engine-{hash}"));
+        Networks::open(&root, &Path::new("/run/corten").join(run))
     }
 
     /// All networks, by name. `bridge` is in the list before it is made.
     pub fn list(&self) -> Result<Vec<Network>> {
         let mut all = self.definitions()?;
-        let missing = defaults::placeholders().into_iter().filter(|one| all.iter().all(|there| there.name != one.name));
+        let missing = defaults::placeholders(&self.bridge).into_iter().filter(|one| all.iter().all(|there| there.name != one.name));
         all.extend(missing.collect::<Vec<_>>());
         all.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(all)
@@ -215,6 +245,12 @@ impl Networks {
         }
         Ok(found.clone())
     }
+}
+
+/// What tells another store's networks from the machine's usual ones: they share its links and its rules.
+fn hash_of(root: &Path) -> Option<String> {
+    let is_usual = root == Path::new(crate::image::store::DEFAULT);
+    (!is_usual).then(|| Digest::of(root.as_os_str().as_encoded_bytes()).hex()[..8].to_owned())
 }
 
 /// By name, by id, by the beginning of an id, in this order.

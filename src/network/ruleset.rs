@@ -20,7 +20,7 @@ use super::endpoint::Endpoint;
 use super::nftables::{Chain, Datum, Element, End, Family, Hook, Is, Set, Side, State, Statement, Table, Target, Type, Value};
 use super::{Driver, Network, Published};
 
-/// The table's name.
+/// The table's name, of the store in its usual place.
 pub(super) const TABLE: &str = "corten";
 
 const BRIDGES: &str = "bridges";
@@ -44,10 +44,10 @@ fn chain_source(network: &Network) -> String {
 }
 
 /// The whole table.
-pub(super) fn table(networks: &[Network], endpoints: &[Endpoint]) -> Table {
+pub(super) fn table(name: &str, networks: &[Network], endpoints: &[Endpoint]) -> Table {
     let bridges: Vec<&Network> =
         networks.iter().filter(|one| one.driver == Driver::Bridge && !one.pools.is_empty()).collect();
-    let mut table = Table { name: TABLE, sets: sets(&bridges), chains: base_chains() };
+    let mut table = Table { name: name.into(), sets: sets(&bridges), chains: base_chains() };
     for network in &bridges {
         table.chains.extend([into(network), out_of(network), source(network)]);
     }

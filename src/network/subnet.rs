@@ -15,13 +15,18 @@ const POOLS: [([u8; 2], u8, u8); 4] = [([10, 64], 12, 24), ([10, 48], 12, 24), (
 /// `bridge` has room for more.
 const DEFAULT_POOLS: [([u8; 2], u8, u8); 3] = [([10, 84], 16, 16), ([10, 80], 13, 16), ([172, 16], 12, 16)];
 
-/// The first subnet that overlaps none of those that are taken.
-pub(super) fn pick(taken: &[IpNet], is_default: bool) -> Option<IpNet> {
-    let pools = if is_default { &DEFAULT_POOLS[..] } else { &POOLS[..] };
+/// The first subnet that overlaps none of those that are taken; the first from an offset on, if there is one, for those who don't know of
+/// each other.
+pub(super) fn pick(taken: &[IpNet], is_default: bool, offset: u32) -> Option<IpNet> {
+    let pools = if is_default && offset == 0 { &DEFAULT_POOLS[..] } else { &POOLS[..] };
     pools.iter().find_map(|([first, second], length, wanted)| {
         let pool = Ipv4Net::new(Ipv4Addr::new(*first, *second, 0, 0), *length).ok()?;
-        let mut candidates = pool.subnets(*wanted).ok()?.map(IpNet::V4);
-        candidates.find(|one| taken.iter().all(|other| !overlap(one, other)))
+        let count = 1 << (wanted - length);
+        let candidate = |number: u32| {
+            let first = u32::from(pool.network()) + (number.wrapping_add(offset) % count << (32 - wanted));
+            Some(IpNet::V4(Ipv4Net::new(first.into(), *wanted).ok()?))
+        };
+        (0..count).filter_map(candidate).find(|one| taken.iter().all(|other| !overlap(one, other)))
     })
 }
 
@@ -69,13 +74,14 @@ mod tests {
 
     #[test]
     fn the_first_free_subnet_is_taken() {
-        assert_eq!(pick(&[], true), Some(net("10.84.0.0/16")));
-        assert_eq!(pick(&[net("10.84.7.0/24")], true), Some(net("10.80.0.0/16")));
-        assert_eq!(pick(&[], false), Some(net("10.64.0.0/24")));
-        assert_eq!(pick(&[net("10.64.0.0/24"), net("10.64.1.128/25")], false), Some(net("10.64.2.0/24")));
+        assert_eq!(pick(&[], true, 0), Some(net("10.84.0.0/16")));
+        assert_eq!(pick(&[net("10.84.7.0/24")], true, 0), Some(net("10.80.0.0/16")));
+        assert_eq!(pick(&[], false, 0), Some(net("10.64.0.0/24")));
+        assert_eq!(pick(&[net("10.64.0.0/24"), net("10.64.1.128/25")], false, 0), Some(net("10.64.2.0/24")));
         // A route that covers a whole pool, as a VPN's.
-        assert_eq!(pick(&[net("10.0.0.0/8")], false), Some(net("172.16.0.0/24")));
-        assert_eq!(pick(&[net("10.0.0.0/8"), net("172.16.0.0/12"), net("192.168.0.0/16")], false), None);
+        assert_eq!(pick(&[net("10.0.0.0/8")], false, 0), Some(net("172.16.0.0/24")));
+        assert_eq!(pick(&[net("10.0.0.0/8"), net("172.16.0.0/12"), net("192.168.0.0/16")], false, 0), None);
+        assert_eq!(pick(&[net("10.64.5.0/24")], true, 4096 + 5), Some(net("10.64.6.0/24")));
     }
 
     #[test]

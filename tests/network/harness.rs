@@ -173,6 +173,11 @@ impl Host {
         self.network(&Create { name: name.into(), ..Create::default() })
     }
 
+    /// The host's address in a network.
+    pub fn gateway(&self, network: &str) -> String {
+        self.networks.get(network).unwrap().pools[0].gateway.to_string()
+    }
+
     #[track_caller]
     pub fn container(&self, name: &str, network: &str, ports: &[&str]) -> Container {
         self.try_container(name, network, ports).unwrap_or_else(|error| panic!("{error:#}"))

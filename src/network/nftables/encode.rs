@@ -51,23 +51,23 @@ fn big(number: u32) -> [u8; 4] {
 
 /// The messages that make a table, in place of the one of its name if there is one.
 pub(super) fn replace(table: &Table) -> Result<Vec<Message>> {
-    let name = Attributes::new().text(1, table.name)?;
+    let name = Attributes::new().text(1, &table.name)?;
     // Made if it is not there, so that deleting it can't fail.
     let mut messages = vec![message(Kind::NewTable, INET).with(&name)];
     messages.push(message(Kind::DeleteTable, INET).with(&name));
     messages.push(message(Kind::NewTable, INET).with(&name));
     for (number, set) in table.sets.iter().enumerate() {
-        messages.push(new_set(table.name, set, number as u32 + 1)?);
+        messages.push(new_set(&table.name, set, number as u32 + 1)?);
     }
     for chain in &table.chains {
-        messages.push(new_chain(table.name, chain)?);
+        messages.push(new_chain(&table.name, chain)?);
     }
     for set in &table.sets {
-        messages.extend(elements(Kind::NewElements, table.name, set.name, &set.elements)?);
+        messages.extend(elements(Kind::NewElements, &table.name, set.name, &set.elements)?);
     }
     for chain in &table.chains {
         for rule in &chain.rules {
-            messages.push(new_rule(table.name, &chain.name, rule)?);
+            messages.push(new_rule(&table.name, &chain.name, rule)?);
         }
     }
     Ok(messages)
@@ -99,7 +99,12 @@ fn new_set(table: &str, set: &Set, number: u32) -> Result<Message> {
         Value::Verdict => attributes.put(6, &big(0xffff_ff00))?.put(7, &big(0))?,
         Value::Data(types) => attributes.put(6, &big(name_of_types(types)))?.put(7, &big(length(types)))?,
     };
-    Ok(message(Kind::NewSet, INET).with(&attributes.put(10, &big(number))?))
+    attributes = attributes.put(10, &big(number))?;
+    if set.key == [Type::Link] {
+        // For nft(8): the order of the key's bytes (type 0) is the host's (1), else it prints no name.
+        attributes = attributes.put(13, &[&[0, 4][..], &1u32.to_ne_bytes()].concat())?;
+    }
+    Ok(message(Kind::NewSet, INET).with(&attributes))
 }
 
 /// What nft(8) calls types by: six bits for each.

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 /// A table of the family `inet`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Table {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) sets: Vec<Set>,
     pub(super) chains: Vec<Chain>,
 }
