@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 use super::address::hardware_address;
 use super::link::{Link, Links};
+use super::subnet::overlap;
 use super::{Network, Networks, sysctl};
 use crate::error::Attempt;
 use crate::image::store::lock::Lock;
@@ -38,6 +39,7 @@ fn make(network: &Network, links: &Links) -> Result<Link> {
     };
     // All networks have a pool.
     let Some(first) = network.pools.first() else { bail!("the network {} has no subnet", network.name) };
+    check_routes(network, links)?;
     match links.add_bridge(name, hardware_address(first.gateway), mtu) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error).attempt(|| format!("make the bridge {name}")),
@@ -51,6 +53,18 @@ fn make(network: &Network, links: &Links) -> Result<Link> {
     }
     links.set_up(link.index)?;
     Ok(link)
+}
+
+/// The machine may be elsewhere by now than when the network was made.
+fn check_routes(network: &Network, links: &Links) -> Result<()> {
+    let own = links.find(&network.link)?.map(|link| link.index);
+    for route in links.routes()?.iter().filter(|route| route.destination.prefix_len() > 0 && Some(route.link) != own) {
+        if let Some(pool) = network.pools.iter().find(|pool| overlap(&pool.subnet, &route.destination)) {
+            let (subnet, destination) = (pool.subnet, route.destination);
+            bail!("the subnet {subnet} of the network {} overlaps the host's route {destination} by now", network.name);
+        }
+    }
+    Ok(())
 }
 
 fn check_kind(link: &Link) -> Result<()> {

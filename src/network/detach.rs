@@ -17,6 +17,7 @@ impl Networks {
     pub fn detach(&self, container: &str, network: Option<&str>) -> Result<()> {
         let _alone = self.lock()?;
         let mut errors = Errors::default();
+        errors.take(self.remove_unwritten(container));
         for endpoint in self.endpoints_of(container)? {
             if network.is_none_or(|text| self.is_meant(&endpoint, text)) {
                 errors.take(self.detach_one(&endpoint));

@@ -223,8 +223,14 @@ impl Networks {
     /// Opens the networks that belong to the store below `root`.
     pub fn of_store(root: &Path) -> Result<Networks> {
         let root = std::path::absolute(root).attempt(|| format!("make {root:?} absolute"))?;
-        let run = hash_of(&root).map_or_else(|| "engine".to_owned(), |hash| format!("engine-{hash}"));
-        Networks::open(&root, &Path::new("/run/corten").join(run))
+        Networks::open(&root, &Networks::run_of_store(&root)?)
+    }
+
+    /// Where that goes which belongs to the store below `root` and ends with the machine's running.
+    pub fn run_of_store(root: &Path) -> Result<PathBuf> {
+        let root = std::path::absolute(root).attempt(|| format!("make {root:?} absolute"))?;
+        let name = hash_of(&root).map_or_else(|| "engine".to_owned(), |hash| format!("engine-{hash}"));
+        Ok(Path::new("/run/corten").join(name))
     }
 
     /// All networks, by name. `bridge` is in the list before it is made.

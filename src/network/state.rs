@@ -91,9 +91,13 @@ impl Networks {
     }
 
     pub(super) fn remove_endpoint(&self, endpoint: &Endpoint) -> Result<()> {
-        let path = self.endpoint_directory(&endpoint.network).join(&endpoint.container);
-        remove(&temporary(&path))?;
-        remove(&path)
+        remove(&self.endpoint_directory(&endpoint.network).join(&endpoint.container))
+    }
+
+    /// Removes what was to become an endpoint's record.
+    pub(super) fn remove_unwritten(&self, container: &str) -> Result<()> {
+        let directory = self.run.join("endpoints");
+        names(&directory)?.iter().try_for_each(|network| remove(&temporary(&directory.join(network).join(container))))
     }
 }
 

@@ -14,7 +14,7 @@ use corten::network::{Attachment, Create, Endpoint, Network, Networks, Published
 use corten::sys::clone::{CloneFlags, join, unshare};
 
 /// Long enough for an answer on this machine, however loaded; those that must not come are waited for a shorter time.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_millis(700);
 
 /// A network namespace. A thread stands in it, so that it has a number that ip(8) takes.
@@ -52,6 +52,11 @@ impl Namespace {
     #[track_caller]
     pub fn ip(&self, arguments: &str) -> String {
         self.run(|| ip(arguments))
+    }
+
+    /// Where others open it.
+    pub fn path(&self) -> String {
+        format!("/proc/{}/task/{}/ns/net", std::process::id(), self.thread)
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {
@@ -92,6 +97,11 @@ impl Namespace {
             panic!("{at} answered {answer}");
         }
     }
+}
+
+/// This thread goes where another one is.
+pub fn enter(namespace: &File) {
+    join(namespace.as_fd(), CloneFlags::NEWNET).unwrap();
 }
 
 pub fn fetch(at: &str, patience: Duration) -> io::Result<String> {
@@ -159,6 +169,12 @@ impl Host {
         Host { networks, outside, directory }
     }
 
+    /// Who the server at an address says that the host is.
+    #[track_caller]
+    pub fn reaches(&self, at: &str) -> String {
+        fetch(at, PATIENCE).unwrap_or_else(|error| panic!("{at}: {error}"))
+    }
+
     /// The test's thread, as a namespace like the others'.
     pub fn here(&self) -> File {
         File::open("/proc/thread-self/ns/net").unwrap()
@@ -210,7 +226,7 @@ impl Host {
     }
 }
 
-fn files(directory: &Path, found: &mut Vec<String>) {
+pub fn files(directory: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let entry = entry.unwrap();
         match entry.file_type().unwrap().is_dir() {
@@ -234,7 +250,7 @@ pub fn request<'a>(id: &'a str, name: &'a str, namespace: &'a Namespace, network
 
 /// An id of 64 digits.
 pub fn id(name: &str) -> String {
-    name.bytes().cycle().take(32).map(|byte| format!("{byte:02x}")).collect()
+    corten::image::digest::Digest::of(name.as_bytes()).hex().to_owned()
 }
 
 /// A container that is nothing but its network namespace.

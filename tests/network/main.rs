@@ -7,4 +7,7 @@
 
 mod harness;
 
+mod crash;
+mod names;
+mod state;
 mod traffic;
