@@ -135,12 +135,12 @@ impl Socket {
         send(&self.0, bytes, SendFlags::empty()).map(drop)
     }
 
-    /// The next answers: which request, and the kernel's yes or no.
+    /// Hands on the next answers: which request, and the kernel's yes or no.
     #[cfg(feature = "companion")]
-    pub(crate) fn answers(&self) -> Result<Vec<(u32, Result<(), Errno>)>, Errno> {
+    pub(crate) fn answers(&self, mut each: impl FnMut(u32, Result<(), Errno>)) -> Result<(), Errno> {
         let packet = self.receive()?;
-        let errors = parts(&packet).into_iter().filter(|part| part.kind == ERROR);
-        Ok(errors.map(|part| (part.number, answer(part.body))).collect())
+        parts(&packet).iter().filter(|part| part.kind == ERROR).for_each(|part| each(part.number, answer(part.body)));
+        Ok(())
     }
 
     /// Asks for one thing, and hands on the body of what the kernel says.

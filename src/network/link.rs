@@ -124,7 +124,14 @@ impl Links {
         let attributes = attributes.put(MASTER, &pair.bridge.to_ne_bytes())?.nest(INFO, &info)?;
         let message = Message::new(NEW_LINK, CREATE | EXCLUSIVE, &link_fixed(0, UP, UP)).with(&attributes);
         let what = || format!("make the link {} in the container, with {} outside", pair.inside.name, pair.outside);
-        self.0.request(message).attempt(what)
+        match self.0.request(message.clone()) {
+            // The container's last one, which the kernel is about to remove with its namespace.
+            Err(Errno::EXIST) => {
+                self.delete(pair.outside)?;
+                self.0.request(message).attempt(what)
+            }
+            made => made.attempt(what),
+        }
     }
 
     /// Makes a macvlan or ipvlan on one of the host's links, in the container, down.
@@ -157,12 +164,12 @@ impl Links {
     }
 
     /// Sets up how a port of a bridge behaves: whether it sends back where a packet came from, and whether it is apart from the others.
-    pub(super) fn set_port(&self, index: u32, hairpin: bool, isolated: bool) -> Result<()> {
+    pub(super) fn set_port(&self, name: &str, hairpin: bool, isolated: bool) -> Result<()> {
         // IFLA_BRPORT_MODE and IFLA_BRPORT_ISOLATED
         let data = Attributes::new().put(4, &[hairpin.into()])?.put(33, &[isolated.into()])?;
         let info = Attributes::new().text(INFO_SLAVE_KIND, "bridge")?.nest(INFO_SLAVE_DATA, &data)?;
-        let message = Message::new(NEW_LINK, 0, &link_fixed(index, 0, 0)).with(&Attributes::new().nest(INFO, &info)?);
-        self.0.request(message).attempt(|| "set up the port of the bridge")
+        let message = Message::new(NEW_LINK, 0, &[0; 16]).with(&Attributes::new().text(NAME, name)?.nest(INFO, &info)?);
+        self.0.request(message).attempt(|| format!("set up the port {name} of the bridge"))
     }
 
     /// Makes a link a port of a bridge.

@@ -38,7 +38,11 @@ impl Networks {
     /// All networks that were made.
     pub(super) fn definitions(&self) -> Result<Vec<Network>> {
         let files = names(&self.root)?;
-        files.iter().filter(|name| name.ends_with(".json")).filter_map(|name| read(&self.root.join(name)).transpose()).collect()
+        files
+            .iter()
+            .filter(|name| name.ends_with(".json"))
+            .filter_map(|name| read(&self.root.join(name)).transpose())
+            .collect()
     }
 
     pub(super) fn write_definition(&self, network: &Network) -> Result<()> {

@@ -87,14 +87,21 @@ fn an_address_of_ones_own_choice() {
     host.network(&Create { name: "small".into(), subnets, auxiliary, ..Create::default() });
     let namespace = Namespace::new();
     let attach = |name: &str, address: &str| {
-        let wanted: Vec<IpAddr> = Some(address).filter(|text| !text.is_empty()).map(|text| text.parse().unwrap()).into_iter().collect();
+        let wanted: Vec<IpAddr> =
+            Some(address).filter(|text| !text.is_empty()).map(|text| text.parse().unwrap()).into_iter().collect();
         let namespace = Namespace::new();
         let id = id(name);
         let request = Attachment { addresses: &wanted, ..request(&id, name, &namespace, "small") };
-        host.networks.attach(&request).map(|(endpoint, _)| endpoint.addresses[0].addr().to_string()).map_err(|error| error.to_string())
+        host.networks
+            .attach(&request)
+            .map(|(endpoint, _)| endpoint.addresses[0].addr().to_string())
+            .map_err(|error| error.to_string())
     };
     assert_eq!(attach("a", "10.9.0.5").unwrap(), "10.9.0.5");
-    assert_eq!(attach("b", "10.9.0.5").unwrap_err(), format!("the address 10.9.0.5 is in use by the container {}", id("a")));
+    assert_eq!(
+        attach("b", "10.9.0.5").unwrap_err(),
+        format!("the address 10.9.0.5 is in use by the container {}", id("a"))
+    );
     assert_eq!(attach("b", "10.9.1.5").unwrap_err(), "the address 10.9.1.5 is outside of the subnet 10.9.0.0/29");
     assert_eq!(attach("b", "10.9.0.1").unwrap_err(), "the address 10.9.0.1 is the gateway's");
     assert_eq!(attach("b", "fd00::5").unwrap_err(), "the network small has no subnet for the address fd00::5");
@@ -166,6 +173,53 @@ fn firewalls_of_others_are_told() {
     let (_, told) = host.networks.attach(&request(&id("two"), "two", &namespace, "bridge")).unwrap();
     assert_eq!(told, [""; 0]);
     assert_eq!(host.networks.reload().unwrap().len(), 2);
+}
+
+/// A thread that nftables is refused to, as by a kernel without it.
+fn without_nftables(errno: i32) {
+    let socket = |protocol: u32| {
+        serde_json::json!({"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno,
+            "args": [{"index": 0, "value": 16, "op": "SCMP_CMP_EQ"}, {"index": 2, "value": protocol, "op": "SCMP_CMP_EQ"}]})
+    };
+    let profile = serde_json::json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [socket(12)]});
+    let profile = serde_json::from_value(profile).unwrap();
+    let program = corten::seccomp::compile(&profile, corten::seccomp::Architecture::NATIVE).unwrap();
+    corten::sys::seccomp::load(&program.instructions, corten::sys::seccomp::Flags::empty()).unwrap();
+}
+
+#[test]
+fn a_kernel_without_nftables() {
+    let host = Host::new();
+    let here = host.here();
+    let error = std::thread::scope(|scope| {
+        let attach = || {
+            enter(&here);
+            without_nftables(libc::EPROTONOSUPPORT);
+            host.try_container("web", "bridge", &["8080:80"]).err().unwrap()
+        };
+        scope.spawn(attach).join().unwrap()
+    });
+    let wanted = "this kernel has no nftables, which networks need (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT)";
+    assert!(format!("{error:#}").starts_with(wanted), "{error:#}");
+    assert_eq!(host.leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_link_that_is_left_to_the_kernel() {
+    let host = Host::new();
+    let web = host.container("web", "bridge", &["8080:80"]);
+    host.networks.release(&web.id).unwrap();
+    let link = web.endpoint.link.clone().unwrap();
+    assert_eq!(host.leftovers().len(), 1, "{:?}", host.leftovers());
+    assert!(host.leftovers()[0].starts_with(&link));
+    // The container again, before the kernel has come to it: here the old namespace is still there.
+    drop(web.sockets);
+    let again = host.container("web", "bridge", &["8080:80"]);
+    again.namespace.serve((ANY, 80));
+    assert_eq!(host.outside.reaches("192.0.2.1:8080"), "192.0.2.2");
+    host.networks.release(&again.id).unwrap();
+    host.networks.reload().unwrap();
+    assert_eq!(host.leftovers(), [""; 0]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who reaches whom, and as whom: each row of the matrix with traffic.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use corten::network::Create;
 
@@ -200,6 +200,30 @@ fn ports_at_one_address_and_in_ranges() {
     assert!(ports[2] > 1024);
     three.namespace.serve((ANY, 80));
     assert_eq!(host.outside.reaches(&format!("192.0.2.1:{}", ports[2])), "192.0.2.2");
+}
+
+/// Who keeps sending from the same port is led by the kernel where the first packet went.
+#[test]
+fn a_flow_of_datagrams_finds_its_container() {
+    let host = Host::new();
+    let client = host.outside.run(|| UdpSocket::bind("192.0.2.2:5000").unwrap());
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let ask = || {
+        client.send_to(b"?", "192.0.2.1:8053").unwrap();
+        let mut bytes = [0; 64];
+        client.recv_from(&mut bytes).map(|(length, _)| String::from_utf8_lossy(&bytes[..length]).into_owned())
+    };
+    // Before there is a container, so that the flow is the host's own, which takes it without an answer.
+    let taker = UdpSocket::bind("192.0.2.1:8053").unwrap();
+    client.send_to(b"?", "192.0.2.1:8053").unwrap();
+    taker.recv_from(&mut [0; 64]).unwrap();
+    drop(taker);
+    for name in ["one", "two"] {
+        let container = host.container(name, "bridge", &["8053:53/udp"]);
+        container.namespace.serve_datagrams((ANY, 53));
+        assert_eq!(ask().unwrap(), "192.0.2.2", "{name}");
+        host.networks.detach(&container.id, None).unwrap();
+    }
 }
 
 #[test]
