@@ -30,7 +30,7 @@ fn measure(directory: &std::path::Path) -> Result<()> {
     for number in 1..=ROUNDS {
         let (attach, away) = round(&networks, number)?;
         attached.push(attach);
-        if number % 2 == 0 { released.push(away) } else { detached.push(away) }
+        if number.is_multiple_of(2) { released.push(away) } else { detached.push(away) }
     }
     for (name, mut times) in [("attach", attached), ("release", released), ("detach", detached)] {
         times.sort();
@@ -63,7 +63,7 @@ fn round(networks: &Networks, number: u32) -> Result<(Duration, Duration)> {
         .context("attach")?;
     let attached = start.elapsed();
     let start = Instant::now();
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         networks.release(&id)?
     } else {
         networks.detach(&id, None)?
