@@ -18,6 +18,17 @@ const DUMP: u16 = 0x300;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 
+/// Kinds, attributes and flags of rtnetlink(7) that more than one room needs: linux/rtnetlink.h, linux/if_link.h.
+pub(crate) mod route {
+    pub(crate) const NEW_LINK: u16 = 16;
+    pub(crate) const GET_LINK: u16 = 18;
+    pub(crate) const NEW_ADDRESS: u16 = 20;
+    pub(crate) const LINK_NAME: u16 = 3;
+    pub(crate) const LINK_NAMESPACE: u16 = 28;
+    /// IFF_UP (netdevice(7)).
+    pub(crate) const UP: u32 = 1;
+}
+
 /// A request with its attributes (netlink(7)): header, fixed part, then type-length-value.
 #[derive(Debug, Clone)]
 pub(crate) struct Message {

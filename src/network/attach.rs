@@ -53,7 +53,7 @@ impl Networks {
             Ok(warnings) => Ok((endpoint, warnings)),
             Err(error) => match self.detach_one(&endpoint) {
                 Ok(()) => Err(error),
-                Err(second) => Err(error.context(format!("and what was made could not be removed: {second:#}"))),
+                Err(second) => Err(error.context(format!("what was made could not be removed either ({second:#})"))),
             },
         }
     }
@@ -173,6 +173,11 @@ fn check_driver(network: &Network, request: &Attachment<'_>) -> Result<()> {
             ensure!(request.ports.is_empty(), "ports can't be published in the {} network {name}", network.driver);
         }
         Driver::Bridge => {
+            let everywhere =
+                request.ports.iter().find(|port| port.address.is_none() && network.host_binding().is_some());
+            if let Some(port) = everywhere {
+                bail!("the port {port} is not at the address that the network {name} has for ports");
+            }
             ensure!(
                 request.ports.is_empty() || !network.internal,
                 "ports can't be published in the internal network {name}"

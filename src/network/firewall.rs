@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::endpoint::Endpoint;
 use super::nftables::transaction::{BaseChain, Connection};
 use super::port::Published;
-use super::ruleset::{TABLE, chain_into, published, table};
+use super::ruleset::{TABLE, chain_into, has_rules, published, table};
 use super::{Network, Networks, conntrack, state};
 use crate::image::store::lock::Lock;
 
@@ -16,13 +16,11 @@ impl Networks {
         for network in networks {
             endpoints.extend(self.endpoints(network)?.into_iter().map(|endpoint| self.with_own_ports(endpoint)));
         }
-        let table = table(&self.table, networks, &endpoints);
         let connection = Connection::open()?;
-        // The last network is gone.
-        if table.chains.iter().all(|chain| chain.hook.is_some() || !chain.name.contains('-')) {
+        if !networks.iter().any(has_rules) {
             return connection.delete(&self.table);
         }
-        connection.replace(&table)
+        connection.replace(&table(&self.table, networks, &endpoints))
     }
 
     /// Makes all rules anew if a network's are not there: at its first use, and after somebody has flushed the ruleset.

@@ -22,7 +22,7 @@
 //!
 //! # How a container is run
 //!
-//! 1. [`Networks::reserve`]: host ports are chosen and bound. Whoever stands for the container (its monitor) holds the sockets for as
+//! 1. [`Networks::reserve_in`]: host ports are chosen and bound. Whoever stands for the container (its monitor) holds the sockets for as
 //!    long as it runs; rules win over listeners, so that without them the port could be given away twice, silently.
 //! 2. A network namespace is made, and [`Networks::attach`] called for each network.
 //! 3. [`files`] has the content of `/etc/hosts` and `/etc/resolv.conf`; in a network with names ([`Network::has_names`]) the monitor
@@ -249,7 +249,7 @@ impl Networks {
     pub fn get(&self, text: &str) -> Result<Network> {
         let all = self.list()?;
         let found = find(&all, text)?;
-        if found.name == defaults::BRIDGE && found.pools.is_empty() {
+        if found.name == defaults::BRIDGE && (found.pools.is_empty() || self.is_displaced(found)?) {
             return self.make_default();
         }
         Ok(found.clone())

@@ -9,8 +9,8 @@ use rustix::net::{
     AddressFamily, Protocol as Ip, SocketFlags, SocketType, bind, getsockname, ipproto, socket_with, sockopt,
 };
 
-use super::Networks;
 use super::port::{Protocol, Published};
+use super::{Network, Networks};
 use crate::error::Attempt;
 
 /// Ports that are bound. A socket that is bound and does not listen answers nobody; it is there so that another bind(2) fails.
@@ -23,6 +23,12 @@ pub struct Reserved {
 }
 
 impl Networks {
+    /// Binds ports of the host for a container of a network, at the address that the network has for those without one.
+    pub fn reserve_in(&self, network: &Network, ports: &[Published]) -> Result<Reserved> {
+        let at = |port: &Published| Published { address: port.address.or(network.host_binding()), ..port.clone() };
+        self.reserve(&ports.iter().map(at).collect::<Vec<_>>())
+    }
+
     /// Binds ports of the host, and chooses those that are not chosen yet.
     pub fn reserve(&self, ports: &[Published]) -> Result<Reserved> {
         let mut reserved = Reserved { ports: Vec::new(), sockets: Vec::new() };

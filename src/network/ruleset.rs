@@ -45,10 +45,14 @@ fn chain_source(network: &Network) -> String {
     format!("source-{}", network.link)
 }
 
+/// Whether a network is there by rules.
+pub(super) fn has_rules(network: &Network) -> bool {
+    network.driver == Driver::Bridge && !network.pools.is_empty()
+}
+
 /// The whole table.
 pub(super) fn table(name: &str, networks: &[Network], endpoints: &[Endpoint]) -> Table {
-    let bridges: Vec<&Network> =
-        networks.iter().filter(|one| one.driver == Driver::Bridge && !one.pools.is_empty()).collect();
+    let bridges: Vec<&Network> = networks.iter().filter(|one| has_rules(one)).collect();
     let mut table = Table { name: name.into(), sets: sets(&bridges), chains: base_chains() };
     for network in &bridges {
         table.chains.extend([into(network), out_of(network), source(network)]);

@@ -94,6 +94,13 @@ impl Networks {
         write(&directory.join(&endpoint.container), endpoint)
     }
 
+    /// Gives a container another name in all its networks.
+    pub fn rename(&self, container: &str, name: &str) -> Result<()> {
+        let _alone = self.lock()?;
+        let rename = |endpoint| self.write_endpoint(&Endpoint { name: name.to_owned(), ..endpoint });
+        self.endpoints_of(container)?.into_iter().try_for_each(rename)
+    }
+
     pub(super) fn remove_endpoint(&self, endpoint: &Endpoint) -> Result<()> {
         remove(&self.endpoint_directory(&endpoint.network).join(&endpoint.container))
     }

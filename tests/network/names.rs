@@ -134,7 +134,10 @@ fn of_containers_in_the_same_network() {
     reversed.push("in-addr.arpa".into());
     assert_eq!(by_datagram(&one, &reversed.join("."), PTR), (0, vec![b"\x03two\x04mine\0".to_vec()]));
     assert_eq!(by_stream(&one, &[("two", A), ("two", AAAA)]), [(0, vec![octets(&two, 0)]), (0, vec![octets(&two, 1)])]);
-    // One that comes, and one that goes.
+    // One with another name, one that comes, and one that goes.
+    host.networks.rename(&two.id, "zwei").unwrap();
+    assert_eq!(by_datagram(&one, "zwei", A), (0, vec![octets(&two, 0)]));
+    assert_eq!(by_datagram(&one, "two", A).0, SERVER_FAILURE);
     let three = host.container("three", "mine", &[]);
     assert_eq!(by_datagram(&one, "three", A), (0, vec![octets(&three, 0)]));
     host.networks.detach(&three.id, None).unwrap();

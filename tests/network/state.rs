@@ -29,6 +29,8 @@ fn all_is_made_anew_after_a_flush() {
     run("nft", "flush ruleset");
     let other = host.container("other", "mine", &[]);
     assert_eq!(host.outside.reaches("192.0.2.1:8080"), "192.0.2.2");
+    // Nor does it keep anybody from going.
+    run("nft", "flush ruleset");
     for container in [&web, &other] {
         host.networks.detach(&container.id, None).unwrap();
     }
@@ -149,6 +151,16 @@ fn a_route_that_came_later() {
     let error = host.try_container("web", "mine", &[]).err().unwrap().to_string();
     assert_eq!(error, format!("the subnet {subnet} of the network mine overlaps the host's route {subnet} by now"));
     assert_eq!(host.leftovers(), [""; 0]);
+    // The default network, which nobody has chosen an address for, moves away.
+    let before = host.networks.get("bridge").unwrap().pools[0].subnet;
+    ip(&format!("route add {before} via 192.0.2.2"));
+    let one = host.container("one", "bridge", &[]);
+    assert_ne!(host.networks.get("bridge").unwrap().pools[0].subnet, before);
+    // But not from under a container.
+    let now = host.networks.get("bridge").unwrap().pools[0].subnet;
+    ip(&format!("route add {now} via 192.0.2.2 metric 9"));
+    assert_eq!(host.networks.get("bridge").unwrap().pools[0].subnet, now);
+    host.networks.detach(&one.id, None).unwrap();
     let wanted = Create { name: "other".into(), subnets: vec!["192.0.2.0/25".parse().unwrap()], ..Create::default() };
     let error = host.networks.create(&wanted).unwrap_err().to_string();
     assert_eq!(error, "invalid pool request: the subnet 192.0.2.0/25 overlaps the host's route 192.0.2.0/24 by eth0");

@@ -283,6 +283,17 @@ fn a_macvlan_on_the_wire() {
 }
 
 #[test]
+fn a_network_that_publishes_for_the_host_alone() {
+    let host = Host::new();
+    let options = [("com.docker.network.bridge.host_binding_ipv4".into(), "127.0.0.1".into())].into();
+    let network = host.network(&Create { name: "local".into(), options, ..Create::default() });
+    let web = host.container("web", "local", &["8080:80"]);
+    web.namespace.serve((ANY, 80));
+    assert_eq!(host.reaches("127.0.0.1:8080"), network.pools[0].gateway.to_string());
+    host.outside.does_not_reach("192.0.2.1:8080");
+}
+
+#[test]
 fn the_largest_packet_is_that_of_the_way_outside() {
     let host = Host::new();
     ip("link set eth0 mtu 1400");
