@@ -111,7 +111,7 @@ fn forward_packets(network: &Network) -> Result<Vec<String>> {
 fn keep_advertised_routes() -> Result<()> {
     for link in Links::open()?.list()? {
         let setting = format!("ipv6/conf/{}/accept_ra", link.name);
-        if link.kind.is_none() && sysctl::read(&setting).as_deref() == Some("1") {
+        if sysctl::read(&setting).as_deref() == Some("1") {
             sysctl::set(&setting, "2")?;
         }
     }

@@ -180,6 +180,15 @@ fn firewalls_of_others_are_told() {
     assert!(told.contains("net.ipv4.ip_forward is 1 now"), "{told}");
     assert!(told.contains("the chain FORWARD of the nftables table ip filter drops"), "{told}");
     assert!(told.contains("firewalld is in use"), "{told}");
+    // What they tell helps.
+    let web = host.container("web", "bridge", &["8080:80"]);
+    web.namespace.serve((ANY, 80));
+    host.outside.does_not_reach("192.0.2.1:8080");
+    let link = host.networks.get("bridge").unwrap().link;
+    for side in ["iifname", "oifname"] {
+        run("nft", &format!("insert rule ip filter FORWARD {side} {link} accept"));
+    }
+    assert_eq!(host.outside.reaches("192.0.2.1:8080"), "192.0.2.2");
     // Not each time.
     let namespace = Namespace::new();
     let (_, told) = host.networks.attach(&request(&id("two"), "two", &namespace, "bridge")).unwrap();

@@ -33,6 +33,19 @@ fn a_published_port_from_everywhere() {
     assert_eq!(ask("127.0.0.1:8053").unwrap(), gateway);
 }
 
+/// As many distributions have it.
+#[test]
+fn a_published_port_with_a_strict_look_at_ways_back() {
+    let host = Host::new();
+    std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1").unwrap();
+    let web = host.container("web", "bridge", &["8080:80"]);
+    web.namespace.serve((ANY, 80));
+    assert_eq!(host.outside.reaches("192.0.2.1:8080"), "192.0.2.2");
+    assert_eq!(host.reaches("127.0.0.1:8080"), host.gateway("bridge"));
+    assert_eq!(host.reaches("192.0.2.1:8080"), host.gateway("bridge"));
+    assert_eq!(web.namespace.reaches("192.0.2.1:8080"), host.gateway("bridge"));
+}
+
 #[test]
 fn its_own_published_port_with_and_without_br_netfilter() {
     let host = Host::new();
@@ -153,7 +166,10 @@ fn containers_that_are_to_be_apart_from_each_other() {
 fn with_ipv6() {
     let host = Host::new();
     host.network(&Create { name: "six".into(), ipv6: true, ..Create::default() });
+    std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_ra", "1").unwrap();
     let web = host.container("web", "six", &["8080:80"]);
+    // The host passes packets on now, and still listens to its own router.
+    assert_eq!(std::fs::read_to_string("/proc/sys/net/ipv6/conf/eth0/accept_ra").unwrap(), "2\n");
     let other = host.container("other", "six", &[]);
     let address = |container: &Container| container.endpoint.addresses[1].addr().to_string();
     web.namespace.serve((ANY6, 80));
