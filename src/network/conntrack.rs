@@ -15,7 +15,11 @@ const SUBSYSTEM: u16 = 1;
 const DELETE: u16 = 2;
 const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
+const STATUS: u16 = 3;
 const FILTER: u16 = 25;
+const STATUS_MASK: u16 = 26;
+/// IPS_SRC_NAT and IPS_DST_NAT: one of the flow's addresses was changed.
+const TRANSLATED: u32 = 0x30;
 /// CTA_FILTER_F_*, which are the kernel's own: what of a flow is compared.
 const BY_SOURCE: u32 = 1;
 const BY_DESTINATION: u32 = 2;
@@ -44,12 +48,13 @@ pub(super) fn forget(endpoint: &Endpoint) -> Result<()> {
     Ok(())
 }
 
-/// Flows that began with a packet for the host's port.
+/// Flows that began with a packet for the host's port, and stayed there: one that was led elsewhere is somebody's who goes outside.
 fn to_host(port: &Published, like: IpAddr) -> Result<Message> {
     let at = port.address.filter(|address| !address.is_unspecified() && address.is_ipv4() == like.is_ipv4());
     let kind = if like.is_ipv4() { 2 } else { 4 };
     let flags = BY_PROTOCOL | BY_DESTINATION_PORT | if at.is_some() { BY_DESTINATION } else { 0 };
-    delete(like, ORIGINAL, flags, at.map(|address| (kind, address)), (3, port.host))
+    let message = delete(like, ORIGINAL, flags, at.map(|address| (kind, address)), (3, port.host))?;
+    message.attribute(STATUS, &0u32.to_be_bytes())?.attribute(STATUS_MASK, &TRANSLATED.to_be_bytes())
 }
 
 /// Flows whose answers come from the container's port.

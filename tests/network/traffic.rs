@@ -87,11 +87,11 @@ fn nobody_outside_reaches_a_container_by_its_address() {
     host.outside.does_not_reach("192.0.2.1:8081");
     // The host's own loopback, through the door that 127.0.0.1:PORT needs.
     let secret = std::net::TcpListener::bind("127.0.0.1:8082").unwrap();
-    web.namespace.ip("link set lo down");
-    web.namespace.ip("route flush table local");
-    web.namespace.ip(&format!("route add 127.0.0.1/32 via {}", host.gateway("bridge")));
+    std::thread::spawn(move || secret.incoming().for_each(drop));
+    web.namespace.run(|| std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1").unwrap());
+    web.namespace.ip("address delete 127.0.0.1/8 dev lo");
+    web.namespace.ip(&format!("route add 127.0.0.1/32 via {} src {}", host.gateway("bridge"), web.address()));
     web.namespace.does_not_reach("127.0.0.1:8082");
-    drop(secret);
 }
 
 #[test]
@@ -229,6 +229,10 @@ fn a_flow_of_datagrams_finds_its_container() {
         let mut bytes = [0; 64];
         client.recv_from(&mut bytes).map(|(length, _)| String::from_utf8_lossy(&bytes[..length]).into_owned())
     };
+    // Somebody's who asks the same port outside, and is not to be disturbed.
+    let other = host.container("other", "bridge", &[]);
+    host.outside.serve_datagrams(([192, 0, 2, 2], 8053));
+    assert_eq!(other.namespace.run(|| super::harness::ask("192.0.2.2:8053")).unwrap(), "192.0.2.1");
     // Before there is a container, so that the flow is the host's own, which takes it without an answer.
     let taker = UdpSocket::bind("192.0.2.1:8053").unwrap();
     client.send_to(b"?", "192.0.2.1:8053").unwrap();
@@ -240,6 +244,8 @@ fn a_flow_of_datagrams_finds_its_container() {
         assert_eq!(ask().unwrap(), "192.0.2.2", "{name}");
         host.networks.detach(&container.id, None).unwrap();
     }
+    let flows = std::fs::read_to_string("/proc/thread-self/net/nf_conntrack").unwrap();
+    assert!(flows.contains(&format!("src={} dst=192.0.2.2", other.address())), "{flows}");
 }
 
 #[test]
