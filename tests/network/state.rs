@@ -1,7 +1,9 @@
 //! What is kept: after a flush, with many, when two want the same, and whatever else goes wrong.
 
 use std::collections::HashSet;
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
 
 use corten::network::{Attachment, Create};
 
@@ -194,6 +196,22 @@ fn firewalls_of_others_are_told() {
     let (_, told) = host.networks.attach(&request(&id("two"), "two", &namespace, "bridge")).unwrap();
     assert_eq!(told, [""; 0]);
     assert_eq!(host.networks.reload().unwrap().len(), 2);
+}
+
+#[test]
+fn a_firewall_of_the_older_kind_is_told() {
+    let host = Host::new();
+    if Command::new("iptables-legacy")
+        .args(["-P", "FORWARD", "DROP"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
+        let told = host.networks.foreign_firewalls().unwrap().join("\n");
+        assert!(told.contains("iptables-legacy is in use"), "{told}");
+    } else {
+        let line = "skipped state::a_firewall_of_the_older_kind_is_told: there is no iptables-legacy that works here\n";
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
 }
 
 /// A thread that nftables is refused to, as by a kernel without it.
