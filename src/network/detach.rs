@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use anyhow::{Result, anyhow, bail, ensure};
 use ipnet::IpNet;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, is_link_name};
 use super::firewall::port_claim;
 use super::link::Links;
 use super::namespace::within;
@@ -112,8 +112,11 @@ impl Networks {
         );
         if network.driver == Driver::Bridge {
             let others: Vec<Network> = self.definitions()?.into_iter().filter(|other| other.id != *id).collect();
-            // The link before its rules.
-            Links::open()?.delete(&network.link)?;
+            // The link before its rules; one that somebody else has made meanwhile under this name is his.
+            let links = Links::open()?;
+            if links.find(&network.link)?.is_some_and(|link| link.kind.as_deref() == Some("bridge")) {
+                links.delete(&network.link)?;
+            }
             self.write_rules(&alone, &others)?;
         }
         for directory in [self.endpoint_directory(id), self.lease_directory(id)] {
@@ -150,8 +153,7 @@ impl Networks {
         let (bridge, _) = self.need_bridge(alone, network, links)?;
         // What belongs to nobody: its container was released, and lived on.
         for link in links.list()?.iter().filter(|link| link.master == Some(bridge.index)) {
-            if link.kind.as_deref() == Some("veth") && endpoints.iter().all(|one| one.link.as_ref() != Some(&link.name))
-            {
+            if is_link_name(&link.name) && endpoints.iter().all(|one| one.link.as_ref() != Some(&link.name)) {
                 links.delete(&link.name)?;
             }
         }
