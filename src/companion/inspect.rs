@@ -41,7 +41,6 @@ impl Operation for Inspect {
             bail!("\"{kind}\" is not a valid value for --type");
         }
         let store = context.store()?;
-        let template = self.format.as_deref().filter(|format| *format != "json").map(Template::parse).transpose()?;
         let mut found = Vec::new();
         let mut status = 0;
         for text in &self.images {
@@ -53,15 +52,20 @@ impl Operation for Inspect {
                 }
             }
         }
-        let text = match (&template, self.format.is_some()) {
-            (Some(template), _) => {
-                found.iter().map(|image| Ok(template.render(image)? + "\n")).collect::<Result<String>>()?
-            }
-            (None, true) => serde_json::to_string(&found)? + "\n",
-            (None, false) => indented(&found)?,
-        };
-        print(&text)?;
+        print(&shown(&found, self.format.as_deref())?)?;
         Ok(status)
+    }
+}
+
+/// What was found, as a format wants it.
+pub(super) fn shown(found: &[Value], format: Option<&str>) -> Result<String> {
+    match format {
+        None => indented(&found),
+        Some("json") => Ok(serde_json::to_string(&found)? + "\n"),
+        Some(format) => {
+            let template = Template::parse(format)?;
+            found.iter().map(|one| Ok(template.render(one)? + "\n")).collect()
+        }
     }
 }
 

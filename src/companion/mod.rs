@@ -1,6 +1,6 @@
 //! `ctn`: the commands, with docker's names, flags and output.
 //!
-//! A file for each command: parse, call [`crate::image`], print.
+//! A file for each command: parse, call [`crate::image`] or [`crate::network`], print.
 
 mod commit;
 mod diff;
@@ -14,6 +14,7 @@ mod login;
 mod logout;
 mod manifest;
 mod mount;
+mod network;
 mod output;
 mod progress;
 mod prune;
@@ -44,7 +45,7 @@ use crate::image::layer::copy::IdMaps;
 use crate::image::store::Store;
 use crate::image::store::table::Image;
 
-/// Images and layers, without a daemon
+/// Images, layers and networks, without a daemon
 #[derive(Debug, Parser)]
 #[command(name = "ctn", version, subcommand_required = true, arg_required_else_help = true)]
 struct CommandLine {
@@ -83,6 +84,9 @@ enum Command {
     /// Commands for manifests
     #[command(subcommand)]
     Manifest(manifest::Manifest),
+    /// Commands for networks
+    #[command(subcommand)]
+    Network(network::Network),
     /// Commands for the whole store
     #[command(subcommand)]
     System(system::System),
@@ -159,6 +163,7 @@ impl Operation for Command {
             Command::Commit(commit) => commit.carry_out(context),
             Command::Image(ImageCommand::Prune(prune)) => prune.carry_out(context),
             Command::Manifest(manifest) => manifest.carry_out(context),
+            Command::Network(network) => network.carry_out(context),
             Command::System(system) => system.carry_out(context),
         }
     }

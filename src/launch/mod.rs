@@ -4,7 +4,6 @@
 
 pub mod hooks;
 mod id_maps;
-mod netlink;
 mod network_devices;
 pub mod patience;
 mod preparations;
