@@ -62,7 +62,7 @@ fn detached(host: &Host, id: &str, options: &RunOptions) -> Result<()> {
 }
 
 /// The program runs: `poststart` hooks. One that fails stops the container (runtime-spec 1.3, runtime.md, "Lifecycle" 10).
-fn started(making: &mut Making, init: &Child) -> Result<()> {
+pub(super) fn started(making: &mut Making, init: &Child) -> Result<()> {
     // What follows may take long, and a hook may call this program.
     making.unlock();
     poststart(&making.spec, &making.record, making.group().cloned(), init)

@@ -1,0 +1,66 @@
+//! A container's root: overlayfs over the image's layers, mounted while it runs.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
+
+use super::record::Record;
+use super::{Container, Engine};
+use crate::error::Attempt;
+use crate::image::layer::Stack;
+use crate::image::mount::Upper;
+
+/// Mounts it, and says where it is.
+pub(super) fn mount(engine: &Engine, record: &Record) -> Result<std::path::PathBuf> {
+    if let Some(rootfs) = &record.rootfs {
+        ensure!(Path::new(rootfs).is_dir(), "the root directory {rootfs:?} is not there");
+        return Ok(rootfs.into());
+    }
+    let directory = engine.directory(&record.id);
+    let (upper, work, point) = (directory.join("upper"), directory.join("work"), directory.join("rootfs"));
+    // Left by a mount that could lose what was written, which this one may not: a container that is started again after a crash of
+    // the machine has what it has.
+    let _ = std::fs::remove_dir_all(work.join("work/incompat"));
+    let upper = Upper { directory: &upper, work: &work, volatile: record.host_config.auto_remove };
+    engine.store.mount_writable(&record.layers, &upper, &point)?;
+    Ok(point)
+}
+
+/// Where it is mounted while the container runs.
+pub(super) fn point(engine: &Engine, record: &Record) -> std::path::PathBuf {
+    match &record.rootfs {
+        Some(rootfs) => rootfs.into(),
+        None => engine.directory(&record.id).join("rootfs"),
+    }
+}
+
+/// Unmounts it, if it is mounted.
+pub(super) fn unmount(directory: &Path) -> Result<()> {
+    let point = directory.join("rootfs");
+    loop {
+        // Lazily: somebody who looks into it must not keep the container.
+        match rustix::mount::unmount(&point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) => {}
+            // It is no mount point, or not there.
+            Err(Errno::INVAL | Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error).attempt(|| format!("unmount {point:?}")),
+        }
+    }
+}
+
+/// A container's files as it sees them, without what is mounted in it and without a mount.
+pub fn files_of(container: &Container<'_>) -> Result<(Stack, Stack)> {
+    let engine = container.engine;
+    let open = |path: &Path| std::fs::File::open(path).attempt(|| format!("open {path:?}"));
+    if let Some(rootfs) = &container.record.rootfs {
+        let mut files = Stack::new(engine.store.form());
+        files.push(open(Path::new(rootfs))?.into());
+        return Ok((Stack::new(engine.store.form()), files));
+    }
+    let below = engine.store.stack(&container.record.layers)?;
+    let mut files = below.clone();
+    files.push(open(&container.directory().join("upper"))?.into());
+    Ok((below, files))
+}
