@@ -41,7 +41,7 @@ test: cc ## what needs only this repository and root
 	@status=0; set -x; \
 	cargo test --no-fail-fast --lib || status=1; \
 	cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' test --no-fail-fast \
-		--test runtime --test security --test image || status=1; \
+		--test runtime --test security --test image --test engine || status=1; \
 	exit $$status
 
 walls: cc ## take each wall of the runtime out, and see the attack on it succeed

@@ -54,7 +54,7 @@ use anyhow::{Result, ensure};
 pub use create::Wanted;
 pub use find::Container;
 pub use root::files_of;
-pub use start::Attached;
+pub use start::{Attached, exit_status};
 
 use crate::cgroup::Manager;
 use crate::container::{Host, Rootless, Warn};

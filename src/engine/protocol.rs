@@ -152,9 +152,10 @@ impl Channel {
     fn receive(&self, buffer: &mut [u8], flags: RecvFlags) -> Result<Option<usize>, Errno> {
         loop {
             return match recv(&self.0, &mut *buffer, flags) {
-                Ok((0, _)) | Err(Errno::CONNRESET) => Ok(None),
+                Ok((0, _)) => Ok(None),
                 Ok((length, _)) => Ok(Some(length)),
-                Err(Errno::INTR) => continue,
+                // The other side closed without having read all. It is said once, before what that side had still sent.
+                Err(Errno::INTR | Errno::CONNRESET) => continue,
                 Err(error) => Err(error),
             };
         }

@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::protocol::{CHUNK, Channel, Notice, Request, Streams};
 use super::state::{State, Status};
 use super::{Container, make_directory, reconcile};
-use crate::error::Attempt;
+use crate::error::{Attempt, sentence};
 use crate::security::sealed_executable;
 
 /// What a start came to.
@@ -139,6 +139,15 @@ fn first_word(channel: Channel, warn: impl Fn(&str)) -> Result<Attached> {
             None => bail!("the container's monitor was killed"),
         }
     }
+}
+
+/// docker's exit status of a program that could not be executed: 127 where it isn't there, 126 otherwise. None where the failure was
+/// another. The runtime's texts are those by which engines tell one from the other.
+pub fn exit_status(error: &anyhow::Error) -> Option<u8> {
+    let text = sentence(error);
+    let cause = &text[text.find("exec: \"")?..];
+    let is_missing = ["executable file not found", "no such file or directory", "not a directory"];
+    Some(if is_missing.iter().any(|words| cause.contains(words)) { 127 } else { 126 })
 }
 
 /// Gives a container's lock back that this process was given by the one that started it.

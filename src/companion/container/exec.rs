@@ -6,10 +6,11 @@ use clap::Args;
 use super::super::output::complain;
 use super::super::{Context, Operation};
 use crate::container::{self, ExecOptions, Passed, ProcessSource};
+use crate::engine::exit_status;
 use crate::engine::options::environment;
 use crate::engine::specification::Further;
 use crate::engine::state::Status;
-use crate::error::{Attempt, Errno, errno, sentence};
+use crate::error::{Attempt, sentence};
 use crate::security::sealed_executable;
 
 /// Run a command in a container that runs
@@ -106,11 +107,7 @@ impl Operation for Exec {
             Ok(status) => Ok(status),
             Err(error) => {
                 complain(&format!("OCI runtime exec failed: {}\n", sentence(&error)));
-                Ok(match errno(&error) {
-                    Some(Errno::NOENT) => 127,
-                    Some(Errno::ACCESS | Errno::ISDIR | Errno::NOEXEC) => 126,
-                    _ => 1,
-                })
+                Ok(exit_status(&error).unwrap_or(1))
             }
         }
     }

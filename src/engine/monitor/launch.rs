@@ -16,7 +16,7 @@ use crate::engine::record::Record;
 use crate::engine::specification::{self, Facts, Node};
 use crate::engine::state::Status;
 use crate::engine::{Engine, network, now, root, start, volume};
-use crate::error::{Attempt, Errno, errno, sentence};
+use crate::error::{Attempt, sentence};
 use crate::image::bundle::User;
 use crate::image::layer::Stack;
 
@@ -31,7 +31,7 @@ impl Monitor {
                 self.clients.tell_all(&Notice::Started);
             }
             Err(error) => {
-                let status = status_of(&error, &self.record);
+                let status = start::exit_status(&error).unwrap_or(125);
                 let text = sentence(&error);
                 self.failed(status, &text);
                 self.clients.tell_all(&Notice::Failed(status, text));
@@ -126,16 +126,6 @@ impl Monitor {
         let _ = container::delete(&host, &self.record.id, true);
         let _ = network::release(&self.engine, &self.record);
         let _ = root::unmount(&self.directory());
-    }
-}
-
-/// docker's: 127 for a program that isn't there, 126 for one that can't be executed, 125 for everything else.
-fn status_of(error: &anyhow::Error, record: &Record) -> u8 {
-    let is_program = record.command().first().is_some_and(|program| sentence(error).contains(program.as_str()));
-    match errno(error) {
-        Some(Errno::NOENT) if is_program => 127,
-        Some(Errno::ACCESS | Errno::ISDIR | Errno::NOEXEC) if is_program => 126,
-        _ => 125,
     }
 }
 
