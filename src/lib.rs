@@ -18,6 +18,9 @@ pub mod image; // images: names, documents, the store, archives, layers
 pub mod init; // the child: the interpreter of steps
 pub mod launch; // the parent: preparations, clone, id maps, hooks, handshake
 mod mountinfo; // the table of mounts
+mod netlink; // requests of netlink(7) and their answers
+#[cfg(feature = "companion")]
+pub mod network; // networks of containers: bridges, addresses, rules, names
 pub mod plan; // Spec + Host → Plan
 pub mod seccomp; // profile → BPF, and the listener
 pub mod security; // capabilities, the sealed executable

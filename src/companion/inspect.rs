@@ -15,7 +15,7 @@ use crate::image::store::Store;
 use crate::image::store::layers::TREE;
 use crate::image::store::table::Image;
 
-/// Show all that is known of containers, images or volumes
+/// Show all that is known of containers, images, volumes or networks
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
     /// json, or a template such as {{.Config.Env}}
@@ -26,7 +26,7 @@ pub(super) struct Inspect {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
 
-    /// What is looked at: container, image or volume; else whatever has the name, in this order
+    /// What is looked at: container, image, volume or network; else whatever has the name, in this order
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
 
@@ -41,10 +41,9 @@ pub(super) struct Inspect {
 
 impl Operation for Inspect {
     fn carry_out(self, context: &Context) -> Result<u8> {
-        if let Some(kind) = self.kind.as_deref().filter(|kind| !matches!(*kind, "container" | "image" | "volume")) {
+        if let Some(kind) = self.kind.as_deref().filter(|kind| !matches!(*kind, "container" | "image" | "volume" | "network")) {
             bail!("\"{kind}\" is not a valid value for --type");
         }
-        let template = self.format.as_deref().filter(|format| *format != "json").map(Template::parse).transpose()?;
         let mut found = Vec::new();
         let mut status = 0;
         for name in &self.names {
@@ -56,7 +55,7 @@ impl Operation for Inspect {
                 }
             }
         }
-        print(&shown(&found, template.as_ref(), self.format.is_some())?)?;
+        print(&shown(&found, self.format.as_deref())?)?;
         Ok(status)
     }
 }
@@ -99,20 +98,29 @@ impl Inspect {
             }
         }
         let engine = context.engine()?;
-        match engine.volume(name) {
-            Ok(volume) => Ok(super::volume::described(&engine, &volume)),
-            Err(error) if self.kind.is_some() => Err(error),
-            Err(_) => bail!("No such object: {name}"),
+        if is_wanted("volume") {
+            match engine.volume(name) {
+                Ok(volume) => return Ok(super::volume::described(&engine, &volume)),
+                Err(error) if self.kind.is_some() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        match super::network::described(context, name) {
+            Err(error) if self.kind.is_none() => bail!("No such object: {name} ({})", sentence(&error)),
+            described => described,
         }
     }
 }
 
-/// As a template has it, as JSON in one line, or for people.
-pub(super) fn shown(found: &[Value], template: Option<&Template>, in_a_line: bool) -> Result<String> {
-    match template {
-        Some(template) => found.iter().map(|one| Ok(template.render(one)? + "\n")).collect(),
-        None if in_a_line => Ok(serde_json::to_string(found)? + "\n"),
+/// What was found, as a format wants it.
+pub(super) fn shown(found: &[Value], format: Option<&str>) -> Result<String> {
+    match format {
         None => indented(&found),
+        Some("json") => Ok(serde_json::to_string(&found)? + "\n"),
+        Some(format) => {
+            let template = Template::parse(format)?;
+            found.iter().map(|one| Ok(template.render(one)? + "\n")).collect()
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `ctn`: the commands, with docker's names, flags and output.
 //!
-//! A file for each command: parse, call [`crate::image`], print.
+//! A file for each command: parse, call [`crate::image`] or [`crate::network`], print.
 
 mod commit;
 mod container;
@@ -15,6 +15,7 @@ mod inspect;
 mod load;
 mod manifest;
 mod mount;
+mod network;
 mod output;
 mod prune;
 mod remove;
@@ -42,7 +43,7 @@ use crate::image::layer::copy::IdMaps;
 use crate::image::store::Store;
 use crate::image::store::table::Image;
 
-/// Containers and images, without a daemon
+/// Containers, images and networks, without a daemon
 #[derive(Debug, Parser)]
 #[command(name = "ctn", version, subcommand_required = true, arg_required_else_help = true)]
 struct CommandLine {
@@ -87,6 +88,9 @@ enum Command {
     /// Commands for manifests
     #[command(subcommand)]
     Manifest(manifest::Manifest),
+    /// Commands for networks
+    #[command(subcommand)]
+    Network(network::Network),
     /// Commands for the whole store
     #[command(subcommand)]
     System(system::System),
@@ -160,6 +164,7 @@ impl Operation for Command {
             Command::Volume(volume) => volume.carry_out(context),
             Command::Image(ImageCommand::Prune(prune)) => prune.carry_out(context),
             Command::Manifest(manifest) => manifest.carry_out(context),
+            Command::Network(network) => network.carry_out(context),
             Command::System(system) => system.carry_out(context),
         }
     }

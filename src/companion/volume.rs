@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 
 use super::output::{complain, confirmed, print};
 use super::table::{Column, render};
-use super::template::Template;
 use super::{Context, Operation, units};
 use crate::engine::volume::Volume;
 use crate::engine::{Engine, options};
@@ -183,7 +182,6 @@ impl Rm {
 
 impl Inspect {
     fn inspect(self, engine: &Engine) -> Result<u8> {
-        let template = self.format.as_deref().filter(|format| *format != "json").map(Template::parse).transpose()?;
         let mut found = Vec::new();
         let mut status = 0;
         for name in &self.volumes {
@@ -195,7 +193,7 @@ impl Inspect {
                 }
             }
         }
-        print(&super::inspect::shown(&found, template.as_ref(), self.format.is_some())?)?;
+        print(&super::inspect::shown(&found, self.format.as_deref())?)?;
         Ok(status)
     }
 }

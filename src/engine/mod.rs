@@ -94,7 +94,7 @@ impl Engine {
             root => format!("engine-{}", &Digest::of(root.as_os_str().as_bytes()).hex()[..8]),
         });
         let engine = Engine { store, run };
-        if !engine.run.is_dir() {
+        if !engine.run.join("runtime").is_dir() {
             // The machine was started since, or nothing has run yet.
             reconcile::after_boot(&engine)?;
         }

@@ -23,13 +23,13 @@ pub(super) fn all(engine: &Engine) -> Result<()> {
 
 /// The machine was started since: nothing runs, whatever the files say.
 pub(super) fn after_boot(engine: &Engine) -> Result<()> {
-    make_directory(&engine.run.join("runtime"))?;
     for id in engine.ids()? {
         let Some(_alone) = locks::try_alone(&engine.directory(&id)) else { continue };
         clean(engine, &id)?;
     }
     engine.release_stray_names();
-    Ok(())
+    // Last: it says that this was done.
+    make_directory(&engine.run.join("runtime"))
 }
 
 /// Directories without a record that nobody is working on.

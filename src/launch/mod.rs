@@ -4,7 +4,6 @@
 
 pub mod hooks;
 mod id_maps;
-mod netlink;
 mod network_devices;
 mod preparations;
 pub mod protocol;

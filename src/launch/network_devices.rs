@@ -10,9 +10,9 @@ use std::os::fd::{AsFd, AsRawFd};
 use anyhow::{Context, Result, bail};
 use rustix::io::Errno;
 
-use super::netlink::{Message, Socket, attributes};
 use super::protocol::{self, Failure, ToParent};
 use crate::error::{Attempt, sentence};
+use crate::netlink::{Message, Socket, attributes};
 use crate::sys::clone::{self, Child, CloneFlags};
 use crate::sys::execute::exit_now;
 

@@ -77,7 +77,8 @@ impl Monitor {
         files.push(fs::File::open(&rootfs).attempt(|| format!("open {rootfs:?}"))?.into());
         let facts = facts(engine, record, &files, rootfs)?;
         prepare_mounts(record, &files)?;
-        write_files(engine, record, &facts)?;
+        let hostname = specification::hostname(record, &facts);
+        network::write_files(engine, record, &hostname, None)?;
         let config = serde_json::to_vec(&specification::config(record, &facts)?).context("write the configuration")?;
         let (mut stdio, theirs) = Stdio::make(record.config.tty, record.config.open_stdin)?;
         let mut host = engine.host();
@@ -88,7 +89,7 @@ impl Monitor {
         let mut attached = network::Attached::default();
         let mut embedded = theirs.during(|| {
             container::embed(&host, &record.id, &options, config, |pid| {
-                attached = network::attach(engine, record, pid)?;
+                attached = network::attach(engine, record, &hostname, pid)?;
                 Ok(())
             })
         })?;
@@ -97,7 +98,7 @@ impl Monitor {
         }
         self.stdio = stdio;
         self.network = attached;
-        for warning in warnings.take() {
+        for warning in warnings.take().into_iter().chain(std::mem::take(&mut self.network.warnings)) {
             self.clients.tell_all(&Notice::Warning(warning));
         }
         Ok(embedded)
@@ -160,15 +161,25 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
     Ok(Facts {
         groups: host.group_add.iter().map(group).collect::<Result<_>>()?,
         devices: devices(record)?,
-        directory: engine.directory(&record.id),
+        directory: network::owner_of_files(engine, record)?,
         capabilities: crate::security::capabilities::permitted().attempt(|| "ask for the engine's capabilities")?,
-        host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        host_name: others_name(engine, record)?,
         init: None,
         user,
         rootfs,
         joined,
         numbers,
     })
+}
+
+/// The name that a container has for itself where it has none of its own: that of whoever's network it is in.
+fn others_name(engine: &Engine, record: &Record) -> Result<String> {
+    if matches!(network::Mode::of(&record.host_config.network_mode), network::Mode::Container(_)) {
+        let path = network::owner_of_files(engine, record)?.join("hostname");
+        let name = fs::read_to_string(&path).attempt(|| format!("read {path:?}"))?;
+        return Ok(name.trim_end().to_owned());
+    }
+    Ok(rustix::system::uname().nodename().to_string_lossy().into_owned())
 }
 
 fn node(path: &str, inside: &str, access: &str) -> Result<Node> {
@@ -237,20 +248,6 @@ fn prepare_mounts(record: &Record, files: &Stack) -> Result<()> {
             "volume" => volume::fill(mounted, files)?,
             _ => {}
         }
-    }
-    Ok(())
-}
-
-/// The files that are mounted on some of `/etc`. They are written in place: what is mounted in a container is the file itself.
-fn write_files(engine: &Engine, record: &Record, facts: &Facts) -> Result<()> {
-    let hostname = specification::hostname(record, facts) + "\n";
-    for (name, content) in [
-        ("hostname", hostname),
-        ("hosts", network::hosts(engine, record)?),
-        ("resolv.conf", network::resolv_conf(engine, record)?),
-    ] {
-        let path = facts.directory.join(name);
-        fs::write(&path, content).attempt(|| format!("write {path:?}"))?;
     }
     Ok(())
 }

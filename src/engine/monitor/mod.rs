@@ -173,7 +173,7 @@ impl Monitor {
     fn next_deadline(&self) -> Option<Instant> {
         let ended = self.ended.map(|(_, at)| at + PATIENCE);
         let probe = self.probing.as_ref().filter(|_| self.ended.is_none()).and_then(Probing::next_deadline);
-        [self.kill_at, self.again_at, ended, probe].into_iter().flatten().min()
+        [self.kill_at, self.again_at, ended, probe, self.network.next_deadline()].into_iter().flatten().min()
     }
 
     fn deadlines(&mut self) {

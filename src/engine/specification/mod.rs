@@ -31,7 +31,7 @@ pub struct Facts {
     pub groups: Vec<u32>,
     /// Where the root is mounted.
     pub rootfs: PathBuf,
-    /// The container's directory, with the files that are mounted on some of `/etc`.
+    /// The directory with the files that are mounted on some of `/etc`.
     pub directory: PathBuf,
     /// Namespaces of others that are joined: the kind, and its file.
     pub joined: BTreeMap<&'static str, String>,
@@ -41,7 +41,7 @@ pub struct Facts {
     pub numbers: BTreeMap<String, (u32, u32)>,
     /// The capabilities of the engine.
     pub capabilities: u64,
-    /// The host's name.
+    /// The name of the host, or of the container whose network it is in.
     pub host_name: String,
     /// The program that `--init` puts before the container's, on the host.
     pub init: Option<PathBuf>,
@@ -170,7 +170,7 @@ pub(super) fn hostname(record: &Record, facts: &Facts) -> String {
         return record.config.hostname.clone();
     }
     match Mode::of(&record.host_config.network_mode) {
-        Mode::Host => facts.host_name.clone(),
+        Mode::Host | Mode::Container(_) => facts.host_name.clone(),
         _ => record.short().to_owned(),
     }
 }
