@@ -84,7 +84,7 @@ pub(super) fn clean(engine: &Engine, id: &str) -> Result<()> {
     let directory = engine.directory(id);
     let mut errors = Vec::new();
     errors.extend(network::release(engine, &record).err());
-    errors.extend(root::unmount(&directory).err());
+    errors.extend(root::unmount(&directory.join("rootfs")).err());
     let mut state = State::read(&directory)?;
     if matches!(state.status, Status::Running | Status::Restarting | Status::Paused) {
         state.status = Status::Exited;
@@ -108,6 +108,7 @@ pub(super) fn clean(engine: &Engine, id: &str) -> Result<()> {
 fn end_processes(engine: &Engine, id: &str) -> Result<()> {
     container::delete(&engine.host(), id, true)?;
     let running = engine.running(id);
+    root::unmount(&running.join("shm"))?;
     match fs::remove_dir_all(&running) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).map_err(|error| anyhow::anyhow!("remove {running:?}: {error}"))

@@ -79,7 +79,7 @@ impl Engine {
     }
 
     fn remove_directory(&self, id: &str) -> Result<()> {
-        root::unmount(&self.directory(id))?;
+        root::unmount(&self.directory(id).join("rootfs"))?;
         let containers = self.containers();
         let parent = fs::File::open(&containers).attempt(|| format!("open {containers:?}"))?;
         tree::remove(parent, id.as_bytes())

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use rustix::io::Errno;
-use rustix::mount::UnmountFlags;
+use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::record::Record;
 use super::{Container, Engine};
@@ -36,12 +36,26 @@ pub(super) fn point(engine: &Engine, record: &Record) -> std::path::PathBuf {
     }
 }
 
-/// Unmounts it, if it is mounted.
-pub(super) fn unmount(directory: &Path) -> Result<()> {
-    let point = directory.join("rootfs");
+/// Where the shared memory of a container is that others may have, too.
+pub(super) fn shared_memory(engine: &Engine, record: &Record) -> std::path::PathBuf {
+    engine.running(&record.id).join("shm")
+}
+
+/// Mounts it.
+pub(super) fn mount_shared_memory(engine: &Engine, record: &Record) -> Result<()> {
+    let point = shared_memory(engine, record);
+    super::make_directory(&point)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let size = super::specification::shared_memory_size(&record.host_config);
+    let data = std::ffi::CString::new(format!("mode=1777,size={size}"))?;
+    rustix::mount::mount("shm", &point, "tmpfs", flags, Some(data.as_c_str())).attempt(|| format!("mount a tmpfs at {point:?}"))
+}
+
+/// Unmounts whatever is there.
+pub(super) fn unmount(point: &Path) -> Result<()> {
     loop {
         // Lazily: somebody who looks into it must not keep the container.
-        match rustix::mount::unmount(&point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        match rustix::mount::unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
             Ok(()) => {}
             // It is no mount point, or not there.
             Err(Errno::INVAL | Errno::NOENT) => return Ok(()),

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use rustix::fs::{FlockOperation, flock};
 
 use super::protocol::{CHUNK, Channel, Notice, Request, Streams};
-use super::state::{State, Status};
+use super::state::Status;
 use super::{Container, make_directory, reconcile};
 use crate::error::{Attempt, sentence};
 use crate::security::sealed_executable;
@@ -124,7 +124,8 @@ impl Container<'_> {
             return Ok(status);
         }
         self.wait_for_monitor()?;
-        Ok(State::read(&self.directory()).map_or(137, |state| state.exit_code))
+        // One that went with its end was killed, else its monitor had told the status.
+        Ok(if self.engine.has_record(self.id()) { self.state()?.exit_code } else { 137 })
     }
 }
 

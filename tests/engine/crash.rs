@@ -93,9 +93,9 @@ fn a_machine_that_was_started_again() {
     let place = Place::new();
     place.detached("before", &["--restart", "always"], "sleep 1000");
     place.detached("temporary", &["--rm"], "sleep 1000");
-    for name in ["before", "temporary"] {
-        kill(place.monitor_of(name));
-    }
+    // Both before any command has a look.
+    let monitors = ["before", "temporary"].map(|name| place.monitor_of(name));
+    monitors.into_iter().for_each(kill);
     // What is below /run is gone with the machine; the processes of this test are killed by hand.
     let ids = place.ids_ever();
     for id in &ids {

@@ -12,7 +12,7 @@ fn the_defaults() {
     assert_eq!(
         lines,
         [
-            "uid=0(root) gid=0(root)",
+            "uid=0(root) gid=0(root) groups=0(root)",
             "box1",
             "box1",
             "/",
@@ -69,7 +69,7 @@ fn privileges_are_given_and_taken() {
 #[test]
 fn devices() {
     let place = Place::new();
-    let script = "test -c /dev/kmsg && echo there; mknod /tmp/k c 1 11; head -c 0 </tmp/k 2>/dev/null && echo opened";
+    let script = "test -c /dev/kmsg && echo there; mknod /tmp/k c 1 11; head -c 0 </tmp/k 2>/dev/null && echo opened; true";
     assert_eq!(place.inside(&[], script), "");
     assert_eq!(place.inside(&["--device", "/dev/kmsg"], script), "there\nopened\n");
     assert_eq!(place.inside(&["--device", "/dev/zero:/dev/own:r"], "head -c 3 /dev/own | wc -c").trim(), "3");
@@ -89,13 +89,16 @@ fn namespaces_of_the_host_and_of_others() {
     }
     let net = place.ctn(&["run", "--rm", "--network", "host", "box", "readlink", "/proc/self/ns/net"]);
     assert_eq!(net, own("net"));
-    place.detached("first", &["-h", "first"], "echo shared >/dev/shm/x; sleep 1000");
+    place.detached("first", &["-h", "first", "--ipc", "shareable"], "echo shared >/dev/shm/x; sleep 1000");
     crate::harness::until("it wrote", || place.outcome(&["exec", "first", "cat", "/dev/shm/x"]).1 == "shared\n");
     let joined = place.ctn(&[
         "run", "--rm", "--network", "container:first", "--pid", "container:first", "--ipc", "container:first", "box", "sh", "-c",
         "cat /proc/1/cmdline; cat /dev/shm/x",
     ]);
     assert!(joined.starts_with("sh\0-c\0echo shared") && joined.ends_with("shared\n"), "{joined}");
+    place.detached("alone", &[], "sleep 1000");
+    let refusal = place.refusal(125, &["run", "--rm", "--network", "none", "--ipc", "container:alone", "box", "true"]);
+    assert!(refusal.contains("--ipc shareable"), "{refusal}");
     let refusal = place.refusal(125, &["run", "--rm", "--network", "container:nobody", "box", "true"]);
     assert!(refusal.contains("No such container: nobody"), "{refusal}");
 }

@@ -6,7 +6,7 @@ use crate::harness::{Place, until};
 fn ps_has_dockers_columns_filters_and_templates() {
     let place = Place::new();
     let up = place.detached("up", &["-l", "tier=web"], "sleep 1000");
-    place.ctn(&["run", "--name", "down", "--network", "none", "box", "sh", "-c", "exit 3"]);
+    assert_eq!(place.outcome(&["run", "--name", "down", "--network", "none", "box", "sh", "-c", "exit 3"]).0, Some(3));
     let table = place.ctn(&["ps", "-a"]);
     let heading = table.lines().next().unwrap();
     assert_eq!(heading.split("   ").map(str::trim).filter(|column| !column.is_empty()).collect::<Vec<_>>(), [
@@ -46,13 +46,13 @@ fn ps_has_dockers_columns_filters_and_templates() {
 #[test]
 fn inspect_is_dockers() {
     let place = Place::new();
-    place.detached("seen", &["-e", "A=1", "--memory", "64m", "-p", "8080:80"], "sleep 1000");
+    place.detached("seen", &["-e", "A=1", "--shm-size", "32m", "-p", "8080:80"], "sleep 1000");
     let all: serde_json::Value = serde_json::from_str(&place.ctn(&["inspect", "seen"])).unwrap();
     let one = &all[0];
     assert_eq!(one["Name"], "/seen");
     assert_eq!(one["Path"], "sh");
     assert_eq!(one["State"]["Status"], "running");
-    assert_eq!(one["HostConfig"]["Memory"], 64 << 20);
+    assert_eq!(one["HostConfig"]["ShmSize"], 32 << 20);
     assert_eq!(one["HostConfig"]["PortBindings"]["80/tcp"][0]["HostPort"], "8080");
     assert_eq!(one["HostConfig"]["NetworkMode"], "none");
     assert!(one["Config"]["Env"].as_array().unwrap().contains(&"A=1".into()));

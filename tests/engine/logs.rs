@@ -53,7 +53,7 @@ fn logs_rotate_and_may_be_none() {
     ]);
     let path = place.field("much", ".LogPath");
     for suffix in ["", ".1", ".2"] {
-        assert!(fs::metadata(format!("{path}{suffix}")).unwrap().len() <= 40 << 10, "{suffix}");
+        assert!(fs::metadata(format!("{path}{suffix}")).unwrap().len() <= 11 << 10, "{suffix}");
     }
     assert!(!fs::exists(format!("{path}.3")).unwrap());
     let log = place.ctn(&["logs", "much"]);

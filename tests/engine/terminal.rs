@@ -14,10 +14,8 @@ fn a_terminal_is_the_containers() {
     let duplicate = || Stdio::from(slave.try_clone().unwrap());
     let mut child = command.stdin(duplicate()).stdout(duplicate()).stderr(duplicate()).spawn().unwrap();
     drop((command, slave));
-    terminal.write("stty size; tty; echo $TERM\n");
-    terminal.until("33 99");
-    terminal.until("/dev/pts/0");
-    terminal.until("xterm");
+    terminal.write("echo $(stty size) $(tty) $TERM\n");
+    terminal.until("33 99 /dev/pts/0 xterm");
     terminal.resize(11, 22);
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::WINCH).unwrap();

@@ -37,37 +37,45 @@ impl Writer {
     /// Takes what was said.
     pub fn write(&mut self, is_stderr: bool, bytes: &[u8]) -> Result<()> {
         let time = now();
-        let mut lines = std::mem::take(&mut self.lines);
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let open = &mut self.open[usize::from(is_stderr)];
             if open.is_empty() && part.ends_with(b"\n") && part.len() <= LONGEST {
-                line::write(&mut lines, part, is_stderr, &time);
+                self.line(part, is_stderr, &time)?;
                 continue;
             }
             open.extend_from_slice(part);
+            let mut open = std::mem::take(open);
             while open.len() >= LONGEST || open.ends_with(b"\n") {
                 let length = open.len().min(LONGEST);
-                line::write(&mut lines, &open[..length], is_stderr, &time);
+                self.line(&open[..length], is_stderr, &time)?;
                 open.drain(..length);
             }
+            self.open[usize::from(is_stderr)] = open;
         }
-        self.put(lines)
+        self.put()
     }
 
     /// At the end: lines that never got theirs.
     pub fn finish(&mut self) -> Result<()> {
         let time = now();
-        let mut lines = std::mem::take(&mut self.lines);
         for is_stderr in [false, true] {
             let open = std::mem::take(&mut self.open[usize::from(is_stderr)]);
             if !open.is_empty() {
-                line::write(&mut lines, &open, is_stderr, &time);
+                self.line(&open, is_stderr, &time)?;
             }
         }
-        self.put(lines)
+        self.put()
     }
 
-    fn put(&mut self, mut lines: Vec<u8>) -> Result<()> {
+    /// Puts a line behind those that wait to be written; where the file is full with them, they are written.
+    fn line(&mut self, text: &[u8], is_stderr: bool, time: &str) -> Result<()> {
+        line::write(&mut self.lines, text, is_stderr, time);
+        let is_full = self.limits.size.is_some_and(|limit| self.size + self.lines.len() as u64 >= limit);
+        if is_full { self.put() } else { Ok(()) }
+    }
+
+    fn put(&mut self) -> Result<()> {
+        let mut lines = std::mem::take(&mut self.lines);
         if !lines.is_empty() {
             if self.limits.size.is_some_and(|limit| self.size > 0 && self.size + lines.len() as u64 > limit) {
                 self.rotate()?;

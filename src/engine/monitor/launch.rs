@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::streams::Stdio;
 use super::{Monitor, probe};
@@ -76,6 +76,9 @@ impl Monitor {
         let mut files = Stack::new(engine.store.form());
         files.push(fs::File::open(&rootfs).attempt(|| format!("open {rootfs:?}"))?.into());
         let facts = facts(engine, record, &files, rootfs)?;
+        if record.host_config.ipc_mode == "shareable" {
+            root::mount_shared_memory(engine, record)?;
+        }
         prepare_mounts(record, &files)?;
         let hostname = specification::hostname(record, &facts);
         network::write_files(engine, record, &hostname, None)?;
@@ -126,7 +129,8 @@ impl Monitor {
         // What fails is found again by the next command: it is all below the container's name.
         let _ = container::delete(&host, &self.record.id, true);
         let _ = network::release(&self.engine, &self.record);
-        let _ = root::unmount(&self.directory());
+        let _ = root::unmount(&self.directory().join("rootfs"));
+        let _ = root::unmount(&root::shared_memory(&self.engine, &self.record));
     }
 }
 
@@ -160,6 +164,7 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
     }
     Ok(Facts {
         groups: host.group_add.iter().map(group).collect::<Result<_>>()?,
+        shared_memory: shared_memory(engine, record)?,
         devices: devices(record)?,
         directory: network::owner_of_files(engine, record)?,
         capabilities: crate::security::capabilities::permitted().attempt(|| "ask for the engine's capabilities")?,
@@ -170,6 +175,20 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
         joined,
         numbers,
     })
+}
+
+/// Where shared memory is that several containers have.
+fn shared_memory(engine: &Engine, record: &Record) -> Result<Option<PathBuf>> {
+    let mode = record.host_config.ipc_mode.as_str();
+    if let Some(id) = mode.strip_prefix("container:") {
+        let other = engine.find(id)?;
+        return Ok(match other.record.host_config.ipc_mode.as_str() {
+            "shareable" => Some(root::shared_memory(engine, &other.record)),
+            "host" => Some("/dev/shm".into()),
+            _ => bail!("cannot join IPC of a container that keeps it to itself: {id} (run it with --ipc shareable)"),
+        });
+    }
+    Ok((mode == "shareable").then(|| root::shared_memory(engine, record)))
 }
 
 /// The name that a container has for itself where it has none of its own: that of whoever's network it is in.

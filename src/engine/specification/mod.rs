@@ -20,6 +20,7 @@ use crate::image::bundle::User;
 
 pub use devices::Node;
 pub use process::{Further, further};
+pub(super) use mounts::size as shared_memory_size;
 pub(super) use resources::{limits, weights};
 
 /// What the answer depends on beside the record.
@@ -35,6 +36,8 @@ pub struct Facts {
     pub directory: PathBuf,
     /// Namespaces of others that are joined: the kind, and its file.
     pub joined: BTreeMap<&'static str, String>,
+    /// Where the shared memory is mounted on the host, if others may have it, too.
+    pub shared_memory: Option<PathBuf>,
     /// The devices of `--device`, or all of the host's.
     pub devices: Vec<Node>,
     /// The numbers of block devices that limits are for.

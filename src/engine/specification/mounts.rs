@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Facts, process};
-use crate::engine::record::{Mounted, Record};
+use crate::engine::record::{HostConfig, Mounted, Record};
 
 fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value {
     json!({"destination": destination, "type": kind, "source": source, "options": options})
@@ -56,18 +56,18 @@ fn shm(record: &Record, facts: &Facts) -> Option<Value> {
     match host.ipc_mode.as_str() {
         "none" => None,
         "host" => Some(mount("/dev/shm", "bind", "/dev/shm", &["rbind", "rprivate"])),
-        _ => match facts.joined.get("ipc") {
-            // /proc/PID/ns/ipc leads to the process that has it.
-            Some(path) => {
-                let source = path.replace("/ns/ipc", "/root/dev/shm");
-                Some(mount("/dev/shm", "bind", &source, &["rbind", "rprivate"]))
+        _ => match &facts.shared_memory {
+            Some(source) => {
+                Some(json!({"destination": "/dev/shm", "type": "bind", "source": source, "options": ["rbind", "rprivate"]}))
             }
-            None => {
-                let size = if host.shm_size == 0 { 64 << 20 } else { host.shm_size };
-                Some(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &format!("size={size}")]))
-            }
+            None => Some(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &format!("size={}", size(host))])),
         },
     }
+}
+
+/// Bytes of shared memory.
+pub(in crate::engine) fn size(host: &HostConfig) -> u64 {
+    if host.shm_size == 0 { 64 << 20 } else { host.shm_size }
 }
 
 fn mounted(mounted: &Mounted) -> Value {

@@ -61,9 +61,12 @@ pub fn further(record: &Record, facts: &Facts, wanted: &Further) -> Result<Value
 
 fn process(record: &Record, user: &User, hostname: &str, capabilities: &[String], security: &Security) -> Value {
     let config = &record.config;
+    // The group is one of the groups, too: a program that changes it may come back (CVE-2022-36109).
+    let others = user.groups.iter().copied().filter(|group| *group != user.gid);
+    let groups: Vec<u32> = std::iter::once(user.gid).chain(others).collect();
     let mut process = json!({
         "terminal": config.tty,
-        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": user.groups},
+        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": groups},
         "env": environment(record, user, hostname),
         "cwd": if config.working_dir.is_empty() { "/" } else { &config.working_dir },
         "noNewPrivileges": security.no_new_privileges,

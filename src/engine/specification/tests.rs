@@ -20,6 +20,7 @@ fn facts() -> Facts {
         rootfs: "/store/rootfs".into(),
         directory: "/store/directory".into(),
         joined: BTreeMap::new(),
+        shared_memory: None,
         devices: Vec::new(),
         numbers: BTreeMap::new(),
         capabilities: u64::MAX,
@@ -81,7 +82,7 @@ fn what_is_said_is_what_is_made() {
         record.config.hostname = "h".into();
     });
     assert_eq!(config["process"]["env"], json!(["PATH=/bin", "HOSTNAME=h", "TERM=xterm", "A=1", "HOME=/root"]));
-    assert_eq!(config["process"]["user"]["additionalGids"], json!([10, 27]));
+    assert_eq!(config["process"]["user"]["additionalGids"], json!([0, 10, 27]));
     assert!(config["linux"].get("seccomp").is_none() && config["linux"].get("maskedPaths").is_none());
     assert_eq!(config["linux"]["rootfsPropagation"], "rslave");
     assert!(!config["linux"]["namespaces"].to_string().contains("pid"));
