@@ -45,7 +45,7 @@ use crate::image::store::table::Image;
 
 /// Containers, images and networks, without a daemon
 #[derive(Debug, Parser)]
-#[command(name = "ctn", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "ctn", version, subcommand_required = true, arg_required_else_help = true, args_override_self = true)]
 struct CommandLine {
     /// Where images are kept; else CTN_ROOT, /var/lib/corten, or below XDG_DATA_HOME for an ordinary user
     #[arg(long, global = true, value_name = "DIR")]
