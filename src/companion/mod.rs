@@ -130,6 +130,16 @@ impl Context {
     fn engine(&self) -> Result<Engine> {
         Engine::open(&self.root)
     }
+
+    /// The engine, where a text names one of its containers. An ordinary user has none.
+    fn engine_with(&self, container: &str) -> Result<Option<Engine>> {
+        if self.ids.is_some() {
+            return Ok(None);
+        }
+        let engine = self.engine()?;
+        let is_there = engine.find(container).is_ok();
+        Ok(is_there.then_some(engine))
+    }
 }
 
 /// A command: its arguments are the fields, its help their documentation.

@@ -39,6 +39,15 @@ impl Container<'_> {
         Ok(())
     }
 
+    /// Freezes it as long as the value lives, if it runs.
+    pub fn freeze(&self) -> Result<Option<Frozen<'_>>> {
+        if self.state()?.status != Status::Running {
+            return Ok(None);
+        }
+        container::pause(&self.engine.host(), self.id())?;
+        Ok(Some(Frozen(self)))
+    }
+
     /// A further process for it, as the runtime wants it described.
     pub fn process(&self, user: Option<&str>, further: impl FnOnce(User) -> Further) -> Result<crate::spec::Process> {
         monitor::process_of(self.engine, &self.record, further, user)
@@ -74,5 +83,15 @@ impl Container<'_> {
                 _ => return Ok(()),
             }
         }
+    }
+}
+
+/// A container that does nothing for a while.
+#[derive(Debug)]
+pub struct Frozen<'c>(&'c Container<'c>);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        let _ = container::resume(&self.0.engine.host(), self.0.id());
     }
 }

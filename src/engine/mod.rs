@@ -53,7 +53,7 @@ use anyhow::{Result, ensure};
 
 pub use create::Wanted;
 pub use find::Container;
-pub use root::files_of;
+pub use root::{changes_of, files_of};
 pub use start::{Attached, exit_status};
 
 use crate::cgroup::Manager;

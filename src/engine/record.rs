@@ -131,7 +131,6 @@ pub struct HostConfig {
     pub sysctls: BTreeMap<String, String>,
     pub tmpfs: BTreeMap<String, String>,
     pub ulimits: Vec<Ulimit>,
-    pub init: bool,
     pub devices: Vec<Device>,
     pub device_cgroup_rules: Vec<String>,
     pub memory: i64,

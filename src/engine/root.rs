@@ -10,6 +10,7 @@ use super::record::Record;
 use super::{Container, Engine};
 use crate::error::Attempt;
 use crate::image::layer::Stack;
+use crate::image::layer::changes::{self, Change};
 use crate::image::mount::Upper;
 
 /// Mounts it, and says where it is.
@@ -64,17 +65,33 @@ pub(super) fn unmount(point: &Path) -> Result<()> {
     }
 }
 
-/// A container's files as it sees them, without what is mounted in it and without a mount.
+/// A container's files without what is mounted in it: those of its image alone, and all. Of a root directory of the caller's all is
+/// the container's own.
 pub fn files_of(container: &Container<'_>) -> Result<(Stack, Stack)> {
-    let engine = container.engine;
+    let store = &container.engine.store;
     let open = |path: &Path| std::fs::File::open(path).attempt(|| format!("open {path:?}"));
-    if let Some(rootfs) = &container.record.rootfs {
-        let mut files = Stack::new(engine.store.form());
-        files.push(open(Path::new(rootfs))?.into());
-        return Ok((Stack::new(engine.store.form()), files));
-    }
-    let below = engine.store.stack(&container.record.layers)?;
+    let below = store.stack(&container.record.layers)?;
     let mut files = below.clone();
-    files.push(open(&container.directory().join("upper"))?.into());
+    let top = match &container.record.rootfs {
+        Some(rootfs) => open(Path::new(rootfs))?,
+        None => open(&container.directory().join("upper"))?,
+    };
+    files.push(top.into());
     Ok((below, files))
+}
+
+/// Where nothing is the container's own doing: what is mounted there, and the files that the runtime makes for that.
+fn is_mounted_over(container: &Container<'_>, path: &[u8]) -> bool {
+    const ALWAYS: [&str; 6] = ["dev", "proc", "sys", "etc/hostname", "etc/hosts", "etc/resolv.conf"];
+    let record = &container.record;
+    let own = record.mounts.iter().map(|mounted| &mounted.destination).chain(record.host_config.tmpfs.keys());
+    let mut points = own.map(|point| point.trim_start_matches('/')).chain(ALWAYS);
+    points.any(|point| point.as_bytes() == path)
+}
+
+/// What it changed of its image.
+pub fn changes_of(container: &Container<'_>) -> Result<(Vec<Change>, Stack)> {
+    let (below, files) = files_of(container)?;
+    let changes = changes::between(&below, &files, |path| is_mounted_over(container, path))?;
+    Ok((changes, files))
 }

@@ -4,6 +4,7 @@ mod attach;
 mod create;
 mod exec;
 mod flags;
+mod hello;
 mod inspect;
 mod kill;
 mod logs;

@@ -27,6 +27,10 @@ pub(super) fn image(engine: &Engine, flags: &Flags) -> Result<Option<Image>> {
         pull(engine, name, platform, flags.quiet)?;
     }
     match engine.store.resolve(name, platform) {
+        Err(error) if super::hello::is_meant(name) && error.to_string().starts_with("No such image") => {
+            super::hello::install(&engine.store)?;
+            engine.store.resolve(name, platform).map(Some)
+        }
         Err(error) if flags.pull == Policy::Missing && error.to_string().starts_with("No such image") => {
             pull(engine, name, platform, flags.quiet)?;
             engine.store.resolve(name, platform).map(Some)

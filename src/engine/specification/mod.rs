@@ -46,8 +46,6 @@ pub struct Facts {
     pub capabilities: u64,
     /// The name of the host, or of the container whose network it is in.
     pub host_name: String,
-    /// The program that `--init` puts before the container's, on the host.
-    pub init: Option<PathBuf>,
 }
 
 /// Refuses what contradicts itself, before anything is made.

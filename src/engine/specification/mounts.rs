@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Facts, process};
+use super::Facts;
 use crate::engine::record::{HostConfig, Mounted, Record};
 
 fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value {
@@ -37,10 +37,6 @@ pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
             let options = if host.readonly_rootfs { vec!["rbind", "rprivate", "ro"] } else { vec!["rbind", "rprivate"] };
             all.push(json!({"destination": path, "type": "bind", "source": source, "options": options}));
         }
-    }
-    if let Some(init) = &facts.init {
-        let options = ["bind", "ro", "nosuid"];
-        all.push(json!({"destination": process::INIT, "type": "bind", "source": init, "options": options}));
     }
     // What is below another is mounted after it.
     let mut own: Vec<(String, Value)> = record.mounts.iter().map(|one| (one.destination.clone(), mounted(one))).collect();

@@ -7,9 +7,6 @@ use super::{Facts, Security, capabilities, hostname, security};
 use crate::engine::record::Record;
 use crate::image::bundle::{PATH, User};
 
-/// Where the program is mounted that `--init` puts before the container's.
-pub(super) const INIT: &str = "/sbin/docker-init";
-
 /// Of a process that `exec` runs.
 #[derive(Debug, Clone)]
 pub struct Further {
@@ -29,12 +26,8 @@ pub struct Further {
 
 /// The container's first process.
 pub(super) fn first(record: &Record, facts: &Facts, capabilities: &[String], security: &Security) -> Result<Value> {
-    let mut args = record.command();
-    if record.host_config.init {
-        args.splice(0..0, [INIT.to_owned(), "--".into()]);
-    }
     let mut process = process(record, &facts.user, &hostname(record, facts), capabilities, security);
-    process["args"] = args.into();
+    process["args"] = record.command().into();
     if let Some(groups) = process["user"]["additionalGids"].as_array_mut() {
         groups.extend(facts.groups.iter().filter(|group| !facts.user.groups.contains(group)).map(|group| json!(group)));
     }

@@ -25,7 +25,6 @@ fn facts() -> Facts {
         numbers: BTreeMap::new(),
         capabilities: u64::MAX,
         host_name: "machine".into(),
-        init: None,
     }
 }
 
