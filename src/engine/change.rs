@@ -4,7 +4,6 @@ use anyhow::{Result, ensure};
 
 use super::events::Followed;
 use super::log::{self, Line, Reading};
-use super::protocol::Request;
 use super::record::HostConfig;
 use super::specification::{self, Further};
 use super::state::Status;
@@ -33,7 +32,7 @@ impl Container<'_> {
         }
         self.write()?;
         if self.has_monitor() {
-            self.monitor()?.request(&Request::Reload)?;
+            self.monitor()?.reload(|_| ())?;
         }
         self.engine.happened(&self.record, "update", &[]);
         Ok(())

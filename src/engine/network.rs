@@ -228,6 +228,25 @@ pub(super) fn attach(engine: &Engine, record: &Record, hostname: &str, pid: i32)
     Ok(Attached { _ports: reserved.sockets, names: names.transpose()?, warnings })
 }
 
+/// A container that runs was connected to a network, or disconnected: names may have to be answered now.
+pub(super) fn look_again(engine: &Engine, record: &Record, pid: i32, attached: &mut Attached) -> Result<()> {
+    if pid == 0 || attached.names.is_some() || !matches!(Mode::of(&record.host_config.network_mode), Mode::Network(_)) {
+        return Ok(());
+    }
+    let networks = engine.networks()?;
+    let all = networks.list()?;
+    for endpoint in networks.endpoints_of(&record.id)? {
+        let Some(network) = all.iter().find(|network| network.id == endpoint.network && network.has_names()) else { continue };
+        let path = format!("/proc/{pid}/ns/net");
+        let namespace = File::open(&path).attempt(|| format!("open {path:?}"))?;
+        attached.names = Some(Responder::open(&networks, &record.id, namespace.as_fd(), &servers(&record.host_config)?)?);
+        let path = engine.directory(&record.id).join("hostname");
+        let hostname = fs::read_to_string(&path).attempt(|| format!("read {path:?}"))?;
+        return write_files(engine, record, hostname.trim_end(), Some((network, &endpoint)));
+    }
+    Ok(())
+}
+
 /// Gives back what a container had.
 pub(super) fn release(engine: &Engine, record: &Record) -> Result<()> {
     if is_attachable(record) { engine.networks()?.detach(&record.id, None) } else { Ok(()) }

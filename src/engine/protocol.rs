@@ -41,7 +41,7 @@ pub enum Request {
     Kill(i32),
     /// A signal, and after so many milliseconds SIGKILL; none waits for ever. The container is not started again.
     Stop(i32, Option<u64>),
-    /// The record was changed.
+    /// The record or the networks were changed.
     Reload,
 }
 
@@ -69,6 +69,8 @@ pub enum Notice {
     Errors(Vec<u8>),
     /// It ended with this status, and what the container had of the host is given back.
     Ended(u8),
+    /// What was changed is known now.
+    Reloaded,
     /// Something that should be known.
     Warning(String),
 }
@@ -173,6 +175,20 @@ impl Channel {
         length.map(|length| Notice::read(&buffer[..length])).transpose()
     }
 
+    /// Has the monitor look again at what was changed, and waits until it has; warnings are its own.
+    pub fn reload(&self, warn: impl Fn(&str)) -> Result<()> {
+        let mut buffer = vec![0; CHUNK + 1];
+        let mut waits = self.request(&Request::Reload)?;
+        while waits {
+            match self.next_notice(&mut buffer)? {
+                Some(Notice::Warning(text)) => warn(&text),
+                Some(Notice::Reloaded) | None => waits = false,
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for the end, whatever else is said; none if the monitor is killed before.
     pub fn ended(&self) -> Result<Option<u8>> {
         let mut buffer = vec![0; CHUNK + 1];
@@ -247,6 +263,7 @@ impl Notice {
             Notice::Output(bytes) => (b'o', bytes.clone()),
             Notice::Errors(bytes) => (b'e', bytes.clone()),
             Notice::Ended(status) => (b'x', vec![*status]),
+            Notice::Reloaded => (b'l', Vec::new()),
             Notice::Warning(text) => (b'w', text.clone().into()),
         }
     }
@@ -261,6 +278,7 @@ impl Notice {
             b'o' => Notice::Output(content.to_vec()),
             b'e' => Notice::Errors(content.to_vec()),
             b'x' => Notice::Ended(status()?),
+            b'l' => Notice::Reloaded,
             b'w' => Notice::Warning(text(0)),
             other => bail!("a packet of the unknown kind {other}"),
         })
@@ -296,6 +314,7 @@ mod tests {
             Notice::Output(bytes()),
             Notice::Errors(bytes()),
             Notice::Ended(137),
+            Notice::Reloaded,
             Notice::Warning("limits".into()),
         ];
         for notice in notices {

@@ -112,7 +112,7 @@ impl Session {
                     Some(Notice::Errors(bytes)) => write(&mut std::io::stderr(), &bytes),
                     Some(Notice::Warning(text)) => write(&mut std::io::stderr(), format!("Warning: {text}\r\n").as_bytes()),
                     Some(Notice::Ended(status)) => break Outcome::Ended(status),
-                    Some(Notice::Started | Notice::Failed(..)) => {}
+                    Some(Notice::Started | Notice::Failed(..) | Notice::Reloaded) => {}
                     None => break Outcome::Lost,
                 }
             }

@@ -62,6 +62,7 @@ impl Operation for Connect {
             ports: &[],
         })?;
         warn(&warnings.into_iter().collect());
+        container.tell()?;
         Ok(0)
     }
 }

@@ -77,7 +77,7 @@ impl Clients {
     }
 
     /// Takes what was said, and lets in who has come. Of one that went, the end of its input is told.
-    pub(super) fn hear(&mut self, ready: &[PollFlags], _running: &Path) -> Vec<(usize, Request)> {
+    pub(super) fn hear(&mut self, ready: &[PollFlags]) -> Vec<(usize, Request)> {
         let mut said = Vec::new();
         let offset = usize::from(self.listener.is_some());
         let mut buffer = Vec::new();
@@ -154,6 +154,13 @@ impl Clients {
     /// Whether somebody has no room: then no more is read from the container, which waits as if the reader were its own.
     pub(super) fn are_full(&self) -> bool {
         self.all.iter().any(|client| !client.pending.is_empty())
+    }
+
+    /// Tells the one who asked.
+    pub(super) fn tell(&self, who: usize, notice: &Notice) {
+        if let Some(client) = self.all.get(who) {
+            client.channel.notify(notice);
+        }
     }
 
     /// Tells everybody.

@@ -8,7 +8,7 @@ use super::Monitor;
 use super::launch::LONG_ENOUGH;
 use crate::engine::protocol::{Notice, Request};
 use crate::engine::state::Status;
-use crate::engine::{locks, now};
+use crate::engine::{locks, network, now};
 use crate::error::sentence;
 use crate::sys::signal;
 
@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 impl Monitor {
     /// Does what a client wants.
-    pub(super) fn obey(&mut self, _who: usize, request: Request) {
+    pub(super) fn obey(&mut self, who: usize, request: Request) {
         match request {
             Request::Attach(_) => self.engine.happened(&self.record, "attach", &[]),
             Request::Wait => {}
@@ -35,6 +35,10 @@ impl Monitor {
                 if let Ok(record) = self.engine.record(&self.record.id) {
                     self.record = record;
                 }
+                if let Err(error) = network::look_again(&self.engine, &self.record, self.state.pid, &mut self.network) {
+                    self.clients.tell(who, &Notice::Warning(sentence(&error)));
+                }
+                self.clients.tell(who, &Notice::Reloaded);
             }
         }
     }

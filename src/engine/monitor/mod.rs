@@ -155,7 +155,7 @@ impl Monitor {
         }
         let ready: Vec<PollFlags> = wanted.iter().map(PollFd::revents).collect();
         drop(wanted);
-        for (who, request) in self.clients.hear(&ready[1..after_clients], &self.engine.running(&self.record.id)) {
+        for (who, request) in self.clients.hear(&ready[1..after_clients]) {
             self.obey(who, request);
         }
         self.pass_on(&ready[after_clients..after_stdio]);
