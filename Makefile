@@ -15,11 +15,11 @@ PEERS ?=
 ROOT := $(if $(PEERS),$(CURDIR)/.cache/$(PEERS))
 
 COMPILER := gcc libc6-dev
-ENGINES := busybox-static catatonit conmon containerd crun docker.io docker-cli? golang-github-containers-common \
-	iproute2 iptables netavark nftables podman procps runc skopeo uidmap umoci
+ENGINES := busybox-static catatonit conmon containerd crun docker-registry docker.io docker-cli? golang-github-containers-common \
+	iproute2 iptables netavark nftables openssl podman procps runc skopeo uidmap umoci
 HOST := busybox-static dbus-daemon e2fsprogs gzip iproute2 libseccomp-dev procps strace uidmap
 
-.PHONY: help build companion demo test walls lint fuzz integration vm vm-shell aarch64 bench install cc peers
+.PHONY: help build companion demo test walls lint fuzz integration vm vm-shell aarch64 bench bench-images install cc peers
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -56,7 +56,7 @@ lint: cc ## format, warnings, where unsafe may be, walls that can be taken out, 
 	cargo clippy --test engines --test machine --all-features -- -D warnings
 	scripts/unsafe-in-sys
 	printf '%s\n' tests/security/walls/*.patch | xargs -n 1 git apply --check
-	! cargo tree --no-default-features --edges normal --prefix none | grep -E '^(base64|flate2|sha2|zstd) '
+	! cargo tree --no-default-features --edges normal --prefix none | grep -E '^(base64|flate2|indicatif|percent-encoding|ring|rustls.*|sha2|toml.*|ureq.*|zstd) '
 	git grep -lE '^#!(/bin/|/usr/bin/env )(ba)?sh$$' | xargs shellcheck
 
 fuzz: cc ## inputs without number for what reads them; TIME=60 seconds for each of the targets
@@ -68,7 +68,7 @@ integration: build peers ## under containerd, docker and podman; PEERS=trixie: u
 	CORTEN_TEST_RUNTIME=$(CORTEN) UNIFIED_HOST_ROOT=$(ROOT) \
 		cargo test --no-fail-fast --test engines
 
-vm: ## what needs all controllers, systemd or AppArmor, in a virtual machine; SUITE=--all: everything
+vm: ## what needs all controllers, systemd, AppArmor or SELinux, in a virtual machine; SUITE=--all: everything
 	integration/vm/run $(SUITE)
 
 vm-shell: ## a shell in that machine, with the programs in /payload
@@ -82,6 +82,13 @@ bench: build peers ## corten, crun and runc side by side; ROUNDS=50, PEERS as ab
 	cargo bench --profile dev --bench runtimes --no-run
 	CORTEN=$(CORTEN) UNIFIED_HOST_ROOT=$(ROOT) \
 		cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' bench --profile dev --bench runtimes
+
+bench-images: companion ## ctn, podman, skopeo with umoci, and docker side by side; ROUNDS=5, DIRECTORY=, ONLY=
+	scripts/require $(ENGINES) debootstrap
+	scripts/debian-root bookworm .cache/debian
+	cargo bench --profile dev --bench images --no-run
+	CTN=$(CTN) \
+		cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' bench --profile dev --bench images
 
 install: build companion ## both programs, manual pages and completions, below PREFIX=/usr/local
 	install -D --mode=755 $(CORTEN) $(DESTDIR)$(PREFIX)/bin/corten

@@ -7,6 +7,7 @@
 #![allow(missing_docs, reason = "a program, not a library")]
 
 mod bundle;
+mod cost;
 mod runtime;
 mod table;
 
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 
 use bundle::{Bundle, Programs};
+use cost::Meter;
 use runtime::Runtime;
 use table::Table;
 
@@ -76,10 +78,11 @@ fn may_have_device_rules(directory: &Path, programs: &Programs, runtimes: &[Runt
 /// What is compared: version, size of the program, and the most memory that `run` has resident.
 fn describe(runtimes: &[Runtime], directory: &Path, programs: &Programs, devices: bool) -> Result<()> {
     let bundle = Bundle::make(directory, programs, true, devices)?;
+    let meter = Meter::build(directory)?;
     println!("\n{:<10} {:>10} {:>14}  version", "", "size, KiB", "peak RSS, KiB");
     for runtime in runtimes {
         let size = std::fs::metadata(&runtime.program)?.len() / 1024;
-        let mut peaks = (0..5).map(|_| runtime.peak(&bundle, programs)).collect::<Result<Vec<_>>>()?;
+        let mut peaks = (0..5).map(|_| runtime.peak(&bundle, &meter)).collect::<Result<Vec<_>>>()?;
         peaks.sort_unstable();
         println!("{:<10} {size:>10} {:>14}  {}", runtime.name, peaks[peaks.len() / 2], runtime.version()?);
     }

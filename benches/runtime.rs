@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::bundle::{Bundle, Programs};
+use crate::bundle::Bundle;
+use crate::cost::Meter;
 
 /// What one round times, in this order.
 pub(crate) const OPERATIONS: [&str; 7] = ["--version", "run", "create", "start", "state", "exec", "delete -f"];
@@ -62,12 +63,11 @@ impl Runtime {
     }
 
     /// The most memory that `run` and its children have resident, in KiB.
-    pub(crate) fn peak(&self, bundle: &Bundle, programs: &Programs) -> Result<u64> {
-        let mut command = self.command(&programs.peak);
-        command.arg(&self.program).arg("--root").arg(&self.state).arg("run").arg("--bundle").arg(&bundle.ending);
-        let output = command.arg("bench").output()?;
-        ensure!(output.status.success(), "{} run: {}", self.name, String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8_lossy(&output.stdout).trim().parse()?)
+    pub(crate) fn peak(&self, bundle: &Bundle, meter: &Meter) -> Result<u64> {
+        let paths = [&self.program, &self.state, &bundle.ending].map(|path| path.as_os_str());
+        let [program, state, ending] = paths;
+        let words = [program, "--root".as_ref(), state, "run".as_ref(), "--bundle".as_ref(), ending, "bench".as_ref()];
+        Ok(meter.run(&words, &[])?.peak)
     }
 
     /// How long it takes from before the process is made until it has been waited for.

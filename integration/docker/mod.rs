@@ -78,7 +78,7 @@ fn remapped_directory() -> String {
 }
 
 impl Docker {
-    fn start(host: &Arc<Host>, name: &str, inner: &str, options: &Value) -> Result<Self> {
+    pub(crate) fn start(host: &Arc<Host>, name: &str, inner: &str, options: &Value) -> Result<Self> {
         if !installed("dockerd") {
             return Err(Skip("dockerd is not installed".to_string()).into());
         }
@@ -113,7 +113,7 @@ impl Docker {
     }
 
     /// `docker ARGUMENTS`
-    fn docker(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn docker(&self, arguments: &[&str]) -> Run {
         Run::from(self.command(arguments))
     }
 

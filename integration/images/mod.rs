@@ -8,6 +8,17 @@
     reason = "lent by the tests of ctn alone, where a test fails by panicking"
 )]
 mod ctn;
+mod large;
+mod registries;
+mod registry;
+#[path = "../../tests/image/server/mod.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "lent by the tests of ctn alone, where a test fails by panicking"
+)]
+mod server;
 
 use std::path::Path;
 use std::process::Command;
@@ -21,15 +32,22 @@ use crate::harness::host::{Host, installed};
 use crate::harness::trial::{Skip, completion};
 use ctn::{Made, Place, directory, file, run, symlink};
 
-type Case = fn(&Host) -> Result<()>;
+type Case = fn(&Arc<Host>) -> Result<()>;
 
 pub(crate) fn trials(host: &Arc<Host>) -> Vec<Trial> {
-    let cases: [(&str, &[&str], Case); 5] = [
+    let cases: [(&str, &[&str], Case); 12] = [
         ("skopeo_reads_what_is_saved", &["skopeo"], skopeo_reads),
         ("skopeo_writes_what_is_loaded", &["skopeo"], skopeo_writes),
         ("podman_reads_and_writes", &["podman"], podman),
         ("a_debian_tree_is_as_umoci_and_tar_unpack_it", &["skopeo", "umoci"], debian),
         ("monsters_are_as_umoci_unpacks_them", &["skopeo", "umoci"], monsters),
+        ("four_gigabytes_pass_through_a_little_memory", &[], large::four_gigabytes),
+        ("through_a_registry", &["docker-registry", "skopeo"], registries::plain),
+        ("through_a_registry_behind_tls", &["docker-registry", "openssl", "skopeo"], registries::with_certificate),
+        ("through_a_registry_with_passwords", &["docker-registry", "skopeo"], registries::with_passwords),
+        ("through_a_registry_with_tokens", &["docker-registry", "openssl", "skopeo"], registries::with_tokens),
+        ("through_a_registry_to_podman_and_back", &["docker-registry", "podman"], registries::podman),
+        ("docker_reads_writes_pushes_and_pulls", &["docker-registry", "dockerd"], registries::docker),
     ];
     let trial = |(name, programs, case): (&str, &'static [&'static str], Case)| {
         let host = Arc::clone(host);
@@ -62,7 +80,7 @@ fn same(what: &str, own: &Path, other: &Path) -> Result<()> {
     Ok(())
 }
 
-fn skopeo_reads(_: &Host) -> Result<()> {
+fn skopeo_reads(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let image = Made::small("example.org/app:1");
     place.ctn(&["load", "-i", &image.archive(&place, "in")]);
@@ -87,7 +105,7 @@ fn skopeo_reads(_: &Host) -> Result<()> {
     Ok(())
 }
 
-fn skopeo_writes(_: &Host) -> Result<()> {
+fn skopeo_writes(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let image = Made::small("example.org/app:1");
     let source = format!("oci-archive:{}", image.archive(&place, "in"));
@@ -108,23 +126,30 @@ fn skopeo_writes(_: &Host) -> Result<()> {
     Ok(())
 }
 
-fn podman(_: &Host) -> Result<()> {
+/// podman with a store of its own.
+fn podman_in(place: &Place, arguments: &[&str]) -> String {
+    let at = |name: &str| place.join(name).display().to_string();
+    let (root, run_root) = (at("podman"), at("podman-run"));
+    let store = ["--root", &root, "--runroot", &run_root, "--storage-driver=vfs"];
+    run("podman", store.iter().chain(arguments))
+}
+
+fn podman(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let image = Made::small("example.org/app:1");
     place.ctn(&["load", "-i", &image.archive(&place, "in")]);
-    place.ctn(&["save", "-o", "saved", "example.org/app:1"]);
     let at = |name: &str| place.join(name).display().to_string();
-    let podman = |arguments: &[&str]| {
-        let store = [
-            "--root".to_owned(),
-            at("podman"),
-            "--runroot".to_owned(),
-            at("podman-run"),
-            "--storage-driver=vfs".into(),
-        ];
-        run("podman", store.iter().map(String::as_str).chain(arguments.iter().copied()))
-    };
-    podman(&["load", "-q", "-i", &at("saved")]);
+    let podman = |arguments: &[&str]| podman_in(&place, arguments);
+    for (format, transport) in
+        [("oci-dir", "oci"), ("oci-archive", "oci-archive"), ("docker-archive", "docker-archive")]
+    {
+        let saved = at(&format!("saved-{format}"));
+        place.ctn(&["save", "--format", format, "-o", &saved, "example.org/app:1"]);
+        let id = podman(&["pull", "-q", &format!("{transport}:{saved}")]);
+        ensure!(format!("sha256:{}", id.trim()) == image.id(), "podman's id of {format} is {id}");
+        podman(&["rmi", "-f", id.trim()]);
+    }
+    podman(&["load", "-q", "-i", &at("saved-docker-archive")]);
     let id = podman(&["image", "inspect", "-f", "{{.Id}}", "example.org/app:1"]);
     ensure!(format!("sha256:{}", id.trim()) == image.id(), "podman's id is {id}");
     place.ctn(&["unpack", "example.org/app:1", "wanted"]);
@@ -141,23 +166,14 @@ fn podman(_: &Host) -> Result<()> {
 
 /// What umoci makes of an image of the store.
 fn umoci(place: &Place, image: &str) -> std::path::PathBuf {
-    place.ctn(&["save", "--format", "oci-archive", "-o", "for-umoci", image]);
     let at = |name: &str| place.join(name).display().to_string();
-    run(
-        "skopeo",
-        [
-            "--insecure-policy",
-            "copy",
-            "-q",
-            &format!("oci-archive:{}", at("for-umoci")),
-            &format!("oci:{}:x", at("layout")),
-        ],
-    );
-    run("umoci", ["unpack", "--image", &format!("{}:x", at("layout")), &at("umoci")]);
+    place.ctn(&["save", "--format", "oci-dir", "-o", &at("layout"), image]);
+    let tag = image.rsplit(':').next().unwrap_or_default();
+    run("umoci", ["unpack", "--image", &format!("{}:{tag}", at("layout")), &at("umoci")]);
     place.join("umoci/rootfs")
 }
 
-fn debian(host: &Host) -> Result<()> {
+fn debian(host: &Arc<Host>) -> Result<()> {
     let root = host.cache.join("debian");
     if !root.join("usr").exists() {
         return Err(Skip(format!("there is no Debian in {root:?}")).into());
@@ -203,7 +219,7 @@ fn debian(host: &Host) -> Result<()> {
     same("umoci", &own, &umoci(&place, "debian:1"))
 }
 
-fn monsters(_: &Host) -> Result<()> {
+fn monsters(_: &Arc<Host>) -> Result<()> {
     let place = Place::new();
     let node = |path: &str, kind: Kind, mode: u32| (Entry::new(path, kind, mode), Vec::new());
     let mut base =

@@ -264,6 +264,11 @@ fn failed(error: &anyhow::Error, status: u8, log: &Log) -> u8 {
     status
 }
 
+/// A bundle as the kernel calls it: absolute and without links, as runc's callers find it in the state.
+fn bundle(path: &Path) -> Result<PathBuf> {
+    std::fs::canonicalize(path).attempt(|| format!("find the bundle {path:?}"))
+}
+
 /// A path as it is from anywhere: commands may change the directory.
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).attempt(|| format!("make {path:?} absolute"))

@@ -13,7 +13,7 @@ use super::{Context, Operation};
 use crate::engine::changes_of;
 use crate::engine::record::Config;
 use crate::error::Attempt;
-use crate::image::digest::{Algorithm, Digest, Hasher};
+use crate::image::digest::{Digest, Hashed};
 use crate::image::layer::gzip;
 use crate::image::layer::pack::pack;
 use crate::image::manifest::{Descriptor, Manifest};
@@ -214,34 +214,4 @@ pub(super) fn packed(
     intake.lease().pin(crate::image::store::lease::What::Blob, &digest)?;
     intake.adopt(&digest, path);
     Ok((Descriptor::new(&layer_type(config_type, suffix), digest, size), diff_id))
-}
-
-/// A writer that hashes what goes through.
-struct Hashed<W> {
-    output: W,
-    hasher: Hasher,
-    size: u64,
-}
-
-impl<W: std::io::Write> Hashed<W> {
-    fn new(output: W) -> Hashed<W> {
-        Hashed { output, hasher: Hasher::new(Algorithm::Sha256), size: 0 }
-    }
-
-    fn finish(self) -> (W, Digest, u64) {
-        (self.output, self.hasher.finish(), self.size)
-    }
-}
-
-impl<W: std::io::Write> std::io::Write for Hashed<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let count = self.output.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        self.size += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.output.flush()
-    }
 }

@@ -146,7 +146,7 @@ fn described(store: &Store, image: &Image) -> Result<Value> {
     digests.dedup();
     let mut described = json!({
         "Id": image.id,
-        "RepoTags": image.names.iter().map(Reference::familiar).collect::<Vec<_>>(),
+        "RepoTags": image.names.iter().filter(|name| name.tag().is_some()).map(Reference::familiar).collect::<Vec<_>>(),
         "RepoDigests": digests,
         "Parent": "",
         "Comment": config.comment,

@@ -13,16 +13,23 @@ mod import;
 mod info;
 mod inspect;
 mod load;
+mod login;
+mod logout;
 mod manifest;
 mod mount;
 mod network;
 mod output;
+mod progress;
 mod prune;
+mod pull;
+mod push;
+mod registry;
 mod remove;
 mod save;
 mod system;
 pub mod table;
 mod tag;
+mod tags;
 pub mod template;
 pub mod units;
 mod unpack;
@@ -57,6 +64,10 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Pull(pull::Pull),
+    Push(push::Push),
+    Login(login::Login),
+    Logout(logout::Logout),
     Load(load::Load),
     Save(save::Save),
     Import(import::Import),
@@ -82,6 +93,7 @@ enum Command {
     /// Commands for volumes
     #[command(subcommand)]
     Volume(volume::Command),
+    SearchByTags(tags::Tags),
     /// Commands for images
     #[command(subcommand)]
     Image(ImageCommand),
@@ -103,10 +115,13 @@ enum ImageCommand {
     #[command(visible_alias = "remove")]
     Rm(remove::Remove),
     Prune(prune::Prune),
+    Pull(pull::Pull),
+    Push(push::Push),
     Load(load::Load),
     Save(save::Save),
     Import(import::Import),
     Tag(tag::Tag),
+    Tags(tags::Tags),
     Inspect(inspect::Inspect),
     History(history::History),
     Diff(diff::Diff),
@@ -140,6 +155,12 @@ impl Context {
         let is_there = engine.find(container).is_ok();
         Ok(is_there.then_some(engine))
     }
+
+    /// The user's number on the machine.
+    fn user(&self) -> u32 {
+        let own = rustix::process::geteuid().as_raw();
+        self.ids.as_ref().and_then(|ids| ids.users.first()).map_or(own, |first| first.host)
+    }
 }
 
 /// A command: its arguments are the fields, its help their documentation.
@@ -151,6 +172,11 @@ trait Operation {
 impl Operation for Command {
     fn carry_out(self, context: &Context) -> Result<u8> {
         match self {
+            Command::Pull(pull) | Command::Image(ImageCommand::Pull(pull)) => pull.carry_out(context),
+            Command::Push(push) | Command::Image(ImageCommand::Push(push)) => push.carry_out(context),
+            Command::Login(login) => login.carry_out(context),
+            Command::Logout(logout) => logout.carry_out(context),
+            Command::SearchByTags(tags) | Command::Image(ImageCommand::Tags(tags)) => tags.carry_out(context),
             Command::Load(load) | Command::Image(ImageCommand::Load(load)) => load.carry_out(context),
             Command::Save(save) | Command::Image(ImageCommand::Save(save)) => save.carry_out(context),
             Command::Import(import) | Command::Image(ImageCommand::Import(import)) => import.carry_out(context),

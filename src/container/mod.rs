@@ -18,6 +18,7 @@ mod kill;
 mod list;
 mod notify_socket;
 mod options;
+mod out_of_memory;
 mod pause;
 mod plan;
 mod record;

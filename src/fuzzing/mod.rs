@@ -2,8 +2,12 @@
 //! without number: each function takes bytes and panics where something does not hold. Not in any other build.
 
 mod filter;
+#[cfg(feature = "companion")]
+pub mod image;
 mod mutation;
 pub(crate) mod plan;
+#[cfg(feature = "companion")]
+pub mod registry;
 #[cfg(test)]
 mod tests;
 

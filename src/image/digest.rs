@@ -1,6 +1,7 @@
 //! Digests: the names of blobs, by their content (image-spec, descriptor.md).
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
@@ -142,6 +143,39 @@ impl Hasher {
             State::Sha512(state) => (Algorithm::Sha512, state.finalize().to_vec()),
         };
         Digest { algorithm, hex: hash.iter().map(|byte| format!("{byte:02x}")).collect() }
+    }
+}
+
+/// A writer that hashes what goes through.
+#[derive(Debug)]
+pub struct Hashed<W> {
+    output: W,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl<W: io::Write> Hashed<W> {
+    /// Nothing written yet.
+    pub fn new(output: W) -> Hashed<W> {
+        Hashed { output, hasher: Hasher::new(Algorithm::Sha256), size: 0 }
+    }
+
+    /// The writer, the digest and the number of the bytes that were written.
+    pub fn finish(self) -> (W, Digest, u64) {
+        (self.output, self.hasher.finish(), self.size)
+    }
+}
+
+impl<W: io::Write> io::Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.output.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
     }
 }
 

@@ -97,9 +97,11 @@ impl Manifest {
         Manifest { schema_version: 2, media_type, config, layers, subject: None, annotations: BTreeMap::new() }
     }
 
-    /// Whether this is an image that can be unpacked, and no artifact.
+    /// Whether this is an image that can be unpacked, and no artifact: neither what says so, nor what buildkit says about an image,
+    /// which has the configuration of one.
     pub fn is_image(&self) -> bool {
-        media_type::is_config(&self.config.media_type)
+        let is_attestation = self.layers.iter().any(|layer| layer.media_type == media_type::IN_TOTO);
+        media_type::is_config(&self.config.media_type) && !is_attestation
     }
 }
 
@@ -207,6 +209,9 @@ mod tests {
         let Document::Manifest(read) = parse(&manifest, media_type::OCI_MANIFEST).unwrap() else { panic!("an index") };
         assert!(read.is_image());
         assert_eq!(read.layers.len(), 1);
+        let statement = json!({"schemaVersion": 2, "config": descriptor(media_type::OCI_CONFIG),
+            "layers": [descriptor(media_type::IN_TOTO)]});
+        assert!(matches!(parse(&statement, "").unwrap(), Document::Manifest(read) if !read.is_image()));
         let list = json!({"schemaVersion": 2, "mediaType": media_type::DOCKER_LIST,
             "manifests": [descriptor(media_type::DOCKER_MANIFEST)]});
         assert!(matches!(parse(&list, "").unwrap(), Document::Index(_)));

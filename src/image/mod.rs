@@ -10,5 +10,6 @@ pub mod media_type;
 pub mod mount;
 pub mod platform;
 pub mod reference;
+pub mod registry;
 pub mod store;
 pub mod tar;

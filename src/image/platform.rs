@@ -86,8 +86,9 @@ impl Platform {
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
-        if self.variant.is_empty() { Ok(()) } else { write!(f, "/{}", self.variant) }
+        // An index may have anything there, and what is shown must not change a terminal.
+        write!(f, "{}/{}", self.os.escape_debug(), self.architecture.escape_debug())?;
+        if self.variant.is_empty() { Ok(()) } else { write!(f, "/{}", self.variant.escape_debug()) }
     }
 }
 
@@ -140,6 +141,11 @@ mod tests {
         for wrong in ["", "/", "linux/", "a/b/c/d", "linux/a b"] {
             assert!(wrong.parse::<Platform>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_shown_changes_no_terminal() {
+        assert_eq!(Platform::new("linux\x1b[2J", "amd64", "").to_string(), "linux\\u{1b}[2j/amd64");
     }
 
     #[test]

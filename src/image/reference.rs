@@ -64,6 +64,12 @@ impl Reference {
         Ok(Reference { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
     }
 
+    /// The name alone, with a digest.
+    #[must_use]
+    pub fn with_digest(&self, digest: &Digest) -> Reference {
+        Reference { tag: None, digest: Some(digest.clone()), ..self.clone() }
+    }
+
     /// The name without tag and digest, in full.
     pub fn name(&self) -> String {
         format!("{}/{}", self.domain, self.path)
@@ -74,11 +80,13 @@ impl Reference {
         if self.domain != HUB {
             return self.name();
         }
-        match self.path.strip_prefix(OFFICIAL) {
-            // `docker.io/library/localhost` must not become `localhost`; nor a/b of library/a/b lose what makes it one.
-            Some(short) if !short.contains('/') => short.to_owned(),
-            _ => self.path.clone(),
-        }
+        let short = match self.path.strip_prefix(OFFICIAL) {
+            // a/b of library/a/b must not lose what makes it one.
+            Some(short) if !short.contains('/') => short,
+            _ => &self.path,
+        };
+        // `docker.io/example.org/app` is not `example.org/app`, though docker writes it so.
+        if split_domain(short).1 == short { short.to_owned() } else { self.name() }
     }
 
     /// The whole reference, as people write it.
@@ -210,6 +218,10 @@ mod tests {
             ("library/a/b", "docker.io/library/a/b", "library/a/b"),
             ("[::1]:5000/a", "[::1]:5000/a", "[::1]:5000/a"),
             ("a--b__c/d.e", "docker.io/a--b__c/d.e", "a--b__c/d.e"),
+            ("docker.io/quay.io/a", "docker.io/quay.io/a", "docker.io/quay.io/a"),
+            ("docker.io/localhost/a", "docker.io/localhost/a", "docker.io/localhost/a"),
+            ("docker.io/docker.io/a", "docker.io/docker.io/a", "docker.io/docker.io/a"),
+            ("docker.io/localhost", "docker.io/library/localhost", "localhost"),
         ] {
             let reference: Reference = short.parse().unwrap();
             assert_eq!((reference.to_string().as_str(), reference.familiar().as_str()), (full, familiar), "{short}");

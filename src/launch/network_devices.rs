@@ -37,6 +37,7 @@ struct Address {
 }
 
 /// Devices that are in the container, and what it takes to have them back.
+#[derive(Debug)]
 pub(super) struct Moved {
     /// Name outside, name inside.
     devices: Vec<(String, String)>,
@@ -113,6 +114,7 @@ impl Moved {
 }
 
 /// A device before it was moved.
+#[derive(Debug)]
 struct Device {
     index: u32,
     is_up: bool,

@@ -8,7 +8,8 @@ fn what_contradicts_itself_or_is_not_there() {
     place.ctn(&["create", "--name", "taken", "--network", "none", "box"]);
     let taken = place.leftovers();
     for (flags, words) in [
-        (&["nosuch"][..], "No such image: nosuch"),
+        (&["--pull", "never", "nosuch"][..], "No such image: nosuch"),
+        (&["localhost:1/nosuch"], "pull localhost:1/nosuch"),
         (&["--name", "taken", "box"], "already in use"),
         (&["--name", "a b", "box"], "Invalid container name"),
         (&["--mount", "type=bind,src=/nonsense/path,dst=/x", "box"], "bind source path does not exist: /nonsense/path"),

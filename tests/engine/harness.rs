@@ -49,10 +49,9 @@ impl Place {
         fs::write(root.join("data/of-image"), "from the image\n").unwrap();
         fs::write(root.join("not-executable"), "").unwrap();
         fs::set_permissions(root.join("tmp"), PermissionsExt::from_mode(0o1777)).unwrap();
-        let tar = Command::new("tar").arg("-C").arg(&root).args(["-c", "."]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut import = self.command(&["import", "-c", "CMD [\"sh\"]", "-c", "ENV OF=image", "-", "box"]);
-        let output = import.stdin(tar.stdout.unwrap()).output().unwrap();
-        succeeded(&output, "import");
+        let tar = Command::new("tar").arg("-C").arg(&root).args(["-c", "-f"]).arg(self.join("image.tar")).arg(".").status();
+        assert!(tar.unwrap().success());
+        self.ctn(&["import", "-c", "CMD [\"sh\"]", "-c", "ENV OF=image", "image.tar", "box"]);
     }
 
     pub fn join(&self, name: &str) -> PathBuf {

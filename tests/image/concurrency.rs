@@ -9,7 +9,7 @@ use crate::harness::*;
 
 /// Waits until a process waits for a lock: what flock(2)'s number is at the beginning of its line in /proc. It yields between looks,
 /// and ends with the process.
-fn wait_for_lock(child: &mut Child) {
+pub fn wait_for_lock(child: &mut Child) {
     let path = format!("/proc/{}/syscall", child.id());
     let number = libc::SYS_flock.to_string();
     loop {

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, wherever it is")]
 
 mod harness;
+mod server;
 
 mod archives;
 mod bad_input;
@@ -13,4 +14,6 @@ mod bundles;
 mod commands;
 mod concurrency;
 mod crash;
+mod monsters;
+mod registry;
 mod rootless;

@@ -45,6 +45,20 @@ fn a_user_without_subordinate_ids_has_roots_files() {
 }
 
 #[test]
+fn a_user_pulls_and_pushes() {
+    let (place, ctn) = place();
+    let image = Made::small("app:1");
+    let registry = crate::registry::with_image(&image, |_, answer| Some(answer));
+    let name = registry.name("app:1");
+    succeeded(&user(&place, &ctn, &["pull", &name]), "pull");
+    assert_eq!(succeeded(&user(&place, &ctn, &["inspect", "-f", "{{.Id}}", &name]), "inspect"), image.id() + "\n");
+    let other = registry.name("other:1");
+    succeeded(&user(&place, &ctn, &["tag", &name, &other]), "tag");
+    succeeded(&user(&place, &ctn, &["push", &other]), "push");
+    assert_eq!(registry.contents().repositories["other"].tags["1"], image.manifest_blob().digest());
+}
+
+#[test]
 fn an_owner_that_can_not_be_given_is_said() {
     let (place, ctn) = place();
     let mut foreign = file("foreign", "");

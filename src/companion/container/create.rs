@@ -25,17 +25,17 @@ pub(in crate::companion) struct Create {
 impl Operation for Create {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let engine = context.engine()?;
-        let container = create(&engine, self.flags, true)?;
+        let container = create(context, &engine, self.flags, true)?;
         print(&format!("{}\n", container.id()))?;
         Ok(0)
     }
 }
 
 /// Makes the container that the flags describe.
-pub(super) fn create(engine: &Engine, flags: Flags, attached: bool) -> Result<Container<'_>> {
+pub(super) fn create<'e>(context: &Context, engine: &'e Engine, flags: Flags, attached: bool) -> Result<Container<'e>> {
     let file = flags.cidfile.clone().map(|path| IdFile::claim(&path)).transpose()?;
     let lease = crate::image::store::lease::Lease::new(&engine.store);
-    let image = pull::image(engine, &flags)?;
+    let image = pull::image(context, engine, &flags)?;
     let container = engine.create(flags.wanted(image, attached)?)?;
     drop(lease);
     if let Some(file) = file {

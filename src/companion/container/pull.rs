@@ -1,11 +1,17 @@
 //! The image that a container is made of: from the store, built in, or pulled.
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use super::flags::Flags;
+use super::hello;
+use crate::companion::Context;
+use crate::companion::output::{complain, warn};
+use crate::companion::progress::{Direction, shown};
+use crate::companion::registry::Connection;
 use crate::engine::Engine;
-use crate::image::platform::Platform;
+use crate::image::reference::Reference;
+use crate::image::registry::pull::{Wanted, pull};
 use crate::image::store::table::Image;
 
 /// When an image is pulled.
@@ -17,29 +23,45 @@ pub(in crate::companion) enum Policy {
 }
 
 /// Finds the image that the flags name; none with `--rootfs`.
-pub(super) fn image(engine: &Engine, flags: &Flags) -> Result<Option<Image>> {
+pub(super) fn image(context: &Context, engine: &Engine, flags: &Flags) -> Result<Option<Image>> {
     if flags.rootfs {
         return Ok(None);
     }
     let name = flags.what.first().map(String::as_str).unwrap_or_default();
     let platform = flags.platform.as_ref();
-    if flags.pull == Policy::Always {
-        pull(engine, name, platform, flags.quiet)?;
+    let found = match flags.pull {
+        Policy::Always if !hello::is_meant(name) => None,
+        _ => match engine.store.resolve(name, platform) {
+            Err(error) if error.to_string().starts_with("No such image") => {
+                if flags.pull == Policy::Never && !hello::is_meant(name) {
+                    return Err(error);
+                }
+                None
+            }
+            found => Some(found?),
+        },
+    };
+    if found.is_some() {
+        return Ok(found);
     }
-    match engine.store.resolve(name, platform) {
-        Err(error) if super::hello::is_meant(name) && error.to_string().starts_with("No such image") => {
-            super::hello::install(&engine.store)?;
-            engine.store.resolve(name, platform).map(Some)
-        }
-        Err(error) if flags.pull == Policy::Missing && error.to_string().starts_with("No such image") => {
-            pull(engine, name, platform, flags.quiet)?;
-            engine.store.resolve(name, platform).map(Some)
-        }
-        found => found.map(Some),
+    if hello::is_meant(name) {
+        hello::install(&engine.store)?;
+    } else {
+        from_registry(context, engine, flags, name)?;
     }
+    engine.store.resolve(name, platform).map(Some)
 }
 
-/// The one place where an image that is not there would be got from a registry.
-fn pull(_engine: &Engine, name: &str, _platform: Option<&Platform>, _quiet: bool) -> Result<()> {
-    bail!("No such image: {name} (this build pulls nothing: bring it in by `ctn load` or `ctn import`)")
+fn from_registry(context: &Context, engine: &Engine, flags: &Flags, name: &str) -> Result<()> {
+    let reference = name.parse::<Reference>().with_context(|| format!("No such image: {name}"))?.or_latest();
+    let shown_name = reference.familiar();
+    if !flags.quiet {
+        // The standard output is the container's.
+        complain(&format!("Unable to find image '{shown_name}' locally\n"));
+    }
+    let client = Connection::default().client(context)?;
+    let progress = shown(Direction::Pull, flags.quiet);
+    let pulled = pull(&client, &engine.store, &reference, Wanted::One(flags.platform.as_ref()), &*progress);
+    warn(&pulled.with_context(|| format!("pull {shown_name}"))?.warnings);
+    Ok(())
 }

@@ -73,7 +73,7 @@ impl Run {
             session.check()?;
         }
         let engine = context.engine()?;
-        let container = create(&engine, self.flags, !self.detach)?;
+        let container = create(context, &engine, self.flags, !self.detach)?;
         if self.detach {
             return Ok(match container.start(None, warned)? {
                 Attached::Runs(_) => {

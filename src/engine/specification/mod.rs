@@ -74,7 +74,7 @@ pub fn check(record: &Record) -> Result<()> {
         bail!("conflicting options: hostname and the network mode");
     }
     ensure!(
-        !(host.auto_remove && !matches!(host.restart_policy.name.as_str(), "" | "no")),
+        !host.auto_remove || matches!(host.restart_policy.name.as_str(), "" | "no"),
         "conflicting options: cannot specify both --restart and --rm"
     );
     let mut seen = std::collections::BTreeSet::new();

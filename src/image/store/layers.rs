@@ -7,15 +7,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Store, open_directory};
+use super::{Store, file, open_directory};
 use crate::error::Attempt;
 use crate::image::digest::Digest;
 use crate::image::layer::Stack;
+use crate::image::manifest::Descriptor;
 
 /// The unpacked tree in a layer's directory.
 pub const TREE: &str = "tree";
 /// The record in a layer's directory.
 pub const RECORD: &str = "layer.json";
+
+/// What a layer that is kept uncompressed became when it was pushed, in its directory.
+const COMPRESSED: &str = "compressed.json";
 
 /// What is known of an unpacked layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +50,17 @@ impl Store {
         let path = self.layer_path(chain_id).join(RECORD);
         let bytes = fs::read(&path).attempt(|| format!("read {path:?}"))?;
         serde_json::from_slice(&bytes).with_context(|| format!("{path:?} can't be read"))
+    }
+
+    /// What a layer was compressed to before; the bytes are not kept, but they would be the same.
+    pub fn compressed(&self, chain_id: &Digest) -> Option<Descriptor> {
+        serde_json::from_slice(&fs::read(self.layer_path(chain_id).join(COMPRESSED)).ok()?).ok()
+    }
+
+    /// Remembers what a layer was compressed to, so that a registry can be asked for it before that is done again.
+    pub fn remember_compressed(&self, chain_id: &Digest, compressed: &Descriptor) -> Result<()> {
+        let text = serde_json::to_vec(compressed).context("write the descriptor as JSON")?;
+        file::write_whole(&self.layer_path(chain_id), COMPRESSED, &text)
     }
 
     /// The root directory of an unpacked layer.

@@ -190,6 +190,27 @@ fn sizes_beyond_eight_gigabytes_are_in_both_extensions() {
     assert_eq!(Reader::new(&block[..]).next_entry().unwrap().unwrap().size, 16 << 30);
 }
 
+/// Readers who disagree where the next header is see two archives in one (found by the fuzz target `tar`).
+#[test]
+fn what_is_no_file_has_no_content() {
+    let with_size = |kind: Kind| {
+        let mut archive = Writer::new(Vec::new());
+        archive.entry(&Entry::new("first", kind, 0o644), &b""[..]).unwrap();
+        archive.entry(&Entry::new("second", Kind::File, 0o644), &b""[..]).unwrap();
+        let mut archive = archive.finish().unwrap();
+        archive[124..135].copy_from_slice(b"00000001000");
+        header::sign((&mut archive[..BLOCK]).try_into().unwrap());
+        read(&archive)
+    };
+    for kind in [Kind::Link(b"x".to_vec()), Kind::Directory] {
+        let names: Vec<Vec<u8>> = with_size(kind).unwrap().into_iter().map(|(entry, _)| entry.path).collect();
+        assert_eq!(names, [b"first".to_vec(), b"second".to_vec()]);
+    }
+    for kind in [Kind::Symlink(b"x".to_vec()), Kind::Fifo, Kind::Character(1, 3)] {
+        assert!(with_size(kind).unwrap_err().to_string().contains("512 bytes of content in what is no file"));
+    }
+}
+
 #[test]
 fn damage_is_noticed_wherever_it_is() {
     let whole = written(&monsters());
