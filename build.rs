@@ -22,7 +22,9 @@ fn hello() {
     let program = Path::new(&variable("OUT_DIR")).join("hello");
     let mut rustc = Command::new(variable("RUSTC"));
     rustc.args(["--edition", "2024", "--crate-name", "hello", "--target", &variable("TARGET")]);
-    for option in ["target-feature=+crt-static", "opt-level=z", "panic=abort", "lto=fat", "codegen-units=1", "strip=symbols"] {
+    for option in
+        ["target-feature=+crt-static", "opt-level=z", "panic=abort", "lto=fat", "codegen-units=1", "strip=symbols"]
+    {
         rustc.args(["-C", option]);
     }
     if let Ok(linker) = env::var("RUSTC_LINKER") {

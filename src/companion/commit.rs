@@ -84,9 +84,14 @@ impl Operation for Commit {
             (image, changes, files)
         } else {
             let engine = context.engine_with(&self.what)?;
-            let engine = engine.with_context(|| format!("{:?} is no container, and no bundle that `ctn unpack` made", self.what))?;
+            let engine = engine
+                .with_context(|| format!("{:?} is no container, and no bundle that `ctn unpack` made", self.what))?;
             let container = engine.find(&self.what)?;
-            let id = container.record.image.as_ref().context("a container without an image can't be committed: export it")?;
+            let id = container
+                .record
+                .image
+                .as_ref()
+                .context("a container without an image can't be committed: export it")?;
             let image = store.resolve(&id.to_string(), None)?;
             let _frozen = self.pause.then(|| container.freeze()).transpose()?;
             let (changes, files) = changes_of(&container)?;
@@ -121,7 +126,18 @@ impl Commit {
         // What the container was told to do is what containers of its image will do.
         if let Some(container) = container {
             let told = serde_json::to_value(container)?;
-            for field in ["User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "Healthcheck"] {
+            for field in [
+                "User",
+                "ExposedPorts",
+                "Env",
+                "Entrypoint",
+                "Cmd",
+                "Volumes",
+                "WorkingDir",
+                "Labels",
+                "StopSignal",
+                "Healthcheck",
+            ] {
                 if let Some(value) = told.get(field).filter(|value| !value.is_null()) {
                     config["config"][field] = value.clone();
                 }

@@ -40,7 +40,9 @@ impl Operation for Events {
         let template = self.format.as_deref().filter(|format| *format != "json").map(Template::parse).transpose()?;
         let mut filters: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for filter in &self.filter {
-            let Some((key, value)) = filter.split_once('=') else { bail!("invalid argument {filter:?}: bad format of filter") };
+            let Some((key, value)) = filter.split_once('=') else {
+                bail!("invalid argument {filter:?}: bad format of filter")
+            };
             if !matches!(key, "container" | "event" | "image" | "label" | "type" | "volume" | "network") {
                 bail!("invalid filter '{key}'");
             }

@@ -41,7 +41,9 @@ pub(super) struct Inspect {
 
 impl Operation for Inspect {
     fn carry_out(self, context: &Context) -> Result<u8> {
-        if let Some(kind) = self.kind.as_deref().filter(|kind| !matches!(*kind, "container" | "image" | "volume" | "network")) {
+        if let Some(kind) =
+            self.kind.as_deref().filter(|kind| !matches!(*kind, "container" | "image" | "volume" | "network"))
+        {
             bail!("\"{kind}\" is not a valid value for --type");
         }
         let mut found = Vec::new();

@@ -58,7 +58,8 @@ impl Remove {
         }
         let engine = context.engine()?;
         let image = engine.store.resolve(text, None)?;
-        let one_of_several = image.names.len() > 1 && text.parse::<Reference>().is_ok_and(|name| image.names.contains(&name.or_latest()));
+        let one_of_several = image.names.len() > 1
+            && text.parse::<Reference>().is_ok_and(|name| image.names.contains(&name.or_latest()));
         let user = engine.all()?.into_iter().find(|container| container.record.image.as_ref() == Some(&image.id));
         match user.filter(|_| !one_of_several) {
             None => Ok(()),

@@ -150,7 +150,9 @@ impl Ls {
     }
 
     fn lets_through(engine: &Engine, filter: &str, volume: &Volume) -> Result<bool> {
-        let Some((key, value)) = filter.split_once('=') else { bail!("invalid argument {filter:?}: bad format of filter") };
+        let Some((key, value)) = filter.split_once('=') else {
+            bail!("invalid argument {filter:?}: bad format of filter")
+        };
         Ok(match key {
             "name" => volume.name.contains(value),
             "dangling" => engine.users_of(&volume.name).is_empty() == matches!(value, "true" | "1"),

@@ -35,12 +35,7 @@ pub fn exec(host: &Host, id: &str, options: &ExecOptions) -> Result<u8> {
 }
 
 /// Starts the process, and gives it with the socket over which its terminal comes, if it has one and this process relays it.
-pub(super) fn enter(
-    host: &Host,
-    id: &str,
-    options: &ExecOptions,
-    attended: bool,
-) -> Result<(Child, Option<OwnedFd>)> {
+pub(super) fn enter(host: &Host, id: &str, options: &ExecOptions, attended: bool) -> Result<(Child, Option<OwnedFd>)> {
     let found = find(&host.root, id)?;
     match found.status()? {
         Status::Stopped => bail!("cannot exec in a stopped container"),

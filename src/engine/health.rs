@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn the_forms_of_a_test() {
         let command = |test: &[&str]| {
-            HealthCheck { test: test.iter().map(|word| (*word).to_owned()).collect(), ..HealthCheck::default() }.command()
+            HealthCheck { test: test.iter().map(|word| (*word).to_owned()).collect(), ..HealthCheck::default() }
+                .command()
         };
         assert_eq!(command(&["CMD", "a", "b"]).unwrap(), ["a", "b"]);
         assert_eq!(command(&["CMD-SHELL", "a b"]).unwrap(), ["/bin/sh", "-c", "a b"]);

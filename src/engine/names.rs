@@ -12,21 +12,22 @@ use crate::error::Attempt;
 
 /// Half of a name that is made up; the colours that Corten steel takes on.
 const COLOURS: [&str; 32] = [
-    "amber", "auburn", "beige", "bronze", "brown", "burnt", "carmine", "chestnut", "cinnabar", "copper", "coral", "crimson",
-    "dusky", "ember", "ferrous", "garnet", "ginger", "golden", "hazel", "henna", "mahogany", "maroon", "ochre", "orange",
-    "russet", "rusty", "saffron", "scarlet", "sepia", "sienna", "tawny", "umber",
+    "amber", "auburn", "beige", "bronze", "brown", "burnt", "carmine", "chestnut", "cinnabar", "copper", "coral",
+    "crimson", "dusky", "ember", "ferrous", "garnet", "ginger", "golden", "hazel", "henna", "mahogany", "maroon",
+    "ochre", "orange", "russet", "rusty", "saffron", "scarlet", "sepia", "sienna", "tawny", "umber",
 ];
 /// The other half: what is seen in a port.
 const THINGS: [&str; 32] = [
-    "anchor", "barge", "beacon", "berth", "bollard", "bow", "bridge", "buoy", "cabin", "canal", "capstan", "cargo", "crane",
-    "deck", "derrick", "dock", "ferry", "freight", "galley", "harbour", "hatch", "hull", "jetty", "keel", "lock", "mast",
-    "pier", "quay", "rudder", "sluice", "tug", "wharf",
+    "anchor", "barge", "beacon", "berth", "bollard", "bow", "bridge", "buoy", "cabin", "canal", "capstan", "cargo",
+    "crane", "deck", "derrick", "dock", "ferry", "freight", "galley", "harbour", "hatch", "hull", "jetty", "keel",
+    "lock", "mast", "pier", "quay", "rudder", "sluice", "tug", "wharf",
 ];
 
 /// Refuses what docker refuses, too.
 pub(super) fn check(name: &str) -> Result<()> {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter);
-    let good = name.len() >= 2 && name.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && name.chars().all(fits);
+    let good =
+        name.len() >= 2 && name.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && name.chars().all(fits);
     ensure!(good && name.len() <= 128, "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
     Ok(())
 }

@@ -60,7 +60,8 @@ impl Engine {
         }
         let endpoints = self.networks()?.endpoints_of(container.id())?;
         let ports = endpoints.iter().flat_map(|endpoint| &endpoint.ports);
-        let host = |port: &Published| port.to_string().rsplit_once('/').map(|(at, _)| at.to_owned()).unwrap_or_default();
+        let host =
+            |port: &Published| port.to_string().rsplit_once('/').map(|(at, _)| at.to_owned()).unwrap_or_default();
         Ok(ports.map(|port| (format!("{}/{}", port.container, port.protocol), host(port))).collect())
     }
 }
@@ -114,7 +115,9 @@ fn addresses(host: &HostConfig) -> Result<Vec<IpAddr>> {
 }
 
 fn servers(host: &HostConfig) -> Result<Vec<IpAddr>> {
-    let parse = |text: &String| text.parse::<IpAddr>().ok().with_context(|| format!("invalid IP address of a name server: {text}"));
+    let parse = |text: &String| {
+        text.parse::<IpAddr>().ok().with_context(|| format!("invalid IP address of a name server: {text}"))
+    };
     host.dns.iter().map(parse).collect()
 }
 
@@ -137,7 +140,8 @@ fn published(record: &Record) -> Result<Vec<Published>> {
     let mut all = Vec::new();
     for (inside, bindings) in &host.port_bindings {
         for binding in bindings {
-            let address = if binding.host_ip.contains(':') { format!("[{}]", binding.host_ip) } else { binding.host_ip.clone() };
+            let address =
+                if binding.host_ip.contains(':') { format!("[{}]", binding.host_ip) } else { binding.host_ip.clone() };
             let colon = if address.is_empty() { "" } else { ":" };
             all.extend(port::parse(&format!("{address}{colon}{}:{inside}", binding.host_port))?);
         }
@@ -183,7 +187,9 @@ impl Attached {
     /// Adds what is waited for.
     pub(super) fn wants<'a>(&'a self, to: &mut Vec<PollFd<'a>>) {
         if let Some(names) = &self.names {
-            to.extend(names.descriptors().into_iter().map(|(descriptor, flags)| PollFd::from_borrowed_fd(descriptor, flags)));
+            to.extend(
+                names.descriptors().into_iter().map(|(descriptor, flags)| PollFd::from_borrowed_fd(descriptor, flags)),
+            );
         }
     }
 
@@ -236,10 +242,13 @@ pub(super) fn look_again(engine: &Engine, record: &Record, pid: i32, attached: &
     let networks = engine.networks()?;
     let all = networks.list()?;
     for endpoint in networks.endpoints_of(&record.id)? {
-        let Some(network) = all.iter().find(|network| network.id == endpoint.network && network.has_names()) else { continue };
+        let Some(network) = all.iter().find(|network| network.id == endpoint.network && network.has_names()) else {
+            continue;
+        };
         let path = format!("/proc/{pid}/ns/net");
         let namespace = File::open(&path).attempt(|| format!("open {path:?}"))?;
-        attached.names = Some(Responder::open(&networks, &record.id, namespace.as_fd(), &servers(&record.host_config)?)?);
+        attached.names =
+            Some(Responder::open(&networks, &record.id, namespace.as_fd(), &servers(&record.host_config)?)?);
         let path = engine.directory(&record.id).join("hostname");
         let hostname = fs::read_to_string(&path).attempt(|| format!("read {path:?}"))?;
         return write_files(engine, record, hostname.trim_end(), Some((network, &endpoint)));
@@ -253,7 +262,12 @@ pub(super) fn release(engine: &Engine, record: &Record) -> Result<()> {
 }
 
 /// Writes the files that are mounted on some of `/etc`, in place: what is mounted in a container is the file itself.
-pub(super) fn write_files(engine: &Engine, record: &Record, hostname: &str, place: Option<(&Network, &Endpoint)>) -> Result<()> {
+pub(super) fn write_files(
+    engine: &Engine,
+    record: &Record,
+    hostname: &str,
+    place: Option<(&Network, &Endpoint)>,
+) -> Result<()> {
     let host = &record.host_config;
     let mode = Mode::of(&host.network_mode);
     if matches!(mode, Mode::Container(_)) {
@@ -328,7 +342,8 @@ pub fn described(container: &Container<'_>, state: &State) -> Result<Value> {
 
 fn of_endpoint(network: &Network, endpoint: &Endpoint) -> Value {
     let of_family = |v6: bool| endpoint.addresses.iter().find(|address| address.addr().is_ipv6() == v6);
-    let gateway = |v6: bool| network.pools.iter().find(|pool| pool.gateway.is_ipv6() == v6).map(|pool| pool.gateway.to_string());
+    let gateway =
+        |v6: bool| network.pools.iter().find(|pool| pool.gateway.is_ipv6() == v6).map(|pool| pool.gateway.to_string());
     let address = |v6: bool| of_family(v6).map(|address| address.addr().to_string()).unwrap_or_default();
     let length = |v6: bool| of_family(v6).map_or(0, ipnet::IpNet::prefix_len);
     json!({

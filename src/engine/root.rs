@@ -49,7 +49,8 @@ pub(super) fn mount_shared_memory(engine: &Engine, record: &Record) -> Result<()
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let size = super::specification::shared_memory_size(&record.host_config);
     let data = std::ffi::CString::new(format!("mode=1777,size={size}"))?;
-    rustix::mount::mount("shm", &point, "tmpfs", flags, Some(data.as_c_str())).attempt(|| format!("mount a tmpfs at {point:?}"))
+    rustix::mount::mount("shm", &point, "tmpfs", flags, Some(data.as_c_str()))
+        .attempt(|| format!("mount a tmpfs at {point:?}"))
 }
 
 /// Unmounts whatever is there.

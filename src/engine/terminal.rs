@@ -110,7 +110,9 @@ impl Session {
                 match channel.next_notice(&mut buffer)? {
                     Some(Notice::Output(bytes)) => write(&mut std::io::stdout(), &bytes),
                     Some(Notice::Errors(bytes)) => write(&mut std::io::stderr(), &bytes),
-                    Some(Notice::Warning(text)) => write(&mut std::io::stderr(), format!("Warning: {text}\r\n").as_bytes()),
+                    Some(Notice::Warning(text)) => {
+                        write(&mut std::io::stderr(), format!("Warning: {text}\r\n").as_bytes())
+                    }
                     Some(Notice::Ended(status)) => break Outcome::Ended(status),
                     Some(Notice::Started | Notice::Failed(..) | Notice::Reloaded) => {}
                     None => break Outcome::Lost,

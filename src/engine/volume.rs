@@ -42,7 +42,8 @@ pub struct Volume {
 /// Refuses what docker refuses, too.
 pub fn check(name: &str) -> Result<()> {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter);
-    let good = name.len() >= 2 && name.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && name.chars().all(fits);
+    let good =
+        name.len() >= 2 && name.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && name.chars().all(fits);
     ensure!(
         good && name.len() <= 255,
         "{name:?} includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. \

@@ -75,7 +75,9 @@ fn programs_that_cannot_be_executed() {
 #[test]
 fn commands_on_what_is_not_there() {
     let place = Place::new();
-    for command in ["start", "stop", "restart", "kill", "rm", "logs", "attach", "wait", "pause", "unpause", "top", "port", "update"] {
+    for command in [
+        "start", "stop", "restart", "kill", "rm", "logs", "attach", "wait", "pause", "unpause", "top", "port", "update",
+    ] {
         let refusal = place.refusal(1, &[command, "nobody"]);
         assert_eq!(refusal, "Error: No such container: nobody\n", "{command}");
     }

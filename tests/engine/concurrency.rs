@@ -4,7 +4,18 @@ use crate::harness::Place;
 fn fifty_at_a_time() {
     let place = Place::new();
     let children: Vec<_> = (0..50)
-        .map(|number| place.spawn(&["run", "--rm", "--network", "none", "box", "sh", "-c", &format!("echo {number}; exit {number}")]))
+        .map(|number| {
+            place.spawn(&[
+                "run",
+                "--rm",
+                "--network",
+                "none",
+                "box",
+                "sh",
+                "-c",
+                &format!("echo {number}; exit {number}"),
+            ])
+        })
         .collect();
     for (number, child) in children.into_iter().enumerate() {
         let output = child.wait_with_output().unwrap();
@@ -18,7 +29,8 @@ fn fifty_at_a_time() {
 #[test]
 fn one_name_is_given_once() {
     let place = Place::new();
-    let children: Vec<_> = (0..8).map(|_| place.spawn(&["create", "--name", "one", "--network", "none", "box"])).collect();
+    let children: Vec<_> =
+        (0..8).map(|_| place.spawn(&["create", "--name", "one", "--network", "none", "box"])).collect();
     let made = children.into_iter().filter(|_| true).map(|child| child.wait_with_output().unwrap().status.success());
     assert_eq!(made.filter(|made| *made).count(), 1);
     assert_eq!(place.ctn(&["ps", "-aq"]).lines().count(), 1);

@@ -44,7 +44,8 @@ fn a_killed_monitor_of_a_container_that_was_to_go() {
 #[test]
 fn a_killed_client_leaves_the_container_running() {
     let place = Place::new();
-    let mut client = place.spawn(&["run", "--name", "stays", "--network", "none", "box", "sh", "-c", "echo up; sleep 1000"]);
+    let mut client =
+        place.spawn(&["run", "--name", "stays", "--network", "none", "box", "sh", "-c", "echo up; sleep 1000"]);
     until("it runs", || place.outcome(&["logs", "stays"]).1 == "up\n");
     client.kill().unwrap();
     client.wait().unwrap();
@@ -60,7 +61,11 @@ fn killed_at(place: &Place, who: &str, calls: &str, number: usize, arguments: &[
     let mut command = Command::new("strace");
     command.args(follow).args(["-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &format!("inject={inject}")]);
     command.arg(crate::harness::CTN).args(arguments);
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CTN_ROOT", place.store()).current_dir(&place.path);
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("CTN_ROOT", place.store())
+        .current_dir(&place.path);
     let output = command.stdin(std::process::Stdio::null()).output().unwrap();
     use std::os::unix::process::ExitStatusExt;
     output.status.signal() == Some(9) || output.status.code() == Some(137)
@@ -106,7 +111,9 @@ fn a_machine_that_was_started_again() {
     for id in &ids {
         let group = format!("/sys/fs/cgroup/corten/{id}");
         fs::write(format!("{group}/cgroup.kill"), "1").unwrap();
-        until("the group is empty", || fs::read_to_string(format!("{group}/cgroup.events")).unwrap().contains("populated 0"));
+        until("the group is empty", || {
+            fs::read_to_string(format!("{group}/cgroup.events")).unwrap().contains("populated 0")
+        });
         fs::remove_dir(&group).unwrap();
     }
     fs::remove_dir_all(place.run().unwrap()).unwrap();

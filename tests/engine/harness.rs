@@ -13,9 +13,9 @@ pub const CTN: &str = env!("CARGO_BIN_EXE_ctn");
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 const APPLETS: [&str; 34] = [
-    "sh", "true", "false", "sleep", "cat", "echo", "ls", "id", "mount", "hostname", "ps", "kill", "touch", "env", "head", "wc",
-    "tty", "stty", "dd", "mkdir", "rm", "grep", "pwd", "printf", "chmod", "stat", "test", "seq", "readlink", "mknod", "date", "df",
-    "trap", "sync",
+    "sh", "true", "false", "sleep", "cat", "echo", "ls", "id", "mount", "hostname", "ps", "kill", "touch", "env",
+    "head", "wc", "tty", "stty", "dd", "mkdir", "rm", "grep", "pwd", "printf", "chmod", "stat", "test", "seq",
+    "readlink", "mknod", "date", "df", "trap", "sync",
 ];
 
 /// A directory that goes with the test, a store in it, and an image `box` in that.
@@ -49,7 +49,8 @@ impl Place {
         fs::write(root.join("data/of-image"), "from the image\n").unwrap();
         fs::write(root.join("not-executable"), "").unwrap();
         fs::set_permissions(root.join("tmp"), PermissionsExt::from_mode(0o1777)).unwrap();
-        let tar = Command::new("tar").arg("-C").arg(&root).args(["-c", "-f"]).arg(self.join("image.tar")).arg(".").status();
+        let tar =
+            Command::new("tar").arg("-C").arg(&root).args(["-c", "-f"]).arg(self.join("image.tar")).arg(".").status();
         assert!(tar.unwrap().success());
         self.ctn(&["import", "-c", "CMD [\"sh\"]", "-c", "ENV OF=image", "image.tar", "box"]);
     }
@@ -89,7 +90,8 @@ impl Place {
     /// Starts a container that stays.
     #[track_caller]
     pub fn detached(&self, name: &str, flags: &[&str], script: &str) -> String {
-        let id = self.ctn(&[&["run", "-d", "--network", "none", "--name", name], flags, &["box", "sh", "-c", script]].concat());
+        let id = self
+            .ctn(&[&["run", "-d", "--network", "none", "--name", name], flags, &["box", "sh", "-c", script]].concat());
         id.trim().to_owned()
     }
 
@@ -204,7 +206,10 @@ impl Drop for Place {
 
 impl Place {
     fn ctn_quietly(&self, arguments: &[&str]) -> String {
-        self.command(arguments).output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+        self.command(arguments)
+            .output()
+            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+            .unwrap_or_default()
     }
 }
 

@@ -35,12 +35,18 @@ fn who_and_where() {
     let user = |flags: &[&str]| place.inside(flags, "id; pwd; echo $HOME");
     assert_eq!(user(&["-u", "web", "-w", "/data"]), "uid=33(web) gid=34(web) groups=34(web),44(log)\n/data\n/tmp\n");
     assert_eq!(user(&["-u", "7:8", "--group-add", "extra"]), "uid=7 gid=8 groups=8,55(extra)\n/\n/\n");
-    assert_eq!(place.inside(&["-u", "web"], "grep -E 'Cap(Prm|Eff)' /proc/self/status | grep -c 0000000000000000"), "2\n");
+    assert_eq!(
+        place.inside(&["-u", "web"], "grep -E 'Cap(Prm|Eff)' /proc/self/status | grep -c 0000000000000000"),
+        "2\n"
+    );
     assert_eq!(place.inside(&["--entrypoint", "echo"], ""), "sh -c \n");
     place.write_env();
     assert_eq!(place.inside(&["-e", "A=flag", "--env-file", "env", "-e", "OF"], "echo $A $B-$OF"), "flag 2-\n");
     assert_eq!(place.inside(&["--ulimit", "nofile=77:88"], "ulimit -n; ulimit -Hn"), "77\n88\n");
-    assert_eq!(place.inside(&["--sysctl", "net.ipv4.ip_default_ttl=7"], "cat /proc/sys/net/ipv4/ip_default_ttl"), "7\n");
+    assert_eq!(
+        place.inside(&["--sysctl", "net.ipv4.ip_default_ttl=7"], "cat /proc/sys/net/ipv4/ip_default_ttl"),
+        "7\n"
+    );
     assert_eq!(place.inside(&["--oom-score-adj", "500"], "cat /proc/self/oom_score_adj"), "500\n");
 }
 
@@ -56,20 +62,31 @@ fn privileges_are_given_and_taken() {
     let caps = |flags: &[&str]| place.inside(flags, "grep CapEff /proc/self/status").trim().replace("CapEff:\t", "");
     assert_eq!(caps(&["--cap-drop", "ALL"]), "0000000000000000");
     assert_eq!(caps(&["--cap-drop", "ALL", "--cap-add", "net_admin"]), "0000000000001000");
-    let privileged = place.inside(&["--privileged"], "grep Seccomp: /proc/self/status; mount -t tmpfs x /tmp && echo mounted");
+    let privileged =
+        place.inside(&["--privileged"], "grep Seccomp: /proc/self/status; mount -t tmpfs x /tmp && echo mounted");
     assert_eq!(privileged, "Seccomp:\t0\nmounted\n");
     let plain = place.inside(&[], "mount -t tmpfs x /tmp 2>/dev/null || echo refused; echo 1 >/proc/sys/kernel/printk 2>/dev/null || echo refused");
     assert_eq!(plain, "refused\nrefused\n");
-    assert_eq!(place.inside(&["--security-opt", "no-new-privileges"], "grep NoNewPrivs /proc/self/status"), "NoNewPrivs:\t1\n");
-    assert_eq!(place.inside(&["--security-opt", "seccomp=unconfined"], "grep Seccomp: /proc/self/status"), "Seccomp:\t0\n");
-    let read_only = place.inside(&["--read-only", "--tmpfs", "/tmp"], "touch /x 2>/dev/null || echo refused; touch /tmp/x && echo written");
+    assert_eq!(
+        place.inside(&["--security-opt", "no-new-privileges"], "grep NoNewPrivs /proc/self/status"),
+        "NoNewPrivs:\t1\n"
+    );
+    assert_eq!(
+        place.inside(&["--security-opt", "seccomp=unconfined"], "grep Seccomp: /proc/self/status"),
+        "Seccomp:\t0\n"
+    );
+    let read_only = place.inside(
+        &["--read-only", "--tmpfs", "/tmp"],
+        "touch /x 2>/dev/null || echo refused; touch /tmp/x && echo written",
+    );
     assert_eq!(read_only, "refused\nwritten\n");
 }
 
 #[test]
 fn devices() {
     let place = Place::new();
-    let script = "test -c /dev/kmsg && echo there; mknod /tmp/k c 1 11; head -c 0 </tmp/k 2>/dev/null && echo opened; true";
+    let script =
+        "test -c /dev/kmsg && echo there; mknod /tmp/k c 1 11; head -c 0 </tmp/k 2>/dev/null && echo opened; true";
     assert_eq!(place.inside(&["--cap-add", "SYSLOG"], script), "");
     assert_eq!(place.inside(&["--cap-add", "SYSLOG", "--device", "/dev/kmsg"], script), "there\nopened\n");
     assert_eq!(place.inside(&["--device", "/dev/zero:/dev/own:r"], "head -c 3 /dev/own | wc -c").trim(), "3");
@@ -82,7 +99,9 @@ fn devices() {
 fn namespaces_of_the_host_and_of_others() {
     let place = Place::new();
     let own = |kind: &str| std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap().display().to_string() + "\n";
-    for (flag, kind) in [("--pid=host", "pid"), ("--ipc=host", "ipc"), ("--uts=host", "uts"), ("--cgroupns=host", "cgroup")] {
+    for (flag, kind) in
+        [("--pid=host", "pid"), ("--ipc=host", "ipc"), ("--uts=host", "uts"), ("--cgroupns=host", "cgroup")]
+    {
         let look = format!("readlink /proc/self/ns/{kind}");
         assert_eq!(place.inside(&[flag], &look), own(kind), "{flag}");
         assert_ne!(place.inside(&[], &look), own(kind), "{flag}");
@@ -92,7 +111,17 @@ fn namespaces_of_the_host_and_of_others() {
     place.detached("first", &["-h", "first", "--ipc", "shareable"], "echo shared >/dev/shm/x; sleep 1000");
     crate::harness::until("it wrote", || place.outcome(&["exec", "first", "cat", "/dev/shm/x"]).1 == "shared\n");
     let joined = place.ctn(&[
-        "run", "--rm", "--network", "container:first", "--pid", "container:first", "--ipc", "container:first", "box", "sh", "-c",
+        "run",
+        "--rm",
+        "--network",
+        "container:first",
+        "--pid",
+        "container:first",
+        "--ipc",
+        "container:first",
+        "box",
+        "sh",
+        "-c",
         "cat /proc/1/cmdline; cat /dev/shm/x",
     ]);
     assert!(joined.starts_with("sleep\x001000\0") && joined.ends_with("shared\n"), "{joined}");

@@ -4,7 +4,8 @@ use crate::harness::{Place, until};
 fn a_container_is_run_and_gone() {
     let place = Place::new();
     assert_eq!(place.inside(&[], "echo out; echo err >&2"), "out\n");
-    let (code, output, errors) = place.outcome(&["run", "--rm", "--network=none", "box", "sh", "-c", "echo err >&2; exit 7"]);
+    let (code, output, errors) =
+        place.outcome(&["run", "--rm", "--network=none", "box", "sh", "-c", "echo err >&2; exit 7"]);
     assert_eq!((code, output.as_str(), errors.as_str()), (Some(7), "", "err\n"));
     place.assert_nothing_left();
 }
@@ -12,7 +13,19 @@ fn a_container_is_run_and_gone() {
 #[test]
 fn a_life_from_create_to_rm() {
     let place = Place::new();
-    let id = place.ctn(&["create", "--name", "web", "--network", "none", "-e", "A=1", "box", "sh", "-c", "echo $A $OF; exec sleep 1000"]);
+    let id = place.ctn(&[
+        "create",
+        "--name",
+        "web",
+        "--network",
+        "none",
+        "-e",
+        "A=1",
+        "box",
+        "sh",
+        "-c",
+        "echo $A $OF; exec sleep 1000",
+    ]);
     let id = id.trim();
     assert_eq!(id.len(), 64);
     assert_eq!(place.field("web", ".State.Status"), "created");
@@ -41,7 +54,17 @@ fn a_life_from_create_to_rm() {
 #[test]
 fn what_was_written_stays_until_rm() {
     let place = Place::new();
-    place.ctn(&["run", "--name", "keeper", "--network", "none", "box", "sh", "-c", "echo kept >>/root/file; cat /root/file"]);
+    place.ctn(&[
+        "run",
+        "--name",
+        "keeper",
+        "--network",
+        "none",
+        "box",
+        "sh",
+        "-c",
+        "echo kept >>/root/file; cat /root/file",
+    ]);
     let (_, output, _) = place.outcome(&["start", "-a", "keeper"]);
     assert_eq!(output, "kept\nkept\n");
     place.ctn(&["rm", "keeper"]);

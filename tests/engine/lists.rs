@@ -9,9 +9,10 @@ fn ps_has_dockers_columns_filters_and_templates() {
     assert_eq!(place.outcome(&["run", "--name", "down", "--network", "none", "box", "sh", "-c", "exit 3"]).0, Some(3));
     let table = place.ctn(&["ps", "-a"]);
     let heading = table.lines().next().unwrap();
-    assert_eq!(heading.split("   ").map(str::trim).filter(|column| !column.is_empty()).collect::<Vec<_>>(), [
-        "CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"
-    ]);
+    assert_eq!(
+        heading.split("   ").map(str::trim).filter(|column| !column.is_empty()).collect::<Vec<_>>(),
+        ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
+    );
     assert!(table.contains("\"sh -c 'sleep 1000'\"") || table.contains("\"sh -c sleep 1000\""), "{table}");
     let names = |arguments: &[&str]| {
         let list = place.ctn(&[&["ps", "--format", "{{.Names}}"], arguments].concat());
@@ -74,7 +75,17 @@ fn events_tell_what_happened() {
     });
     place.ctn(&["run", "--name", "told", "--network", "none", "box", "true"]);
     place.ctn(&["rm", "told"]);
-    let since = place.ctn(&["events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}", "--filter", "container=told"]);
+    let since = place.ctn(&[
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "--format",
+        "{{.Action}}",
+        "--filter",
+        "container=told",
+    ]);
     assert_eq!(since, "create\nstart\nattach\ndie\ndestroy\n");
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
     let told: Vec<String> = lines.by_ref().take(since.lines().count()).collect();

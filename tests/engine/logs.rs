@@ -6,7 +6,17 @@ use crate::harness::Place;
 #[test]
 fn logs_are_dockers_json_file() {
     let place = Place::new();
-    place.ctn(&["run", "--name", "said", "--network", "none", "box", "sh", "-c", "echo one; echo two >&2; printf 'no end'"]);
+    place.ctn(&[
+        "run",
+        "--name",
+        "said",
+        "--network",
+        "none",
+        "box",
+        "sh",
+        "-c",
+        "echo one; echo two >&2; printf 'no end'",
+    ]);
     let file = fs::read_to_string(place.field("said", ".LogPath")).unwrap();
     let mut lines: Vec<serde_json::Value> = file.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     lines.sort_by_key(|line| line["log"].as_str().unwrap().to_owned());
@@ -33,7 +43,8 @@ fn the_last_lines_and_what_follows() {
     assert_eq!(lines.next().unwrap(), "1000");
     // Attached with the input, and gone again: what was opened for a detached container stays open.
     let mut attached = place.command(&["attach", "talks"]);
-    let mut attached = attached.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut attached =
+        attached.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(attached.stdin.as_mut().unwrap(), b"echoed\n").unwrap();
     let mut from_attached = BufReader::new(attached.stdout.take().unwrap()).lines();
     assert_eq!(from_attached.next().unwrap().unwrap(), "echoed");
@@ -49,7 +60,19 @@ fn the_last_lines_and_what_follows() {
 fn logs_rotate_and_may_be_none() {
     let place = Place::new();
     place.ctn(&[
-        "run", "--name", "much", "--network", "none", "--log-opt", "max-size=10k", "--log-opt", "max-file=3", "box", "seq", "1", "2000",
+        "run",
+        "--name",
+        "much",
+        "--network",
+        "none",
+        "--log-opt",
+        "max-size=10k",
+        "--log-opt",
+        "max-file=3",
+        "box",
+        "seq",
+        "1",
+        "2000",
     ]);
     let path = place.field("much", ".LogPath");
     for suffix in ["", ".1", ".2"] {

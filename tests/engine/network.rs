@@ -24,7 +24,8 @@ fn a_port_is_published_and_held() {
     assert!(refusal.contains("pre-defined"), "{refusal}");
     // Whatever its monitor held is free again with the next command.
     let monitor = place.monitor_of("server");
-    rustix::process::kill_process(rustix::process::Pid::from_raw(monitor).unwrap(), rustix::process::Signal::KILL).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(monitor).unwrap(), rustix::process::Signal::KILL)
+        .unwrap();
     place.ctn(&["ps"]);
     place.ctn(&["run", "--rm", "-p", "127.0.0.1:18080:80", "box", "true"]);
     place.ctn(&["rm", "server"]);
@@ -35,7 +36,8 @@ fn a_port_is_published_and_held() {
 fn names_addresses_and_files() {
     let place = Place::new();
     place.ctn(&["network", "create", "--subnet", "10.87.65.0/24", "mine"]);
-    let flags = ["--network", "mine", "--ip", "10.87.65.77", "--network-alias", "alias", "--mac-address", "02:00:00:00:00:77"];
+    let flags =
+        ["--network", "mine", "--ip", "10.87.65.77", "--network-alias", "alias", "--mac-address", "02:00:00:00:00:77"];
     place.ctn(&[&["run", "-d", "--name", "known"], &flags[..], &["box", "sleep", "1000"]].concat());
     let look = |script: &str| place.ctn(&["run", "--rm", "--network", "mine", "box", "sh", "-c", script]);
     for name in ["known", "alias"] {
@@ -46,8 +48,20 @@ fn names_addresses_and_files() {
     assert!(place.ctn(&["exec", "known", "cat", "/sys/class/net/eth0/address"]).starts_with("02:00:00:00:00:77"));
     assert_eq!(place.field("known", ".NetworkSettings.Networks.mine.IPAddress"), "10.87.65.77");
     let own = place.ctn(&[
-        "run", "--rm", "-h", "own", "--add-host", "other:1.2.3.4", "--dns", "9.9.9.9", "--dns-search", "example.org", "box", "cat",
-        "/etc/hosts", "/etc/resolv.conf",
+        "run",
+        "--rm",
+        "-h",
+        "own",
+        "--add-host",
+        "other:1.2.3.4",
+        "--dns",
+        "9.9.9.9",
+        "--dns-search",
+        "example.org",
+        "box",
+        "cat",
+        "/etc/hosts",
+        "/etc/resolv.conf",
     ]);
     for words in ["\town\n", "1.2.3.4\tother\n", "nameserver 9.9.9.9\n", "search example.org\n"] {
         assert!(own.contains(words), "{words}: {own}");

@@ -7,7 +7,10 @@ fn volumes_outlive_containers() {
     let place = Place::new();
     // The image's files come into a new volume, and what is written stays.
     assert_eq!(place.inside(&["-v", "keep:/data"], "cat /data/of-image; echo more >/data/more"), "from the image\n");
-    assert_eq!(place.inside(&["-v", "keep:/other:ro"], "ls /other; touch /other/x 2>/dev/null || echo refused"), "below\nmore\nof-image\nrefused\n");
+    assert_eq!(
+        place.inside(&["-v", "keep:/other:ro"], "ls /other; touch /other/x 2>/dev/null || echo refused"),
+        "below\nmore\nof-image\nrefused\n"
+    );
     assert_eq!(place.inside(&["--mount", "source=plain,target=/data,volume-nocopy"], "ls /data"), "");
     place.ctn(&["create", "--name", "user", "--network", "none", "-v", "keep:/data", "box"]);
     let refusal = place.refusal(1, &["volume", "rm", "keep"]);

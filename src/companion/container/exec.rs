@@ -74,7 +74,10 @@ impl Operation for Exec {
             env.push("TERM=xterm".into());
         }
         let has_terminal = rustix::termios::isatty(rustix::stdio::stdin());
-        anyhow::ensure!(!(self.tty && self.interactive) || has_terminal || self.detach, "the input device is not a TTY");
+        anyhow::ensure!(
+            !(self.tty && self.interactive) || has_terminal || self.detach,
+            "the input device is not a TTY"
+        );
         let process = container.process(self.user.as_deref(), |user| Further {
             args: args.to_vec(),
             env,
@@ -84,7 +87,8 @@ impl Operation for Exec {
             privileged: self.privileged,
             user,
         })?;
-        let null = std::fs::File::options().read(true).write(true).open("/dev/null").attempt(|| "open \"/dev/null\"")?;
+        let null =
+            std::fs::File::options().read(true).write(true).open("/dev/null").attempt(|| "open \"/dev/null\"")?;
         if !self.interactive || self.detach {
             rustix::stdio::dup2_stdin(&null).attempt(|| "close the standard input")?;
         }

@@ -416,9 +416,12 @@ impl Flags {
             ports::publish(port, &mut port_bindings)?;
         }
         let limit = |text: &Option<String>| text.as_deref().map_or(Ok(0), options::signed_bytes);
-        let rates = |list: &[String]| list.iter().map(|text| devices::throttle(text, options::bytes)).collect::<Result<Vec<_>>>();
+        let rates = |list: &[String]| {
+            list.iter().map(|text| devices::throttle(text, options::bytes)).collect::<Result<Vec<_>>>()
+        };
         let count = |text: &str| text.parse::<u64>().ok().with_context(|| format!("{text:?} is no number"));
-        let counts = |list: &[String]| list.iter().map(|text| devices::throttle(text, count)).collect::<Result<Vec<_>>>();
+        let counts =
+            |list: &[String]| list.iter().map(|text| devices::throttle(text, count)).collect::<Result<Vec<_>>>();
         let mut tmpfs = BTreeMap::new();
         for text in &self.tmpfs {
             let (path, options) = mounts::tmpfs(text)?;
@@ -434,7 +437,11 @@ impl Flags {
         }
         Ok(HostConfig {
             binds: self.volume.iter().filter(|text| text.contains(':')).cloned().collect(),
-            container_id_file: self.cidfile.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+            container_id_file: self
+                .cidfile
+                .as_ref()
+                .map(|path| path.to_string_lossy().into_owned())
+                .unwrap_or_default(),
             log_config: options::log(&self.log_driver, &self.log_opt)?,
             network_mode: self.network.clone(),
             port_bindings,
@@ -498,7 +505,11 @@ impl Flags {
             let mounted = mounts::mount(text)?;
             if mounted.kind == "bind" {
                 let there = std::path::Path::new(&mounted.source).exists();
-                ensure!(there, "invalid mount config for type \"bind\": bind source path does not exist: {}", mounted.source);
+                ensure!(
+                    there,
+                    "invalid mount config for type \"bind\": bind source path does not exist: {}",
+                    mounted.source
+                );
             }
             all.push(mounted);
         }
@@ -513,8 +524,10 @@ impl Flags {
     }
 
     fn health(&self, of_image: Option<serde_json::Value>) -> Result<Option<HealthCheck>> {
-        let times = [&self.health_interval, &self.health_timeout, &self.health_start_period, &self.health_start_interval];
-        let changes = self.health_cmd.is_some() || self.health_retries.is_some() || times.iter().any(|time| time.is_some());
+        let times =
+            [&self.health_interval, &self.health_timeout, &self.health_start_period, &self.health_start_interval];
+        let changes =
+            self.health_cmd.is_some() || self.health_retries.is_some() || times.iter().any(|time| time.is_some());
         if self.no_healthcheck {
             ensure!(!changes, "--no-healthcheck conflicts with --health-* options");
             return Ok(Some(HealthCheck { test: vec!["NONE".into()], ..HealthCheck::default() }));

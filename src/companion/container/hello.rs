@@ -1,6 +1,5 @@
 //! `corten/hello`: an image that is part of this program, and needs no registry and no archive.
 
-
 use anyhow::{Context as _, Result};
 use serde_json::json;
 

@@ -105,12 +105,18 @@ impl Ps {
             text.chars().take(length - 1).chain(['…']).collect()
         };
         let command = shortened(record.command().join(" "), 20);
-        let mut labels: Vec<String> = record.config.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut labels: Vec<String> =
+            record.config.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         labels.sort();
-        let mounts = record.mounts.iter().map(|mounted| if mounted.name.is_empty() { &mounted.source } else { &mounted.name });
+        let mounts =
+            record.mounts.iter().map(|mounted| if mounted.name.is_empty() { &mounted.source } else { &mounted.name });
         let mounts: Vec<String> = mounts.map(|mount| shortened(mount.clone(), 15)).collect();
         let volumes = record.mounts.iter().filter(|mounted| mounted.kind == "volume").count();
-        let ports = if state.status.is_up() { super::super::network_ports(&engine.published(container)?) } else { String::new() };
+        let ports = if state.status.is_up() {
+            super::super::network_ports(&engine.published(container)?)
+        } else {
+            String::new()
+        };
         // Only where it is asked for: it is a walk through a file tree.
         let wants_size = self.size || self.format.as_ref().is_some_and(|format| format.contains(".Size"));
         let size = if wants_size { written(container) } else { String::new() };
@@ -142,7 +148,8 @@ impl Ps {
 fn written(container: &Container<'_>) -> String {
     let own = crate::image::store::collect::usage(&container.directory().join("upper"));
     let store = &container.engine.store;
-    let of_image: u64 = container.record.layers.iter().map(|layer| store.layer(layer).map_or(0, |layer| layer.size)).sum();
+    let of_image: u64 =
+        container.record.layers.iter().map(|layer| store.layer(layer).map_or(0, |layer| layer.size)).sum();
     format!("{} (virtual {})", units::size(own), units::size(own + of_image))
 }
 
@@ -174,7 +181,9 @@ impl Filter {
                 None => Filter::Label(value, None),
             },
             "status" => match value.as_str() {
-                "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead" => Filter::Status(value),
+                "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead" => {
+                    Filter::Status(value)
+                }
                 _ => bail!("invalid filter 'status={value}'"),
             },
             "exited" => match value.parse() {
@@ -224,9 +233,10 @@ impl Filter {
                 record.config.image == *image || record.image.as_ref().is_some_and(|id| id.to_string() == *image)
             }
             Filter::Health(status) => state.health.as_ref().map_or("none", |health| health.status.as_str()) == status,
-            Filter::Volume(volume) => {
-                record.mounts.iter().any(|mounted| mounted.name == *volume || mounted.destination == *volume || mounted.source == *volume)
-            }
+            Filter::Volume(volume) => record
+                .mounts
+                .iter()
+                .any(|mounted| mounted.name == *volume || mounted.destination == *volume || mounted.source == *volume),
             Filter::Network(network) => {
                 let mode = record.host_config.network_mode.as_str();
                 mode == network || network == "bridge" && matches!(mode, "" | "default")

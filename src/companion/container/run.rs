@@ -68,7 +68,8 @@ impl Run {
             keys: terminal::keys(&self.detach_keys)?,
             signals: self.sig_proxy && !self.flags.tty,
         };
-        let streams = Streams { stdin: session.stdin, stdout: attaches(Stream::Stdout), stderr: attaches(Stream::Stderr) };
+        let streams =
+            Streams { stdin: session.stdin, stdout: attaches(Stream::Stdout), stderr: attaches(Stream::Stderr) };
         if !self.detach {
             session.check()?;
         }

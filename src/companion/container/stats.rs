@@ -152,7 +152,9 @@ fn traffic(container: &Container<'_>) -> Option<(u64, u64)> {
 fn memory() -> Result<u64> {
     let text = std::fs::read_to_string("/proc/meminfo")?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let Some(kibibytes) = line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok()) else {
+    let Some(kibibytes) =
+        line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok())
+    else {
         bail!("/proc/meminfo has no MemTotal");
     };
     Ok(kibibytes << 10)
@@ -166,7 +168,13 @@ fn binary(bytes: u64) -> String {
         number /= 1024.0;
         unit += 1;
     }
-    let decimals = if number >= 100.0 { 0 } else if number >= 10.0 { 1 } else { 2 };
+    let decimals = if number >= 100.0 {
+        0
+    } else if number >= 10.0 {
+        1
+    } else {
+        2
+    };
     let text = format!("{number:.decimals$}");
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     format!("{text}{}", UNITS[unit])

@@ -66,9 +66,7 @@ pub(in crate::companion) struct Update {
 
 impl Operation for Update {
     fn carry_out(self, context: &Context) -> Result<u8> {
-        each(&context.engine()?, &self.containers, |engine, name| {
-            engine.find(name)?.update(|host| self.apply(host))
-        })
+        each(&context.engine()?, &self.containers, |engine, name| engine.find(name)?.update(|host| self.apply(host)))
     }
 }
 

@@ -46,8 +46,7 @@ impl Operation for Connect {
             (self.alias.is_empty() && self.ip.is_none() && self.ip6.is_none()) || !network.is_predefined(),
             "addresses and aliases are for networks that users made"
         );
-        let addresses: Vec<IpAddr> =
-            self.ip.map(IpAddr::from).into_iter().chain(self.ip6.map(IpAddr::from)).collect();
+        let addresses: Vec<IpAddr> = self.ip.map(IpAddr::from).into_iter().chain(self.ip6.map(IpAddr::from)).collect();
         let used: Vec<String> = networks.endpoints_of(&container.id)?.into_iter().map(|one| one.interface).collect();
         let free = (0..).map(|number| format!("eth{number}")).find(|name| !used.contains(name));
         let (_, warnings) = networks.attach(&Attachment {

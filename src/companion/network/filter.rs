@@ -51,7 +51,8 @@ impl Filter {
             }
             Filter::Custom(wanted) => network.is_predefined() != *wanted,
             Filter::Dangling(wanted) => {
-                let is_dangling = !network.is_predefined() && networks.endpoints(network).is_ok_and(|all| all.is_empty());
+                let is_dangling =
+                    !network.is_predefined() && networks.endpoints(network).is_ok_and(|all| all.is_empty());
                 is_dangling == *wanted
             }
             Filter::Scope(scope) => scope == "local",

@@ -15,7 +15,11 @@ pub(super) struct Entry {
 pub(super) fn write(to: &mut Vec<u8>, text: &[u8], is_stderr: bool, time: &str) {
     to.extend_from_slice(b"{\"log\":\"");
     escape(to, text);
-    to.extend_from_slice(if is_stderr { b"\",\"stream\":\"stderr\",\"time\":\"" } else { b"\",\"stream\":\"stdout\",\"time\":\"" });
+    to.extend_from_slice(if is_stderr {
+        b"\",\"stream\":\"stderr\",\"time\":\""
+    } else {
+        b"\",\"stream\":\"stdout\",\"time\":\""
+    });
     to.extend_from_slice(time.as_bytes());
     to.extend_from_slice(b"\"}\n");
 }

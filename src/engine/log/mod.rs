@@ -50,7 +50,9 @@ impl Limits {
                 "max-file" => {
                     limits.files = value.parse().ok().filter(|files| *files > 0).with_context(wrong)?;
                 }
-                _ => bail!("unknown log option {key:?} for the log driver {}: there are max-size and max-file", log.kind),
+                _ => {
+                    bail!("unknown log option {key:?} for the log driver {}: there are max-size and max-file", log.kind)
+                }
             }
         }
         ensure!(limits.files == 1 || limits.size.is_some(), "max-file needs max-size: a log without limit is one file");

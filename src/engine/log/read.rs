@@ -54,7 +54,8 @@ impl Reading {
         let mut wanted = count;
         // The newest is the first.
         for at in 0..files.len() {
-            let (offset, found) = start_of_last(&files[at], wanted).attempt(|| format!("read the log {:?}", self.path))?;
+            let (offset, found) =
+                start_of_last(&files[at], wanted).attempt(|| format!("read the log {:?}", self.path))?;
             if found == wanted || at + 1 == files.len() {
                 files[at].seek(SeekFrom::Start(offset)).attempt(|| format!("read the log {:?}", self.path))?;
                 files.truncate(at + 1);

@@ -29,7 +29,8 @@ pub struct Writer {
 impl Writer {
     /// Opens it, at the end of what is there.
     pub fn open(path: PathBuf, limits: Limits) -> Result<Writer> {
-        let file = File::options().create(true).append(true).open(&path).attempt(|| format!("open the log {path:?}"))?;
+        let file =
+            File::options().create(true).append(true).open(&path).attempt(|| format!("open the log {path:?}"))?;
         let size = file.metadata().attempt(|| format!("look at the log {path:?}"))?.len();
         Ok(Writer { path, limits, file, size, open: Default::default(), lines: Vec::new() })
     }
@@ -101,7 +102,11 @@ impl Writer {
             // As docker has it: the one file begins anew. A reader sees another file.
             fs::remove_file(&self.path).attempt(|| format!("remove the log {:?}", self.path))?;
         }
-        self.file = File::options().create(true).append(true).open(&self.path).attempt(|| format!("open the log {:?}", self.path))?;
+        self.file = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.path)
+            .attempt(|| format!("open the log {:?}", self.path))?;
         self.size = 0;
         Ok(())
     }
@@ -115,11 +120,12 @@ mod tests {
     fn lines(path: &std::path::Path) -> Vec<Line> {
         let mut all = Vec::new();
         let mut reading = super::super::Reading::of(path).unwrap();
-        reading.more(|line| {
-            all.push(line);
-            Ok(true)
-        })
-        .unwrap();
+        reading
+            .more(|line| {
+                all.push(line);
+                Ok(true)
+            })
+            .unwrap();
         all
     }
 

@@ -6,9 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use rustix::event::{PollFd, PollFlags};
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with};
 
 use crate::engine::protocol::{CHUNK, Channel, Notice, Request, SOCKET, Sent, Streams};
 use crate::error::Attempt;

@@ -87,7 +87,11 @@ impl Monitor {
         self.state.exit_code = status;
         self.state.finished_at = now();
         let ran = self.started.elapsed();
-        self.engine.happened(&self.record, "die", &[("exitCode", status.to_string()), ("execDuration", ran.as_secs().to_string())]);
+        self.engine.happened(
+            &self.record,
+            "die",
+            &[("exitCode", status.to_string()), ("execDuration", ran.as_secs().to_string())],
+        );
         if !self.is_to_be_started_again(status) {
             self.finish(status);
             return;
@@ -105,7 +109,8 @@ impl Monitor {
 
     fn was_out_of_memory(&self) -> bool {
         let path = self.engine.host().root.join(&self.record.id).join("cgroup");
-        std::fs::read_link(path).is_ok_and(|group| crate::cgroup::Group::at(group).out_of_memory_kills().is_ok_and(|count| count > 0))
+        std::fs::read_link(path)
+            .is_ok_and(|group| crate::cgroup::Group::at(group).out_of_memory_kills().is_ok_and(|count| count > 0))
     }
 
     fn is_to_be_started_again(&self, status: u8) -> bool {
@@ -116,7 +121,8 @@ impl Monitor {
         match policy.name.as_str() {
             "always" | "unless-stopped" => true,
             "on-failure" => {
-                status != 0 && (policy.maximum_retry_count == 0 || self.state.restart_count < policy.maximum_retry_count)
+                status != 0
+                    && (policy.maximum_retry_count == 0 || self.state.restart_count < policy.maximum_retry_count)
             }
             _ => false,
         }

@@ -201,7 +201,8 @@ fn others_name(engine: &Engine, record: &Record) -> Result<String> {
 }
 
 fn node(path: &str, inside: &str, access: &str) -> Result<Node> {
-    let data = fs::metadata(path).attempt(|| format!("error gathering device information while adding custom device {path:?}"))?;
+    let data = fs::metadata(path)
+        .attempt(|| format!("error gathering device information while adding custom device {path:?}"))?;
     let kind = if data.file_type().is_block_device() { 'b' } else { 'c' };
     anyhow::ensure!(
         kind == 'b' || data.file_type().is_char_device(),
@@ -238,8 +239,18 @@ fn devices(record: &Record) -> Result<Vec<Node>> {
 
 fn below(path: &Path, inside: &Path, access: &str, to: &mut Vec<Node>) {
     const LEFT_OUT: [&str; 12] = [
-        "/dev/pts", "/dev/shm", "/dev/fd", "/dev/mqueue", "/dev/console", "/dev/null", "/dev/zero", "/dev/full", "/dev/random",
-        "/dev/urandom", "/dev/tty", "/dev/ptmx",
+        "/dev/pts",
+        "/dev/shm",
+        "/dev/fd",
+        "/dev/mqueue",
+        "/dev/console",
+        "/dev/null",
+        "/dev/zero",
+        "/dev/full",
+        "/dev/random",
+        "/dev/urandom",
+        "/dev/tty",
+        "/dev/ptmx",
     ];
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
         let (path, inside) = (entry.path(), inside.join(entry.file_name()));

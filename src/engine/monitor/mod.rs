@@ -30,8 +30,8 @@ use crate::security::sealed_executable;
 use crate::sys::clone::{self, Child};
 use crate::sys::signal;
 use clients::Clients;
-pub(super) use probe::process_of;
 use probe::Probing;
+pub(super) use probe::process_of;
 use streams::Stdio;
 
 /// The word on the command line that makes this program a monitor. It is nobody's command.

@@ -139,14 +139,12 @@ impl Monitor {
     fn ask(&self, check: &HealthCheck) -> Result<Asked> {
         let (output, theirs) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).attempt(|| "make a pipe")?;
         let args = check.command().unwrap_or_default();
-        let process = process_of(&self.engine, &self.record, |user| Further {
-            args,
-            env: Vec::new(),
-            cwd: None,
-            terminal: false,
-            privileged: false,
-            user,
-        }, None)?;
+        let process = process_of(
+            &self.engine,
+            &self.record,
+            |user| Further { args, env: Vec::new(), cwd: None, terminal: false, privileged: false, user },
+            None,
+        )?;
         let options = ExecOptions {
             process: ProcessSource::Process(Box::new(process)),
             console_socket: None,

@@ -38,7 +38,10 @@ pub(super) struct Theirs {
 /// Nothing is read or written by the monitor itself.
 pub(super) fn to_null() -> Result<()> {
     let null = super::null()?;
-    dup2_stdin(&null).and_then(|()| dup2_stdout(&null)).and_then(|()| dup2_stderr(&null)).attempt(|| "open \"/dev/null\"")
+    dup2_stdin(&null)
+        .and_then(|()| dup2_stdout(&null))
+        .and_then(|()| dup2_stderr(&null))
+        .attempt(|| "open \"/dev/null\"")
 }
 
 impl Stdio {
@@ -46,7 +49,10 @@ impl Stdio {
     pub(super) fn make(terminal: bool, with_input: bool) -> Result<(Stdio, Theirs)> {
         let pipe = || pipe_with(PipeFlags::CLOEXEC).attempt(|| "make a pipe");
         if terminal {
-            return Ok((Stdio { has_terminal: true, ..Stdio::default() }, Theirs { stdin: super::null()?, stdout: None }));
+            return Ok((
+                Stdio { has_terminal: true, ..Stdio::default() },
+                Theirs { stdin: super::null()?, stdout: None },
+            ));
         }
         let (stdin, input) = if with_input {
             let (theirs, ours) = pipe()?;

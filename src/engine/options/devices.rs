@@ -18,7 +18,10 @@ pub fn device(text: &str) -> Result<Device> {
         [host, container, mode] if is_mode(mode) => (host, container, mode),
         _ => anyhow::bail!("invalid device specification: {text}"),
     };
-    ensure!(host.starts_with('/') && container.starts_with('/'), "invalid device specification: {text}: paths are absolute");
+    ensure!(
+        host.starts_with('/') && container.starts_with('/'),
+        "invalid device specification: {text}: paths are absolute"
+    );
     Ok(Device { path_on_host: host.into(), path_in_container: container.into(), cgroup_permissions: mode.into() })
 }
 
@@ -36,7 +39,8 @@ mod tests {
 
     #[test]
     fn devices_are_read() {
-        let show = |text| device(text).map(|one| [one.path_on_host, one.path_in_container, one.cgroup_permissions].join(" "));
+        let show =
+            |text| device(text).map(|one| [one.path_on_host, one.path_in_container, one.cgroup_permissions].join(" "));
         assert_eq!(show("/dev/a").unwrap(), "/dev/a /dev/a rwm");
         assert_eq!(show("/dev/a:r").unwrap(), "/dev/a /dev/a r");
         assert_eq!(show("/dev/a:/dev/b").unwrap(), "/dev/a /dev/b rwm");

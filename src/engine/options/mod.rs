@@ -99,7 +99,8 @@ pub fn restart(text: &str) -> Result<RestartPolicy> {
     let maximum_retry_count = match count {
         None => 0,
         Some(count) => {
-            let count = count.parse().ok().context("invalid restart policy format: maximum retry count must be an integer")?;
+            let count =
+                count.parse().ok().context("invalid restart policy format: maximum retry count must be an integer")?;
             ensure!(
                 name == "on-failure" || count == 0,
                 "invalid restart policy: maximum retry count can only be used with 'on-failure'"
@@ -112,8 +113,22 @@ pub fn restart(text: &str) -> Result<RestartPolicy> {
 
 /// The limits of setrlimit(2) that have a name.
 const LIMITS: [&str; 16] = [
-    "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime",
-    "sigpending", "stack",
+    "as",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
 ];
 
 /// `nofile=SOFT[:HARD]`.
@@ -140,7 +155,8 @@ pub fn ulimit(text: &str) -> Result<Ulimit> {
 pub fn log(driver: &str, options: &[String]) -> Result<LogConfig> {
     let mut config = std::collections::BTreeMap::new();
     for option in options {
-        let (key, value) = option.split_once('=').with_context(|| format!("invalid logging opts format: {option:?}"))?;
+        let (key, value) =
+            option.split_once('=').with_context(|| format!("invalid logging opts format: {option:?}"))?;
         config.insert(key.to_owned(), value.to_owned());
     }
     let log = LogConfig { kind: driver.into(), config };
@@ -160,7 +176,9 @@ mod tests {
 
     #[test]
     fn sizes_and_times_are_those_of_docker() {
-        for (text, wanted) in [("0", 0), ("64m", 64 << 20), ("1.5g", 3 << 29), ("10KB", 10240), ("7b", 7), ("1 GiB", 1 << 30)] {
+        for (text, wanted) in
+            [("0", 0), ("64m", 64 << 20), ("1.5g", 3 << 29), ("10KB", 10240), ("7b", 7), ("1 GiB", 1 << 30)]
+        {
             assert_eq!(bytes(text).unwrap(), wanted, "{text}");
         }
         for text in ["", "m", "-1", "1x", "1..2", "99999999999p"] {
@@ -193,7 +211,9 @@ mod tests {
             assert!(ulimit(text).is_err(), "{text}");
         }
         assert!(log("json-file", &["max-size=1m".into(), "max-file=2".into()]).is_ok());
-        for (driver, option) in [("syslog", "a=b"), ("json-file", "nonsense=1"), ("json-file", "max-size=x"), ("none", "a")] {
+        for (driver, option) in
+            [("syslog", "a=b"), ("json-file", "nonsense=1"), ("json-file", "max-size=x"), ("none", "a")]
+        {
             assert!(log(driver, &[option.into()]).is_err(), "{driver} {option}");
         }
     }

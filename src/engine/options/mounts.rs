@@ -89,7 +89,10 @@ pub fn mount(text: &str) -> Result<Mounted> {
         };
         match key {
             "type" => {
-                ensure!(matches!(value, "bind" | "volume" | "tmpfs"), "invalid --mount {text:?}: type {value:?} is not supported");
+                ensure!(
+                    matches!(value, "bind" | "volume" | "tmpfs"),
+                    "invalid --mount {text:?}: type {value:?} is not supported"
+                );
                 mounted.kind = value.into();
             }
             "source" | "src" => source = value,
@@ -147,9 +150,8 @@ mod tests {
     #[test]
     fn volumes_are_read() {
         let show = |text| {
-            volume(text).map(|one| {
-                format!("{} {}{} {} {}", one.kind, one.name, one.source, one.destination, one.writable)
-            })
+            volume(text)
+                .map(|one| format!("{} {}{} {} {}", one.kind, one.name, one.source, one.destination, one.writable))
         };
         assert_eq!(show("/a:/b").unwrap(), "bind /a /b true");
         assert_eq!(show("/a:/b/../c/:ro").unwrap(), "bind /a /c false");
@@ -166,7 +168,13 @@ mod tests {
         assert_eq!((one.kind.as_str(), one.writable, one.mode.as_str()), ("bind", false, "must-exist"));
         assert_eq!(mount("type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700").unwrap().mode, "size=1048576,mode=700");
         assert!(mount("target=/v").unwrap().anonymous);
-        for text in ["type=bind,dst=/b", "type=x,dst=/b", "src=a", "type=bind,src=/a,dst=/b,nonsense", "type=tmpfs,src=/a,dst=/b"] {
+        for text in [
+            "type=bind,dst=/b",
+            "type=x,dst=/b",
+            "src=a",
+            "type=bind,src=/a,dst=/b,nonsense",
+            "type=tmpfs,src=/a,dst=/b",
+        ] {
             assert!(mount(text).is_err(), "{text}");
         }
     }

@@ -19,8 +19,8 @@ use super::record::Record;
 use crate::image::bundle::User;
 
 pub use devices::Node;
-pub use process::{Further, further};
 pub(super) use mounts::size as shared_memory_size;
+pub use process::{Further, further};
 pub(super) use resources::{limits, weights};
 
 /// What the answer depends on beside the record.
@@ -61,7 +61,11 @@ pub fn check(record: &Record) -> Result<()> {
         };
         ensure!(known || flag != "uts" && mode.starts_with("container:"), "--{flag}: invalid {flag} mode {mode:?}");
     }
-    ensure!(matches!(host.userns_mode.as_str(), "" | "host"), "--userns: only host is supported: {:?}", host.userns_mode);
+    ensure!(
+        matches!(host.userns_mode.as_str(), "" | "host"),
+        "--userns: only host is supported: {:?}",
+        host.userns_mode
+    );
     ensure!(
         matches!(host.cgroupns_mode.as_str(), "" | "private" | "host"),
         "--cgroupns: invalid cgroup namespace mode {:?}",

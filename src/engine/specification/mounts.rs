@@ -26,7 +26,8 @@ pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
     all.push(mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]));
     all.push(mount("/sys/fs/cgroup", "cgroup", "cgroup", &[access, "nosuid", "noexec", "nodev"]));
     all.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
-    let is_own = |path: &str| record.mounts.iter().any(|mounted| mounted.destination == path) || host.tmpfs.contains_key(path);
+    let is_own =
+        |path: &str| record.mounts.iter().any(|mounted| mounted.destination == path) || host.tmpfs.contains_key(path);
     if let Some(shm) = shm(record, facts).filter(|_| !is_own("/dev/shm")) {
         all.push(shm);
     }
@@ -34,12 +35,14 @@ pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
         let path = format!("/etc/{name}");
         if !is_own(&path) {
             let source = facts.directory.join(name);
-            let options = if host.readonly_rootfs { vec!["rbind", "rprivate", "ro"] } else { vec!["rbind", "rprivate"] };
+            let options =
+                if host.readonly_rootfs { vec!["rbind", "rprivate", "ro"] } else { vec!["rbind", "rprivate"] };
             all.push(json!({"destination": path, "type": "bind", "source": source, "options": options}));
         }
     }
     // What is below another is mounted after it.
-    let mut own: Vec<(String, Value)> = record.mounts.iter().map(|one| (one.destination.clone(), mounted(one))).collect();
+    let mut own: Vec<(String, Value)> =
+        record.mounts.iter().map(|one| (one.destination.clone(), mounted(one))).collect();
     own.extend(host.tmpfs.iter().map(|(path, options)| (path.clone(), tmpfs(path, options, true))));
     own.sort_by_key(|(path, _)| path.split('/').count());
     all.extend(own.into_iter().map(|(_, mount)| mount));
@@ -53,10 +56,15 @@ fn shm(record: &Record, facts: &Facts) -> Option<Value> {
         "none" => None,
         "host" => Some(mount("/dev/shm", "bind", "/dev/shm", &["rbind", "rprivate"])),
         _ => match &facts.shared_memory {
-            Some(source) => {
-                Some(json!({"destination": "/dev/shm", "type": "bind", "source": source, "options": ["rbind", "rprivate"]}))
-            }
-            None => Some(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &format!("size={}", size(host))])),
+            Some(source) => Some(
+                json!({"destination": "/dev/shm", "type": "bind", "source": source, "options": ["rbind", "rprivate"]}),
+            ),
+            None => Some(mount(
+                "/dev/shm",
+                "tmpfs",
+                "shm",
+                &["nosuid", "noexec", "nodev", "mode=1777", &format!("size={}", size(host))],
+            )),
         },
     }
 }
@@ -96,5 +104,8 @@ fn tmpfs(path: &str, options: &str, writable: bool) -> Value {
 
 /// Whether a mount takes part in what others mount: then the root may not be private.
 pub(super) fn is_shared(record: &Record) -> bool {
-    record.mounts.iter().any(|mounted| mounted.propagation.ends_with("shared") || mounted.propagation.ends_with("slave"))
+    record
+        .mounts
+        .iter()
+        .any(|mounted| mounted.propagation.ends_with("shared") || mounted.propagation.ends_with("slave"))
 }

@@ -34,7 +34,11 @@ pub(super) fn check(host: &HostConfig) -> Result<()> {
         host.blkio_weight == 0 || (10..=1000).contains(&host.blkio_weight),
         "Range of blkio weight is from 10 to 1000"
     );
-    ensure!((-1000..=1000).contains(&host.oom_score_adj), "Invalid value {}, range for oom score adj is [-1000, 1000]", host.oom_score_adj);
+    ensure!(
+        (-1000..=1000).contains(&host.oom_score_adj),
+        "Invalid value {}, range for oom score adj is [-1000, 1000]",
+        host.oom_score_adj
+    );
     for rule in &host.device_cgroup_rules {
         ensure!(devices::rule(rule).is_some(), "invalid device cgroup format '{rule}'");
     }

@@ -74,7 +74,13 @@ mod tests {
             if rule["action"] == "SCMP_ACT_ALLOW" && rule["args"].as_array().is_none_or(Vec::is_empty) {
                 plain.extend(names);
             } else {
-                others.insert(format!("{names:?} {} {} {}", rule["action"], rule["args"], rule["errnoRet"], names = names.collect::<Vec<_>>()));
+                others.insert(format!(
+                    "{names:?} {} {} {}",
+                    rule["action"],
+                    rule["args"],
+                    rule["errnoRet"],
+                    names = names.collect::<Vec<_>>()
+                ));
             }
         }
         (plain, others)
@@ -84,7 +90,8 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     fn the_default_is_what_docker_gives_the_runtime() {
         let docker: Value = serde_json::from_str(include_str!("../../../tests/data/seccomp-docker.json")).unwrap();
-        let capabilities: Vec<String> = super::super::capabilities::DEFAULT.iter().map(|name| (*name).to_owned()).collect();
+        let capabilities: Vec<String> =
+            super::super::capabilities::DEFAULT.iter().map(|name| (*name).to_owned()).collect();
         let ours = default(&capabilities).unwrap();
         assert_eq!(meaning(&ours), meaning(&docker));
         for key in ["defaultAction", "defaultErrnoRet", "architectures"] {

@@ -4,11 +4,7 @@ use crate::spec::Spec;
 
 fn record() -> Record {
     let id = "0123456789abcdef".repeat(4);
-    let config = Config {
-        cmd: vec!["sh".into()],
-        env: vec!["A=1".into(), "PATH=/bin".into()],
-        ..Config::default()
-    };
+    let config = Config { cmd: vec!["sh".into()], env: vec!["A=1".into(), "PATH=/bin".into()], ..Config::default() };
     let host_config = HostConfig { network_mode: "none".into(), ..HostConfig::default() };
     Record { id, name: "web".into(), config, host_config, ..Record::default() }
 }
@@ -50,7 +46,9 @@ fn the_defaults_are_those_that_docker_gives_the_runtime() {
     };
     let without_sources = |config: &Value| {
         let mounts = config["mounts"].as_array().unwrap().iter();
-        mounts.map(|mount| format!("{} {} {}", mount["destination"], mount["type"], mount["options"])).collect::<Vec<_>>()
+        mounts
+            .map(|mount| format!("{} {} {}", mount["destination"], mount["type"], mount["options"]))
+            .collect::<Vec<_>>()
     };
     assert_eq!(without_sources(&ours), without_sources(&docker));
     for path in ["namespaces", "readonlyPaths"] {
@@ -75,7 +73,11 @@ fn what_is_said_is_what_is_made() {
         host.pid_mode = "host".into();
         host.tmpfs.insert("/a/b".into(), "exec,size=1m".into());
         record.mounts.push(Mounted {
-            kind: "bind".into(), source: "/host".into(), destination: "/a".into(), propagation: "rslave".into(), ..Mounted::default()
+            kind: "bind".into(),
+            source: "/host".into(),
+            destination: "/a".into(),
+            propagation: "rslave".into(),
+            ..Mounted::default()
         });
         record.config.tty = true;
         record.config.hostname = "h".into();

@@ -23,7 +23,8 @@ impl Store {
             fs::create_dir_all(&directory).attempt(|| format!("make the directory {directory:?}"))?;
         }
         let layers = || layers.iter().map(|layer| (What::Layer, layer));
-        let text: String = [(What::Blob, manifest)].into_iter().chain(layers()).map(|(what, digest)| what.line(digest)).collect();
+        let text: String =
+            [(What::Blob, manifest)].into_iter().chain(layers()).map(|(what, digest)| what.line(digest)).collect();
         let path = directory.join(name);
         {
             let _nobody_collects = self.lock(FlockOperation::LockShared)?;
