@@ -18,6 +18,17 @@ const DUMP: u16 = 0x300;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 
+/// Kinds, attributes and flags of rtnetlink(7) that more than one room needs: linux/rtnetlink.h, linux/if_link.h.
+pub(crate) mod route {
+    pub(crate) const NEW_LINK: u16 = 16;
+    pub(crate) const GET_LINK: u16 = 18;
+    pub(crate) const NEW_ADDRESS: u16 = 20;
+    pub(crate) const LINK_NAME: u16 = 3;
+    pub(crate) const LINK_NAMESPACE: u16 = 28;
+    /// IFF_UP (netdevice(7)).
+    pub(crate) const UP: u32 = 1;
+}
+
 /// A request with its attributes (netlink(7)): header, fixed part, then type-length-value.
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
@@ -135,12 +146,12 @@ impl Socket {
         send(&self.0, bytes, SendFlags::empty()).map(drop)
     }
 
-    /// The next answers: which request, and the kernel's yes or no.
+    /// Hands on the next answers: which request, and the kernel's yes or no.
     #[cfg(feature = "companion")]
-    pub(crate) fn answers(&self) -> Result<Vec<(u32, Result<(), Errno>)>, Errno> {
+    pub(crate) fn answers(&self, mut each: impl FnMut(u32, Result<(), Errno>)) -> Result<(), Errno> {
         let packet = self.receive()?;
-        let errors = parts(&packet).into_iter().filter(|part| part.kind == ERROR);
-        Ok(errors.map(|part| (part.number, answer(part.body))).collect())
+        parts(&packet).iter().filter(|part| part.kind == ERROR).for_each(|part| each(part.number, answer(part.body)));
+        Ok(())
     }
 
     /// Asks for one thing, and hands on the body of what the kernel says.

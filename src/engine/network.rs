@@ -162,6 +162,10 @@ pub(super) fn namespace_of(engine: &Engine, id: &str, file: &str) -> Result<Stri
     if !state.status.is_up() {
         bail!("cannot join {file} namespace of a non running container: {id}");
     }
+    if file == "net" {
+        let note = joined(engine, other.id());
+        File::create(&note).attempt(|| format!("make {note:?}"))?;
+    }
     Ok(format!("/proc/{}/ns/{file}", state.pid))
 }
 
@@ -256,9 +260,18 @@ pub(super) fn look_again(engine: &Engine, record: &Record, pid: i32, attached: &
     Ok(())
 }
 
-/// Gives back what a container had.
+/// The file that says that others are in a container's network namespace, which may outlive it then.
+fn joined(engine: &Engine, id: &str) -> PathBuf {
+    engine.running(id).join("joined")
+}
+
+/// Gives back what a container had that has ended. The link is left to the kernel, which removes it with the namespace.
 pub(super) fn release(engine: &Engine, record: &Record) -> Result<()> {
-    if is_attachable(record) { engine.networks()?.detach(&record.id, None) } else { Ok(()) }
+    if !is_attachable(record) {
+        return Ok(());
+    }
+    let networks = engine.networks()?;
+    if joined(engine, &record.id).exists() { networks.detach(&record.id, None) } else { networks.release(&record.id) }
 }
 
 /// Writes the files that are mounted on some of `/etc`, in place: what is mounted in a container is the file itself.

@@ -79,11 +79,12 @@ pub(super) fn one(engine: &Engine, id: &str) -> Result<()> {
 ///
 /// Its processes are killed: nobody holds their streams any more, and nobody would hear how they end.
 pub(super) fn clean(engine: &Engine, id: &str) -> Result<()> {
-    end_processes(engine, id)?;
-    let Ok(record) = engine.record(id) else { return Ok(()) };
+    let Ok(record) = engine.record(id) else { return end_processes(engine, id) };
+    container::delete(&engine.host(), id, true)?;
     let directory = engine.directory(id);
     let mut errors = Vec::new();
     errors.extend(network::release(engine, &record).err());
+    errors.extend(end_processes(engine, id).err());
     errors.extend(root::unmount(&directory.join("rootfs")).err());
     let mut state = State::read(&directory)?;
     if matches!(state.status, Status::Running | Status::Restarting | Status::Paused) {

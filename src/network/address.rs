@@ -32,7 +32,7 @@ pub fn parse_hardware(text: &str) -> Result<[u8; 6]> {
     let mut bytes = [0; 6];
     let mut parts = text.split([':', '-']);
     for byte in &mut bytes {
-        let part = parts.next().filter(|part| part.len() == 2);
+        let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let value = part.and_then(|part| u8::from_str_radix(part, 16).ok());
         let Some(value) = value else { bail!("invalid MAC address: {text:?}") };
         *byte = value;
@@ -122,7 +122,14 @@ mod tests {
     fn hardware_addresses() {
         assert_eq!(hardware_text(hardware_address(ip("10.84.0.2"))), "02:42:0a:54:00:02");
         assert_eq!(parse_hardware("02:42:0a:54:00:02").unwrap(), [2, 0x42, 10, 84, 0, 2]);
-        for wrong in ["", "02:42:0a:54:00", "02:42:0a:54:00:02:03", "01:42:0a:54:00:02", "+2:42:0a:54:00:02", "zz:42:0a:54:00:02"] {
+        for wrong in [
+            "",
+            "02:42:0a:54:00",
+            "02:42:0a:54:00:02:03",
+            "01:42:0a:54:00:02",
+            "+2:42:0a:54:00:02",
+            "zz:42:0a:54:00:02",
+        ] {
             assert!(parse_hardware(wrong).is_err(), "{wrong}");
         }
     }

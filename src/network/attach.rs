@@ -53,7 +53,7 @@ impl Networks {
             Ok(warnings) => Ok((endpoint, warnings)),
             Err(error) => match self.detach_one(&endpoint) {
                 Ok(()) => Err(error),
-                Err(second) => Err(error.context(format!("and what was made could not be removed: {second:#}"))),
+                Err(second) => Err(error.context(format!("what was made could not be removed either ({second:#})"))),
             },
         }
     }
@@ -84,7 +84,8 @@ impl Networks {
         let leases = self.lease_directory(&network.id);
         for address in wanted {
             let pool = network.pools.iter().find(|pool| pool.gateway.is_ipv4() == address.is_ipv4());
-            let pool = pool.with_context(|| format!("the network {} has no subnet for the address {address}", network.name))?;
+            let pool =
+                pool.with_context(|| format!("the network {} has no subnet for the address {address}", network.name))?;
             check(pool, *address)?;
             if let Some(owner) = state::owner(&leases.join(address.to_string())) {
                 bail!("the address {address} is in use by the container {owner}");
@@ -98,7 +99,8 @@ impl Networks {
                 None => {
                     let last = state::owner(&last_lease(&leases, pool.gateway)).and_then(|text| text.parse().ok());
                     let is_taken = |one: IpAddr| leases.join(one.to_string()).is_symlink();
-                    next(pool, last, is_taken).with_context(|| format!("no address is free in the subnet {}", pool.subnet))?
+                    next(pool, last, is_taken)
+                        .with_context(|| format!("no address is free in the subnet {}", pool.subnet))?
                 }
             };
             addresses.push(IpNet::new_assert(address, pool.subnet.prefix_len()));
@@ -107,7 +109,13 @@ impl Networks {
     }
 
     /// Claims and makes what the endpoint's record says.
-    fn make(&self, alone: &Lock, network: &Network, endpoint: &Endpoint, request: &Attachment<'_>) -> Result<Vec<String>> {
+    fn make(
+        &self,
+        alone: &Lock,
+        network: &Network,
+        endpoint: &Endpoint,
+        request: &Attachment<'_>,
+    ) -> Result<Vec<String>> {
         self.claim(endpoint)?;
         let links = Links::open()?;
         let mac = Some(super::address::parse_hardware(&endpoint.mac)?);
@@ -119,10 +127,9 @@ impl Networks {
                 warnings = told;
                 let inside = Inside { mtu: bridge.mtu, ..inside };
                 links.add_pair(&Pair { outside, bridge: bridge.index, inside })?;
-                let here = links.find(outside)?.with_context(|| format!("the link {outside} is gone"))?;
                 // Back to where it came from: a container that calls its own published port, when bridges hand their packets to
                 // netfilter (br_netfilter).
-                links.set_port(here.index, true, !network.is_connected_inside())?;
+                links.set_port(outside, true, !network.is_connected_inside())?;
             }
             None => on_parent(network, &links, &inside)?,
         }
@@ -159,12 +166,22 @@ fn last_lease(leases: &std::path::Path, like: IpAddr) -> std::path::PathBuf {
 fn check_driver(network: &Network, request: &Attachment<'_>) -> Result<()> {
     let name = &network.name;
     match network.driver {
-        Driver::Host | Driver::Null => bail!("a container can't be attached to the network {name}: it is chosen when it is made"),
+        Driver::Host | Driver::Null => {
+            bail!("a container can't be attached to the network {name}: it is chosen when it is made")
+        }
         Driver::Macvlan | Driver::Ipvlan => {
             ensure!(request.ports.is_empty(), "ports can't be published in the {} network {name}", network.driver);
         }
         Driver::Bridge => {
-            ensure!(request.ports.is_empty() || !network.internal, "ports can't be published in the internal network {name}");
+            let everywhere =
+                request.ports.iter().find(|port| port.address.is_none() && network.host_binding().is_some());
+            if let Some(port) = everywhere {
+                bail!("the port {port} is not at the address that the network {name} has for ports");
+            }
+            ensure!(
+                request.ports.is_empty() || !network.internal,
+                "ports can't be published in the internal network {name}"
+            );
         }
     }
     Ok(())
@@ -193,7 +210,8 @@ pub(super) fn ipvlan_mode(name: &str) -> Option<u32> {
 
 fn on_parent(network: &Network, links: &Links, inside: &Inside<'_>) -> Result<()> {
     let parent = links.find(&network.link)?;
-    let parent = parent.with_context(|| format!("the parent {} of the network {} is not there", network.link, network.name))?;
+    let parent =
+        parent.with_context(|| format!("the parent {} of the network {} is not there", network.link, network.name))?;
     let is_macvlan = network.driver == Driver::Macvlan;
     let option = |name| network.options.get(name).or_else(|| network.options.get("mode"));
     let (kind, mode) = if is_macvlan {

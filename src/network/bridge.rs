@@ -100,7 +100,9 @@ fn forward_packets(network: &Network) -> Result<Vec<String>> {
     if network.ipv6 && sysctl::read("ipv6/conf/all/forwarding").as_deref() == Some("0") {
         keep_advertised_routes()?;
         sysctl::set("ipv6/conf/all/forwarding", "1")?;
-        told.push("net.ipv6.conf.all.forwarding is 1 now: this machine passes packets on between all its networks".into());
+        told.push(
+            "net.ipv6.conf.all.forwarding is 1 now: this machine passes packets on between all its networks".into(),
+        );
     }
     Ok(told)
 }
@@ -109,7 +111,7 @@ fn forward_packets(network: &Network) -> Result<Vec<String>> {
 fn keep_advertised_routes() -> Result<()> {
     for link in Links::open()?.list()? {
         let setting = format!("ipv6/conf/{}/accept_ra", link.name);
-        if link.kind.is_none() && sysctl::read(&setting).as_deref() == Some("1") {
+        if sysctl::read(&setting).as_deref() == Some("1") {
             sysctl::set(&setting, "2")?;
         }
     }

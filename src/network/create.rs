@@ -90,7 +90,8 @@ pub(super) fn plan(wanted: &Create, there: &[Network], host: &Host) -> Result<Ne
     let link = match driver {
         Driver::Bridge => bridge_name(option("com.docker.network.bridge.name"), &id, there, host)?,
         _ => {
-            let parent = option("parent").with_context(|| format!("a {driver} network needs a link of the host: --opt parent=LINK"))?;
+            let parent = option("parent")
+                .with_context(|| format!("a {driver} network needs a link of the host: --opt parent=LINK"))?;
             ensure!(host.links.contains(&parent), "the parent {parent} of the {driver} network is no link of the host");
             parent
         }
@@ -113,7 +114,9 @@ pub(super) fn plan(wanted: &Create, there: &[Network], host: &Host) -> Result<Ne
 fn check_name(wanted: &Create, there: &[Network]) -> Result<()> {
     let name = &wanted.name;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    let is_good = name.len() <= 255 && name.bytes().all(is_plain) && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
+    let is_good = name.len() <= 255
+        && name.bytes().all(is_plain)
+        && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
     ensure!(is_good, "invalid network name: {name:?}, only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed");
     ensure!(![defaults::HOST, defaults::NONE].contains(&name.as_str()), "network with name {name} already exists");
     ensure!(there.iter().all(|one| one.name != *name), "network with name {name} already exists");
@@ -125,9 +128,13 @@ fn check_options(driver: Driver, options: &BTreeMap<String, String>) -> Result<(
     for (name, value) in options {
         let short = name.strip_prefix("com.docker.network.bridge.").unwrap_or(name);
         let is_good = match (driver, short) {
-            (_, "mtu" | "com.docker.network.driver.mtu") => value.parse::<u32>().is_ok_and(|mtu| (68..=65535).contains(&mtu)),
+            (_, "mtu" | "com.docker.network.driver.mtu") => {
+                value.parse::<u32>().is_ok_and(|mtu| (68..=65535).contains(&mtu))
+            }
             (Driver::Bridge, "name") => true,
-            (Driver::Bridge, "enable_icc" | "enable_ip_masquerade") => ["true", "false", "1", "0"].contains(&value.as_str()),
+            (Driver::Bridge, "enable_icc" | "enable_ip_masquerade") => {
+                ["true", "false", "1", "0"].contains(&value.as_str())
+            }
             (Driver::Bridge, "isolate") => ["true", "false", "1", "0", "strict"].contains(&value.as_str()),
             (Driver::Bridge, "host_binding_ipv4") => value.parse::<std::net::Ipv4Addr>().is_ok(),
             (Driver::Macvlan | Driver::Ipvlan, "parent") => true,
@@ -145,7 +152,8 @@ fn bridge_name(wanted: Option<String>, id: &str, there: &[Network], host: &Host)
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     let is_good = (1..16).contains(&name.len()) && name.bytes().all(is_plain) && ![".", ".."].contains(&name.as_str());
     ensure!(is_good, "{name:?} can't be the name of a link: up to 15 of [a-zA-Z0-9_.-]");
-    let is_taken = host.links.contains(&name) || name == defaults::BRIDGE_LINK || there.iter().any(|one| one.link == name);
+    let is_taken =
+        host.links.contains(&name) || name == defaults::BRIDGE_LINK || there.iter().any(|one| one.link == name);
     ensure!(!is_taken, "the link {name} exists already");
     Ok(name)
 }
@@ -172,14 +180,20 @@ fn pools(wanted: &Create, there: &[Network], host: &Host) -> Result<Vec<Pool>> {
         ensure!(is_inside(*address), "the address {address} is in no subnet of the network");
     }
     for range in &wanted.ranges {
-        ensure!(pools.iter().any(|pool| pool.subnet.contains(range)), "the range {range} is in no subnet of the network");
+        ensure!(
+            pools.iter().any(|pool| pool.subnet.contains(range)),
+            "the range {range} is in no subnet of the network"
+        );
     }
     Ok(pools)
 }
 
 fn pool(subnet: IpNet, wanted: &Create, there: &[Network], host: &Host) -> Result<Pool> {
     let subnet = subnet.trunc();
-    ensure!(subnet.prefix_len() > 0 && subnet.max_prefix_len() - subnet.prefix_len() >= 2, "the subnet {subnet} has no room for a network");
+    ensure!(
+        subnet.prefix_len() > 0 && subnet.max_prefix_len() - subnet.prefix_len() >= 2,
+        "the subnet {subnet} has no room for a network"
+    );
     let mut others = there.iter().flat_map(|one| one.pools.iter().map(move |pool| (one, pool)));
     if let Some((other, pool)) = others.find(|(_, pool)| overlap(&pool.subnet, &subnet)) {
         bail!("invalid pool request: the subnet {subnet} overlaps {} of the network {}", pool.subnet, other.name);
@@ -203,7 +217,11 @@ mod tests {
     use super::*;
 
     fn host() -> Host {
-        Host { routes: vec![("192.0.2.0/24".parse().unwrap(), "eth0".into())], links: vec!["eth0".into()], ..Host::default() }
+        Host {
+            routes: vec![("192.0.2.0/24".parse().unwrap(), "eth0".into())],
+            links: vec!["eth0".into()],
+            ..Host::default()
+        }
     }
 
     fn refusal(wanted: &Create) -> String {
@@ -221,7 +239,7 @@ mod tests {
         assert_eq!(network.pools[0].subnet, "10.64.0.0/24".parse().unwrap());
         assert_eq!(network.pools[0].gateway, "10.64.0.1".parse::<IpAddr>().unwrap());
         assert_eq!(network.link, "br-000000000000");
-        let both = plan(&Create { ipv6: true, ..named() }, &[network], &host()).unwrap();
+        let both = plan(&Create { name: "m".into(), ipv6: true, ..named() }, &[network], &host()).unwrap();
         let subnets: Vec<String> = both.pools.iter().map(|pool| pool.subnet.to_string()).collect();
         assert_eq!(subnets, ["10.64.1.0/24", "fd00::/64"]);
     }

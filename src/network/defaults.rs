@@ -3,6 +3,8 @@
 use anyhow::Result;
 
 use super::create::{self, Create};
+use super::link::Links;
+use super::subnet::overlap;
 use super::{Driver, Network, Networks};
 use crate::image::digest::Digest;
 
@@ -33,13 +35,27 @@ pub(super) fn placeholders(bridge: &str) -> [Network; 3] {
 }
 
 impl Networks {
+    /// Whether nobody uses it, and its subnet is on a wire of the host by now: the machine is elsewhere than when it was made.
+    pub(super) fn is_displaced(&self, bridge: &Network) -> Result<bool> {
+        let links = Links::open()?;
+        if links.find(&bridge.link)?.is_some() || !self.endpoints(bridge)?.is_empty() {
+            return Ok(false);
+        }
+        let routes = links.routes()?.into_iter().filter(|route| route.destination.prefix_len() > 0);
+        let mut routes = routes.map(|route| route.destination);
+        Ok(routes.any(|route| bridge.pools.iter().any(|pool| overlap(&pool.subnet, &route))))
+    }
+
     /// Makes `bridge`, with a subnet that nobody else on this machine has.
     pub(super) fn make_default(&self) -> Result<Network> {
         let _alone = self.lock_definitions()?;
         let there = self.definitions()?;
-        if let Some(made) = there.iter().find(|one| one.name == BRIDGE) {
+        if let Some(made) = there.iter().find(|one| one.name == BRIDGE)
+            && !self.is_displaced(made)?
+        {
             return Ok(made.clone());
         }
+        let there: Vec<Network> = there.into_iter().filter(|one| one.name != BRIDGE).collect();
         let [bridge, ..] = placeholders(&self.bridge);
         let options = Create { name: BRIDGE.into(), ..Create::default() };
         let host = create::Host::look(self.offset)?;

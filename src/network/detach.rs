@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use anyhow::{Result, anyhow, bail, ensure};
 use ipnet::IpNet;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, is_link_name};
 use super::firewall::port_claim;
 use super::link::Links;
 use super::namespace::within;
@@ -22,6 +22,19 @@ impl Networks {
             if network.is_none_or(|text| self.is_meant(&endpoint, text)) {
                 errors.take(self.detach_one(&endpoint));
             }
+        }
+        errors.into_result()
+    }
+
+    /// What [`Networks::detach`] does, for a container whose network namespace has ended, or does so with the caller's last descriptor of
+    /// it (a [`super::names::Responder`] has some): the link is left to the kernel, which removes it with the namespace. To
+    /// remove it by oneself takes ten times as long as all the rest.
+    pub fn release(&self, container: &str) -> Result<()> {
+        let _alone = self.lock()?;
+        let mut errors = Errors::default();
+        errors.take(self.remove_unwritten(container));
+        for endpoint in self.endpoints_of(container)? {
+            errors.take(self.detach_one(&Endpoint { link: None, ..endpoint }));
         }
         errors.into_result()
     }
@@ -93,11 +106,17 @@ impl Networks {
         let _definitions = self.lock_definitions()?;
         let alone = self.lock()?;
         let (name, id) = (&network.name, &network.id);
-        ensure!(self.endpoints(network)?.is_empty(), "error while removing network: network {name} id {id} has active endpoints");
+        ensure!(
+            self.endpoints(network)?.is_empty(),
+            "error while removing network: network {name} id {id} has active endpoints"
+        );
         if network.driver == Driver::Bridge {
             let others: Vec<Network> = self.definitions()?.into_iter().filter(|other| other.id != *id).collect();
-            // The link before its rules.
-            Links::open()?.delete(&network.link)?;
+            // The link before its rules; one that somebody else has made meanwhile under this name is his.
+            let links = Links::open()?;
+            if links.find(&network.link)?.is_some_and(|link| link.kind.as_deref() == Some("bridge")) {
+                links.delete(&network.link)?;
+            }
             self.write_rules(&alone, &others)?;
         }
         for directory in [self.endpoint_directory(id), self.lease_directory(id)] {
@@ -116,7 +135,7 @@ impl Networks {
         let mut errors = Errors::default();
         for network in networks.iter().filter(|network| network.driver == Driver::Bridge) {
             let endpoints = self.endpoints(network)?;
-            if !endpoints.is_empty() {
+            if !endpoints.is_empty() || links.find(&network.link)?.is_some() {
                 errors.take(self.put_back(&alone, network, &endpoints, &links));
             }
         }
@@ -124,13 +143,25 @@ impl Networks {
         self.foreign_firewalls()
     }
 
-    fn put_back(&self, alone: &crate::image::store::lock::Lock, network: &Network, endpoints: &[Endpoint], links: &Links) -> Result<()> {
+    fn put_back(
+        &self,
+        alone: &crate::image::store::lock::Lock,
+        network: &Network,
+        endpoints: &[Endpoint],
+        links: &Links,
+    ) -> Result<()> {
         let (bridge, _) = self.need_bridge(alone, network, links)?;
+        // What belongs to nobody: its container was released, and lived on.
+        for link in links.list()?.iter().filter(|link| link.master == Some(bridge.index)) {
+            if is_link_name(&link.name) && endpoints.iter().all(|one| one.link.as_ref() != Some(&link.name)) {
+                links.delete(&link.name)?;
+            }
+        }
         for name in endpoints.iter().filter_map(|endpoint| endpoint.link.as_ref()) {
             // A container that ends meanwhile takes its link with it.
             let Some(link) = links.find(name)?.filter(|link| link.master != Some(bridge.index)) else { continue };
             links.set_master(link.index, bridge.index)?;
-            links.set_port(link.index, true, !network.is_connected_inside())?;
+            links.set_port(name, true, !network.is_connected_inside())?;
         }
         Ok(())
     }

@@ -47,6 +47,12 @@ impl Endpoint {
     }
 }
 
+/// Whether a link's name is one of those that [`link_name`] makes.
+pub(super) fn is_link_name(name: &str) -> bool {
+    let digits = name.strip_prefix("veth").unwrap_or_default();
+    digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The host's end of a container's link: its name follows from both ids, so it is found without having been noted.
 pub(super) fn link_name(container: &str, network: &str) -> String {
     format!("veth{}", &Digest::of(format!("{container} {network}").as_bytes()).hex()[..10])

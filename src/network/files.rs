@@ -160,7 +160,10 @@ mod tests {
     fn of_a_network_with_names() {
         let of = Resolving { host: HOST, has_names: true, ..Resolving::default() };
         let text = resolv_conf(&of);
-        assert!(text.starts_with("nameserver 127.0.0.11\nsearch example.org b\noptions edns0 trust-ad ndots:0\n"), "{text}");
+        assert!(
+            text.starts_with("nameserver 127.0.0.11\nsearch example.org b\noptions edns0 trust-ad ndots:0\n"),
+            "{text}"
+        );
         let own = ["ndots:2".to_owned()];
         assert!(resolv_conf(&Resolving { options: &own, ..of.clone() }).contains("options ndots:2\n"));
         assert_eq!(upstream(HOST, &[]).len(), 3);
@@ -181,7 +184,9 @@ mod tests {
         let of = Hosts { hostname: "web", addresses: &addresses, extra: &extra, ..Hosts::default() };
         assert_eq!(hosts(&of), "127.0.0.1\tlocalhost\n10.9.9.9\tdb\n10.0.0.2\tweb\n");
         assert!(hosts(&Hosts { domain: "example.org", ..of.clone() }).ends_with("10.0.0.2\tweb.example.org web\n"));
-        assert!(hosts(&Hosts { hostname: "web.example.org", ..of.clone() }).ends_with("10.0.0.2\tweb.example.org web\n"));
+        assert!(
+            hosts(&Hosts { hostname: "web.example.org", ..of.clone() }).ends_with("10.0.0.2\tweb.example.org web\n")
+        );
         assert!(hosts(&Hosts { ipv6: true, ..of }).contains("::1\tlocalhost ip6-localhost"));
     }
 }

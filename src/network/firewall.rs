@@ -5,8 +5,8 @@ use anyhow::Result;
 use super::endpoint::Endpoint;
 use super::nftables::transaction::{BaseChain, Connection};
 use super::port::Published;
-use super::ruleset::{TABLE, chain_into, published, table};
-use super::{Network, Networks, state};
+use super::ruleset::{TABLE, chain_into, has_rules, published, table};
+use super::{Network, Networks, conntrack, state};
 use crate::image::store::lock::Lock;
 
 impl Networks {
@@ -16,13 +16,11 @@ impl Networks {
         for network in networks {
             endpoints.extend(self.endpoints(network)?.into_iter().map(|endpoint| self.with_own_ports(endpoint)));
         }
-        let table = table(&self.table, networks, &endpoints);
         let connection = Connection::open()?;
-        // The last network is gone.
-        if table.chains.iter().all(|chain| chain.hook.is_some() || !chain.name.contains('-')) {
+        if !networks.iter().any(has_rules) {
             return connection.delete(&self.table);
         }
-        connection.replace(&table)
+        connection.replace(&table(&self.table, networks, &endpoints))
     }
 
     /// Makes all rules anew if a network's are not there: at its first use, and after somebody has flushed the ruleset.
@@ -35,19 +33,30 @@ impl Networks {
 
     pub(super) fn publish(&self, endpoint: &Endpoint) -> Result<()> {
         let elements = published(endpoint);
-        if elements.is_empty() { Ok(()) } else { Connection::open()?.add(&self.table, &elements) }
+        if elements.is_empty() {
+            return Ok(());
+        }
+        Connection::open()?.add(&self.table, &elements)?;
+        conntrack::forget(endpoint)
     }
 
     /// Takes back what was published; only ports that are the container's own.
     pub(super) fn withdraw(&self, endpoint: &Endpoint) -> Result<()> {
-        let elements = published(&self.with_own_ports(endpoint.clone()));
-        if elements.is_empty() { Ok(()) } else { Connection::open()?.remove(&self.table, &elements) }
+        let endpoint = self.with_own_ports(endpoint.clone());
+        let elements = published(&endpoint);
+        if elements.is_empty() {
+            return Ok(());
+        }
+        let Some(connection) = Connection::open_if_there()? else { return Ok(()) };
+        connection.remove(&self.table, &elements)?;
+        conntrack::forget(&endpoint)
     }
 
     /// Without the ports that it never came to claim.
     fn with_own_ports(&self, mut endpoint: Endpoint) -> Endpoint {
         let directory = self.port_directory();
-        let is_own = |port: &Published| state::owner(&directory.join(port_claim(port))) == Some(endpoint.container.clone());
+        let is_own =
+            |port: &Published| state::owner(&directory.join(port_claim(port))) == Some(endpoint.container.clone());
         endpoint.ports = std::mem::take(&mut endpoint.ports).into_iter().filter(is_own).collect();
         endpoint
     }
@@ -82,7 +91,8 @@ fn is_own(table: &str) -> bool {
 fn others(chains: &[BaseChain]) -> Vec<String> {
     const FORWARD: u32 = 2;
     const BRIDGE_FAMILY: u8 = 7;
-    let passed_on = chains.iter().filter(|chain| chain.hook == FORWARD && !is_own(&chain.table) && chain.family != BRIDGE_FAMILY);
+    let passed_on =
+        chains.iter().filter(|chain| chain.hook == FORWARD && !is_own(&chain.table) && chain.family != BRIDGE_FAMILY);
     let mut told = Vec::new();
     for chain in passed_on {
         let family = match chain.family {

@@ -8,31 +8,26 @@ use ipnet::IpNet;
 use rustix::io::Errno;
 
 use crate::error::Attempt;
+use crate::netlink::route::{GET_LINK, LINK_NAME, LINK_NAMESPACE, NEW_ADDRESS, NEW_LINK, UP};
 use crate::netlink::{Attributes, Message, Socket, attributes};
 
 // linux/rtnetlink.h
-const NEW_LINK: u16 = 16;
 const DELETE_LINK: u16 = 17;
-const GET_LINK: u16 = 18;
-const NEW_ADDRESS: u16 = 20;
 const NEW_ROUTE: u16 = 24;
 const GET_ROUTE: u16 = 26;
 const CREATE: u16 = 0x400;
 const EXCLUSIVE: u16 = 0x200;
 // linux/if_link.h
 const ADDRESS: u16 = 1;
-const NAME: u16 = 3;
 const MTU: u16 = 4;
 const PARENT: u16 = 5;
 const MASTER: u16 = 10;
 const INFO: u16 = 18;
 const ALIAS: u16 = 20;
-const NAMESPACE: u16 = 28;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
 const INFO_SLAVE_KIND: u16 = 4;
 const INFO_SLAVE_DATA: u16 = 5;
-const UP: u32 = 1;
 
 /// A link that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +77,7 @@ impl Links {
 
     /// The link of a name.
     pub(super) fn find(&self, name: &str) -> Result<Option<Link>> {
-        let message = Message::new(GET_LINK, 0, &[0; 16]).with(&Attributes::new().text(NAME, name)?);
+        let message = Message::new(GET_LINK, 0, &[0; 16]).with(&Attributes::new().text(LINK_NAME, name)?);
         match self.0.get(message) {
             Ok(body) => Ok(link(&body)),
             Err(Errno::NODEV) => Ok(None),
@@ -108,9 +103,11 @@ impl Links {
     pub(super) fn add_bridge(&self, name: &str, mac: [u8; 6], mtu: u32) -> Result<(), Errno> {
         let made = || -> Result<Message> {
             let info = Attributes::new().text(INFO_KIND, "bridge")?;
-            let attributes = Attributes::new().text(NAME, name)?.put(ADDRESS, &mac)?.put(MTU, &mtu.to_ne_bytes())?;
+            let attributes =
+                Attributes::new().text(LINK_NAME, name)?.put(ADDRESS, &mac)?.put(MTU, &mtu.to_ne_bytes())?;
             Ok(Message::new(NEW_LINK, CREATE | EXCLUSIVE, &[0; 16]).with(&attributes.nest(INFO, &info)?))
         };
+        // Nothing but a name can be too long for an attribute.
         self.0.request(made().map_err(|_| Errno::NAMETOOLONG)?)
     }
 
@@ -120,11 +117,18 @@ impl Links {
         // VETH_INFO_PEER
         let data = Attributes::new().nest(1, &inside)?;
         let info = Attributes::new().text(INFO_KIND, "veth")?.nest(INFO_DATA, &data)?;
-        let attributes = Attributes::new().text(NAME, pair.outside)?.put(MTU, &pair.inside.mtu.to_ne_bytes())?;
+        let attributes = Attributes::new().text(LINK_NAME, pair.outside)?.put(MTU, &pair.inside.mtu.to_ne_bytes())?;
         let attributes = attributes.put(MASTER, &pair.bridge.to_ne_bytes())?.nest(INFO, &info)?;
         let message = Message::new(NEW_LINK, CREATE | EXCLUSIVE, &link_fixed(0, UP, UP)).with(&attributes);
         let what = || format!("make the link {} in the container, with {} outside", pair.inside.name, pair.outside);
-        self.0.request(message).attempt(what)
+        match self.0.request(message.clone()) {
+            // The container's last one, which the kernel is about to remove with its namespace.
+            Err(Errno::EXIST) => {
+                self.delete(pair.outside)?;
+                self.0.request(message).attempt(what)
+            }
+            made => made.attempt(what),
+        }
     }
 
     /// Makes a macvlan or ipvlan on one of the host's links, in the container, down.
@@ -139,15 +143,16 @@ impl Links {
             let attributes = attributes.put(PARENT, &parent.to_ne_bytes())?.nest(INFO, &info)?;
             Ok(Message::new(NEW_LINK, CREATE | EXCLUSIVE, &[0; 16]).with(&attributes))
         };
+        // Nothing but a name can be too long for an attribute.
         self.0.request(made().map_err(|_| Errno::NAMETOOLONG)?)
     }
 
     fn inside(&self, inside: &Inside<'_>, attributes: Attributes) -> Result<Attributes> {
-        let mut attributes = attributes.text(NAME, inside.name)?.put(MTU, &inside.mtu.to_ne_bytes())?;
+        let mut attributes = attributes.text(LINK_NAME, inside.name)?.put(MTU, &inside.mtu.to_ne_bytes())?;
         if let Some(mac) = inside.mac {
             attributes = attributes.put(ADDRESS, &mac)?;
         }
-        attributes.put(NAMESPACE, &inside.namespace.as_fd().as_raw_fd().to_ne_bytes())
+        attributes.put(LINK_NAMESPACE, &inside.namespace.as_fd().as_raw_fd().to_ne_bytes())
     }
 
     /// Says on the link what it is for, for people.
@@ -157,12 +162,13 @@ impl Links {
     }
 
     /// Sets up how a port of a bridge behaves: whether it sends back where a packet came from, and whether it is apart from the others.
-    pub(super) fn set_port(&self, index: u32, hairpin: bool, isolated: bool) -> Result<()> {
+    pub(super) fn set_port(&self, name: &str, hairpin: bool, isolated: bool) -> Result<()> {
         // IFLA_BRPORT_MODE and IFLA_BRPORT_ISOLATED
         let data = Attributes::new().put(4, &[hairpin.into()])?.put(33, &[isolated.into()])?;
         let info = Attributes::new().text(INFO_SLAVE_KIND, "bridge")?.nest(INFO_SLAVE_DATA, &data)?;
-        let message = Message::new(NEW_LINK, 0, &link_fixed(index, 0, 0)).with(&Attributes::new().nest(INFO, &info)?);
-        self.0.request(message).attempt(|| "set up the port of the bridge")
+        let message =
+            Message::new(NEW_LINK, 0, &[0; 16]).with(&Attributes::new().text(LINK_NAME, name)?.nest(INFO, &info)?);
+        self.0.request(message).attempt(|| format!("set up the port {name} of the bridge"))
     }
 
     /// Makes a link a port of a bridge.
@@ -178,7 +184,7 @@ impl Links {
 
     /// Deletes the link of a name; one that isn't there is deleted.
     pub(super) fn delete(&self, name: &str) -> Result<()> {
-        let message = Message::new(DELETE_LINK, 0, &[0; 16]).with(&Attributes::new().text(NAME, name)?);
+        let message = Message::new(DELETE_LINK, 0, &[0; 16]).with(&Attributes::new().text(LINK_NAME, name)?);
         match self.0.request(message) {
             Ok(()) | Err(Errno::NODEV) => Ok(()),
             Err(error) => Err(error).attempt(|| format!("delete the link {name}")),
@@ -254,7 +260,7 @@ fn link(body: &[u8]) -> Option<Link> {
         index: number(body.get(4..)?)?,
         is_up: number(body.get(8..)?)? & UP != 0,
         mtu: find(MTU).and_then(number).unwrap_or(1500),
-        name: text(find(NAME)?),
+        name: text(find(LINK_NAME)?),
         master: find(MASTER).and_then(number),
         kind: info.iter().find(|(kind, _)| *kind == INFO_KIND).map(|(_, value)| text(value)),
     })

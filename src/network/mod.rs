@@ -22,16 +22,17 @@
 //!
 //! # How a container is run
 //!
-//! 1. [`Networks::reserve`]: host ports are chosen and bound. Whoever stands for the container (its monitor) holds the sockets for as
+//! 1. [`Networks::reserve_in`]: host ports are chosen and bound. Whoever stands for the container (its monitor) holds the sockets for as
 //!    long as it runs; rules win over listeners, so that without them the port could be given away twice, silently.
 //! 2. A network namespace is made, and [`Networks::attach`] called for each network.
 //! 3. [`files`] has the content of `/etc/hosts` and `/etc/resolv.conf`; in a network with names ([`Network::has_names`]) the monitor
 //!    serves a [`names::Responder`].
-//! 4. [`Networks::detach`] when the container has ended, and by whoever finds that its owner is gone.
+//! 4. [`Networks::release`] when the container has ended, and [`Networks::detach`] by whoever finds that its owner is gone.
 
 pub mod address;
 mod attach;
 mod bridge;
+mod conntrack;
 mod create;
 mod defaults;
 mod detach;
@@ -39,8 +40,8 @@ pub mod endpoint;
 pub mod files;
 mod firewall;
 mod link;
-mod namespace;
 pub mod names;
+mod namespace;
 mod nftables;
 pub mod port;
 mod reserve;
@@ -236,7 +237,9 @@ impl Networks {
     /// All networks, by name. `bridge` is in the list before it is made.
     pub fn list(&self) -> Result<Vec<Network>> {
         let mut all = self.definitions()?;
-        let missing = defaults::placeholders(&self.bridge).into_iter().filter(|one| all.iter().all(|there| there.name != one.name));
+        let missing = defaults::placeholders(&self.bridge)
+            .into_iter()
+            .filter(|one| all.iter().all(|there| there.name != one.name));
         all.extend(missing.collect::<Vec<_>>());
         all.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(all)
@@ -246,7 +249,7 @@ impl Networks {
     pub fn get(&self, text: &str) -> Result<Network> {
         let all = self.list()?;
         let found = find(&all, text)?;
-        if found.name == defaults::BRIDGE && found.pools.is_empty() {
+        if found.name == defaults::BRIDGE && (found.pools.is_empty() || self.is_displaced(found)?) {
             return self.make_default();
         }
         Ok(found.clone())

@@ -5,10 +5,12 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Result, bail};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, Protocol as Ip, SocketFlags, SocketType, bind, getsockname, ipproto, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, Protocol as Ip, SocketFlags, SocketType, bind, getsockname, ipproto, socket_with, sockopt,
+};
 
 use super::port::{Protocol, Published};
-use super::Networks;
+use super::{Network, Networks};
 use crate::error::Attempt;
 
 /// Ports that are bound. A socket that is bound and does not listen answers nobody; it is there so that another bind(2) fails.
@@ -21,6 +23,12 @@ pub struct Reserved {
 }
 
 impl Networks {
+    /// Binds ports of the host for a container of a network, at the address that the network has for those without one.
+    pub fn reserve_in(&self, network: &Network, ports: &[Published]) -> Result<Reserved> {
+        let at = |port: &Published| Published { address: port.address.or(network.host_binding()), ..port.clone() };
+        self.reserve(&ports.iter().map(at).collect::<Vec<_>>())
+    }
+
     /// Binds ports of the host, and chooses those that are not chosen yet.
     pub fn reserve(&self, ports: &[Published]) -> Result<Reserved> {
         let mut reserved = Reserved { ports: Vec::new(), sockets: Vec::new() };
@@ -48,7 +56,11 @@ fn one_of(port: &Published) -> Result<(u16, Vec<OwnedFd>)> {
         }
     }
     // Docker's sentence, which people and programs know.
-    let (at, _) = port.to_string().rsplit_once('/').map(|(at, protocol)| (at.to_owned(), protocol.to_owned())).unwrap_or_default();
+    let (at, _) = port
+        .to_string()
+        .rsplit_once('/')
+        .map(|(at, protocol)| (at.to_owned(), protocol.to_owned()))
+        .unwrap_or_default();
     bail!("Bind for {at} failed: port is already allocated ({})", port.protocol)
 }
 

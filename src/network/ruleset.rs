@@ -17,7 +17,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::endpoint::Endpoint;
-use super::nftables::{Chain, Datum, Element, End, Family, Hook, Is, Set, Side, State, Statement, Table, Target, Type, Value};
+use super::nftables::{
+    Chain, Datum, Element, End, Family, Hook, Is, Set, Side, State, Statement, Table, Target, Type, Value,
+};
 use super::{Driver, Network, Published};
 
 /// The table's name, of the store in its usual place.
@@ -43,10 +45,14 @@ fn chain_source(network: &Network) -> String {
     format!("source-{}", network.link)
 }
 
+/// Whether a network is there by rules.
+pub(super) fn has_rules(network: &Network) -> bool {
+    network.driver == Driver::Bridge && !network.pools.is_empty()
+}
+
 /// The whole table.
 pub(super) fn table(name: &str, networks: &[Network], endpoints: &[Endpoint]) -> Table {
-    let bridges: Vec<&Network> =
-        networks.iter().filter(|one| one.driver == Driver::Bridge && !one.pools.is_empty()).collect();
+    let bridges: Vec<&Network> = networks.iter().filter(|one| has_rules(one)).collect();
     let mut table = Table { name: name.into(), sets: sets(&bridges), chains: base_chains() };
     for network in &bridges {
         table.chains.extend([into(network), out_of(network), source(network)]);
@@ -64,7 +70,8 @@ pub(super) fn published(endpoint: &Endpoint) -> Vec<(&'static str, Element)> {
     let mut elements = Vec::new();
     for address in endpoint.addresses.iter().map(IpNet::addr) {
         let family = usize::from(address.is_ipv6());
-        for port in endpoint.ports.iter().filter(|port| port.address.is_none_or(|at| at.is_ipv4() == address.is_ipv4())) {
+        for port in endpoint.ports.iter().filter(|port| port.address.is_none_or(|at| at.is_ipv4() == address.is_ipv4()))
+        {
             let name = if specific(port).is_some() { PORTS_AT[family] } else { PORTS[family] };
             let mut key: Vec<Datum> = specific(port).map(Datum::Address).into_iter().collect();
             key.extend([Datum::Protocol(port.protocol.number()), Datum::Port(port.host)]);
@@ -144,14 +151,21 @@ fn base_chains() -> Vec<Chain> {
         chain(
             "raw",
             Some(Hook::Raw),
-            vec![vec![Link(Side::In, Is::IsNot, "lo".into()), Address(End::Destination, Is::Is, loopback(false)), Drop]],
+            vec![vec![
+                Link(Side::In, Is::IsNot, "lo".into()),
+                Address(End::Destination, Is::Is, loopback(false)),
+                Drop,
+            ]],
         ),
         chain("prerouting", Some(Hook::Prerouting), vec![vec![Local(End::Destination), Jump(published)]]),
         chain(
             "output",
             Some(Hook::Output),
             // There is no route_localnet for ::1.
-            vec![vec![Address(End::Destination, Is::Is, loopback(true)), Accept], vec![Local(End::Destination), Jump(published)]],
+            vec![
+                vec![Address(End::Destination, Is::Is, loopback(true)), Accept],
+                vec![Local(End::Destination), Jump(published)],
+            ],
         ),
         chain("forward", Some(Hook::Forward), forward),
         chain(
@@ -167,7 +181,11 @@ fn base_chains() -> Vec<Chain> {
 }
 
 fn loopback(v6: bool) -> IpNet {
-    if v6 { IpNet::new_assert(std::net::Ipv6Addr::LOCALHOST.into(), 128) } else { IpNet::new_assert([127, 0, 0, 0].into(), 8) }
+    if v6 {
+        IpNet::new_assert(std::net::Ipv6Addr::LOCALHOST.into(), 128)
+    } else {
+        IpNet::new_assert([127, 0, 0, 0].into(), 8)
+    }
 }
 
 /// What comes into a network.
@@ -219,4 +237,116 @@ fn source(network: &Network) -> Chain {
         rules.push(vec![own(Is::IsNot), Masquerade]);
     }
     Chain { name: chain_source(network), hook: None, rules }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::create::{Create, Host, plan};
+    use crate::network::{Protocol, port};
+
+    fn network(wanted: Create) -> Network {
+        plan(&Create { name: "n".into(), ..wanted }, &[], &Host::default()).unwrap()
+    }
+
+    fn endpoint(addresses: &[&str], ports: &[&str]) -> Endpoint {
+        Endpoint {
+            container: "c".into(),
+            name: "c".into(),
+            network: "n".into(),
+            order: 0,
+            interface: "eth0".into(),
+            link: None,
+            addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+            mac: String::new(),
+            aliases: Vec::new(),
+            ports: ports.iter().flat_map(|text| port::parse(text).unwrap()).collect(),
+        }
+    }
+
+    /// The rules of a network's own chains.
+    fn rules(wanted: Create) -> Vec<String> {
+        let text = table(TABLE, &[network(wanted)], &[]).to_string();
+        text.lines().filter(|line| line.contains("-br-")).map(|line| line.replace("br-000000000000", "BR")).collect()
+    }
+
+    #[test]
+    fn of_a_network() {
+        assert_eq!(
+            rules(Create::default()),
+            [
+                "into-BR: ct status dnat accept",
+                "into-BR: iifname \"BR\" accept",
+                "into-BR: drop",
+                "out-of-BR: ct state invalid oifname != \"BR\" drop",
+                "out-of-BR: ct state established,related accept",
+                "out-of-BR: oifname != \"BR\" oifname @bridges ct status != dnat drop",
+                "source-BR: oifname \"BR\" ct status dnat masquerade",
+                "source-BR: ip daddr 224.0.0.0/4 accept",
+                "source-BR: oifname != \"BR\" masquerade",
+            ]
+        );
+    }
+
+    #[test]
+    fn of_an_internal_network() {
+        assert_eq!(
+            rules(Create { internal: true, ..Create::default() }),
+            [
+                "into-BR: iifname \"BR\" accept",
+                "into-BR: drop",
+                "out-of-BR: oifname != \"BR\" drop",
+                "source-BR: oifname \"BR\" ct status dnat masquerade",
+            ]
+        );
+    }
+
+    #[test]
+    fn options_take_rules_away_and_add_some() {
+        let with = |name: &str, value: &str| {
+            rules(Create { options: [(name.to_owned(), value.to_owned())].into(), ..Create::default() })
+        };
+        let apart = with("com.docker.network.bridge.enable_icc", "false");
+        assert!(!apart.contains(&"into-BR: iifname \"BR\" accept".to_owned()), "{apart:?}");
+        let plain = with("com.docker.network.bridge.enable_ip_masquerade", "false");
+        assert!(!plain.contains(&"source-BR: oifname != \"BR\" masquerade".to_owned()), "{plain:?}");
+        let open = with("isolate", "false");
+        assert!(open.contains(&"into-BR: iifname @bridges accept".to_owned()), "{open:?}");
+        assert!(!open.iter().any(|rule| rule.starts_with("out-of-BR: oifname")), "{open:?}");
+    }
+
+    #[test]
+    fn a_published_port_is_an_element_of_each_family() {
+        let both = ["10.0.0.2/24", "fd00::2/64"];
+        let names = |ports: &[&str]| -> Vec<&str> {
+            published(&endpoint(&both, ports)).iter().map(|(name, _)| *name).collect()
+        };
+        assert_eq!(names(&["8080:80"]), ["ports4", "ports6"]);
+        assert_eq!(names(&["127.0.0.1:8080:80"]), ["ports4-at"]);
+        assert_eq!(names(&["0.0.0.0:8080:80"]), ["ports4"]);
+        assert_eq!(names(&["[fd00::1]:8080:80"]), ["ports6-at"]);
+        let element = &published(&endpoint(&both[..1], &["127.0.0.1:8080:80/udp"]))[0].1;
+        let address = IpAddr::from([127, 0, 0, 1]);
+        assert_eq!(element.key, [Datum::Address(address), Datum::Protocol(Protocol::Udp.number()), Datum::Port(8080)]);
+        assert_eq!(element.target, Target::Data(vec![Datum::Address([10, 0, 0, 2].into()), Datum::Port(80)]));
+    }
+
+    #[test]
+    fn networks_cost_the_base_chains_nothing() {
+        let base = |networks: &[Network]| {
+            table(TABLE, networks, &[]).chains.iter().filter(|chain| chain.hook.is_some()).count()
+        };
+        let many: Vec<Network> =
+            ["a", "b", "c"].map(|name| Network { link: format!("br-{name}"), ..network(Create::default()) }).into();
+        assert_eq!(base(&many), base(&[]));
+        let sizes = |networks: &[Network]| -> Vec<usize> {
+            table(TABLE, networks, &[])
+                .chains
+                .iter()
+                .filter(|chain| chain.hook.is_some())
+                .map(|chain| chain.rules.len())
+                .collect()
+        };
+        assert_eq!(sizes(&many), sizes(&[]));
+    }
 }

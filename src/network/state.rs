@@ -38,7 +38,11 @@ impl Networks {
     /// All networks that were made.
     pub(super) fn definitions(&self) -> Result<Vec<Network>> {
         let files = names(&self.root)?;
-        files.iter().filter(|name| name.ends_with(".json")).filter_map(|name| read(&self.root.join(name)).transpose()).collect()
+        files
+            .iter()
+            .filter(|name| name.ends_with(".json"))
+            .filter_map(|name| read(&self.root.join(name)).transpose())
+            .collect()
     }
 
     pub(super) fn write_definition(&self, network: &Network) -> Result<()> {
@@ -88,6 +92,13 @@ impl Networks {
         let directory = self.endpoint_directory(&endpoint.network);
         make_directory(&directory)?;
         write(&directory.join(&endpoint.container), endpoint)
+    }
+
+    /// Gives a container another name in all its networks.
+    pub fn rename(&self, container: &str, name: &str) -> Result<()> {
+        let _alone = self.lock()?;
+        let rename = |endpoint| self.write_endpoint(&Endpoint { name: name.to_owned(), ..endpoint });
+        self.endpoints_of(container)?.into_iter().try_for_each(rename)
     }
 
     pub(super) fn remove_endpoint(&self, endpoint: &Endpoint) -> Result<()> {

@@ -11,7 +11,8 @@ pub(super) fn overlap(one: &IpNet, other: &IpNet) -> bool {
 
 /// Where subnets are taken from, in this order, and how long their prefixes are: far from docker's (172.17–31, 192.168), podman's
 /// (10.88 and up) and Kubernetes' (10.96, 10.244).
-const POOLS: [([u8; 2], u8, u8); 4] = [([10, 64], 12, 24), ([10, 48], 12, 24), ([172, 16], 12, 24), ([192, 168], 16, 24)];
+const POOLS: [([u8; 2], u8, u8); 4] =
+    [([10, 64], 12, 24), ([10, 48], 12, 24), ([172, 16], 12, 24), ([192, 168], 16, 24)];
 /// `bridge` has room for more.
 const DEFAULT_POOLS: [([u8; 2], u8, u8); 3] = [([10, 84], 16, 16), ([10, 80], 13, 16), ([172, 16], 12, 16)];
 
@@ -23,7 +24,7 @@ pub(super) fn pick(taken: &[IpNet], is_default: bool, offset: u32) -> Option<IpN
         let pool = Ipv4Net::new(Ipv4Addr::new(*first, *second, 0, 0), *length).ok()?;
         let count = 1 << (wanted - length);
         let candidate = |number: u32| {
-            let first = u32::from(pool.network()) + (number.wrapping_add(offset) % count << (32 - wanted));
+            let first = u32::from(pool.network()) + ((number.wrapping_add(offset) % count) << (32 - wanted));
             Some(IpNet::V4(Ipv4Net::new(first.into(), *wanted).ok()?))
         };
         (0..count).filter_map(candidate).find(|one| taken.iter().all(|other| !overlap(one, other)))

@@ -177,6 +177,13 @@ fn of_attach_beside_another_one() {
     other.namespace.serve(([0, 0, 0, 0], 80));
     host.networks.detach(&id("web"), None).unwrap();
     assert_eq!(host.outside.reaches("192.0.2.1:8080"), "192.0.2.2");
-    let third = host.container("third", "mine", &[]);
-    assert_ne!(third.address(), other.address());
+    // Both were for the same.
+    let claims = |host: &Host| {
+        host.leftovers().iter().filter(|name| name.contains("/ports/") || name.contains("/leases/")).count()
+    };
+    assert_eq!(claims(&host), PORTS.len() + other.endpoint.addresses.len());
+    let (third, wanted) = (Namespace::new(), [other.address()]);
+    let request = Attachment { addresses: &wanted, ..request("third", "third", &third, "mine") };
+    let error = host.networks.attach(&request).unwrap_err().to_string();
+    assert_eq!(error, format!("the address {} is in use by the container {}", other.address(), other.id));
 }

@@ -202,7 +202,7 @@ impl Host {
     pub fn try_container(&self, name: &str, network: &str, ports: &[&str]) -> anyhow::Result<Container> {
         let namespace = Namespace::new();
         let ports: Vec<Published> = ports.iter().flat_map(|text| port::parse(text).unwrap()).collect();
-        let reserved = self.networks.reserve(&ports)?;
+        let reserved = self.networks.reserve_in(&self.networks.get(network)?, &ports)?;
         let id = id(name);
         let request = Attachment { ports: &reserved.ports, ..request(&id, name, &namespace, network) };
         let (endpoint, _) = self.networks.attach(&request)?;
@@ -245,7 +245,17 @@ impl Drop for Host {
 /// What a test that has no other wishes asks for.
 pub fn request<'a>(id: &'a str, name: &'a str, namespace: &'a Namespace, network: &'a str) -> Attachment<'a> {
     let namespace = namespace.fd();
-    Attachment { container: id, name, namespace, network, interface: "eth0", addresses: &[], mac: None, aliases: &[], ports: &[] }
+    Attachment {
+        container: id,
+        name,
+        namespace,
+        network,
+        interface: "eth0",
+        addresses: &[],
+        mac: None,
+        aliases: &[],
+        ports: &[],
+    }
 }
 
 /// An id of 64 digits.

@@ -133,11 +133,11 @@ fn of_containers_in_the_same_network() {
     let mut reversed: Vec<String> = octets(&two, 0).iter().rev().map(u8::to_string).collect();
     reversed.push("in-addr.arpa".into());
     assert_eq!(by_datagram(&one, &reversed.join("."), PTR), (0, vec![b"\x03two\x04mine\0".to_vec()]));
-    assert_eq!(
-        by_stream(&one, &[("two", A), ("two", AAAA)]),
-        [(0, vec![octets(&two, 0)]), (0, vec![octets(&two, 1)])]
-    );
-    // One that comes, and one that goes.
+    assert_eq!(by_stream(&one, &[("two", A), ("two", AAAA)]), [(0, vec![octets(&two, 0)]), (0, vec![octets(&two, 1)])]);
+    // One with another name, one that comes, and one that goes.
+    host.networks.rename(&two.id, "zwei").unwrap();
+    assert_eq!(by_datagram(&one, "zwei", A), (0, vec![octets(&two, 0)]));
+    assert_eq!(by_datagram(&one, "two", A).0, SERVER_FAILURE);
     let three = host.container("three", "mine", &[]);
     assert_eq!(by_datagram(&one, "three", A), (0, vec![octets(&three, 0)]));
     host.networks.detach(&three.id, None).unwrap();
@@ -149,8 +149,11 @@ fn of_containers_in_the_same_network() {
     let fourth = Namespace::new();
     host.named("later");
     let id = id("four");
-    let (endpoint, _) = host.networks.attach(&Attachment { aliases: &aliases, ..request(&id, "four", &fourth, "later") }).unwrap();
-    host.networks.attach(&Attachment { interface: "eth1", ..request(&one.id, "one", &one.namespace, "later") }).unwrap();
+    let (endpoint, _) =
+        host.networks.attach(&Attachment { aliases: &aliases, ..request(&id, "four", &fourth, "later") }).unwrap();
+    host.networks
+        .attach(&Attachment { interface: "eth1", ..request(&one.id, "one", &one.namespace, "later") })
+        .unwrap();
     let IpAddr::V4(address) = endpoint.addresses[0].addr() else { panic!() };
     assert_eq!(by_datagram(&one, "database", A), (0, vec![address.octets().to_vec()]));
 }
@@ -168,9 +171,8 @@ fn of_the_rest_of_the_world() {
         answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 113, last]);
         answer
     };
-    let (datagrams, listener) = host.outside.run(|| {
-        (UdpSocket::bind("192.0.2.53:53").unwrap(), TcpListener::bind("192.0.2.53:53").unwrap())
-    });
+    let (datagrams, listener) =
+        host.outside.run(|| (UdpSocket::bind("192.0.2.53:53").unwrap(), TcpListener::bind("192.0.2.53:53").unwrap()));
     std::thread::spawn(move || {
         let mut bytes = [0; 512];
         while let Ok((length, peer)) = datagrams.recv_from(&mut bytes) {

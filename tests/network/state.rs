@@ -1,7 +1,9 @@
 //! What is kept: after a flush, with many, when two want the same, and whatever else goes wrong.
 
 use std::collections::HashSet;
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
 
 use corten::network::{Attachment, Create};
 
@@ -29,6 +31,8 @@ fn all_is_made_anew_after_a_flush() {
     run("nft", "flush ruleset");
     let other = host.container("other", "mine", &[]);
     assert_eq!(host.outside.reaches("192.0.2.1:8080"), "192.0.2.2");
+    // Nor does it keep anybody from going.
+    run("nft", "flush ruleset");
     for container in [&web, &other] {
         host.networks.detach(&container.id, None).unwrap();
     }
@@ -87,14 +91,21 @@ fn an_address_of_ones_own_choice() {
     host.network(&Create { name: "small".into(), subnets, auxiliary, ..Create::default() });
     let namespace = Namespace::new();
     let attach = |name: &str, address: &str| {
-        let wanted: Vec<IpAddr> = Some(address).filter(|text| !text.is_empty()).map(|text| text.parse().unwrap()).into_iter().collect();
+        let wanted: Vec<IpAddr> =
+            Some(address).filter(|text| !text.is_empty()).map(|text| text.parse().unwrap()).into_iter().collect();
         let namespace = Namespace::new();
         let id = id(name);
         let request = Attachment { addresses: &wanted, ..request(&id, name, &namespace, "small") };
-        host.networks.attach(&request).map(|(endpoint, _)| endpoint.addresses[0].addr().to_string()).map_err(|error| error.to_string())
+        host.networks
+            .attach(&request)
+            .map(|(endpoint, _)| endpoint.addresses[0].addr().to_string())
+            .map_err(|error| error.to_string())
     };
     assert_eq!(attach("a", "10.9.0.5").unwrap(), "10.9.0.5");
-    assert_eq!(attach("b", "10.9.0.5").unwrap_err(), format!("the address 10.9.0.5 is in use by the container {}", id("a")));
+    assert_eq!(
+        attach("b", "10.9.0.5").unwrap_err(),
+        format!("the address 10.9.0.5 is in use by the container {}", id("a"))
+    );
     assert_eq!(attach("b", "10.9.1.5").unwrap_err(), "the address 10.9.1.5 is outside of the subnet 10.9.0.0/29");
     assert_eq!(attach("b", "10.9.0.1").unwrap_err(), "the address 10.9.0.1 is the gateway's");
     assert_eq!(attach("b", "fd00::5").unwrap_err(), "the network small has no subnet for the address fd00::5");
@@ -142,6 +153,16 @@ fn a_route_that_came_later() {
     let error = host.try_container("web", "mine", &[]).err().unwrap().to_string();
     assert_eq!(error, format!("the subnet {subnet} of the network mine overlaps the host's route {subnet} by now"));
     assert_eq!(host.leftovers(), [""; 0]);
+    // The default network, which nobody has chosen an address for, moves away.
+    let before = host.networks.get("bridge").unwrap().pools[0].subnet;
+    ip(&format!("route add {before} via 192.0.2.2"));
+    let one = host.container("one", "bridge", &[]);
+    assert_ne!(host.networks.get("bridge").unwrap().pools[0].subnet, before);
+    // But not from under a container.
+    let now = host.networks.get("bridge").unwrap().pools[0].subnet;
+    ip(&format!("route add {now} via 192.0.2.2 metric 9"));
+    assert_eq!(host.networks.get("bridge").unwrap().pools[0].subnet, now);
+    host.networks.detach(&one.id, None).unwrap();
     let wanted = Create { name: "other".into(), subnets: vec!["192.0.2.0/25".parse().unwrap()], ..Create::default() };
     let error = host.networks.create(&wanted).unwrap_err().to_string();
     assert_eq!(error, "invalid pool request: the subnet 192.0.2.0/25 overlaps the host's route 192.0.2.0/24 by eth0");
@@ -161,11 +182,87 @@ fn firewalls_of_others_are_told() {
     assert!(told.contains("net.ipv4.ip_forward is 1 now"), "{told}");
     assert!(told.contains("the chain FORWARD of the nftables table ip filter drops"), "{told}");
     assert!(told.contains("firewalld is in use"), "{told}");
+    // What they tell helps.
+    let web = host.container("web", "bridge", &["8080:80"]);
+    web.namespace.serve((ANY, 80));
+    host.outside.does_not_reach("192.0.2.1:8080");
+    let link = host.networks.get("bridge").unwrap().link;
+    for side in ["iifname", "oifname"] {
+        run("nft", &format!("insert rule ip filter FORWARD {side} {link} accept"));
+    }
+    assert_eq!(host.outside.reaches("192.0.2.1:8080"), "192.0.2.2");
     // Not each time.
     let namespace = Namespace::new();
     let (_, told) = host.networks.attach(&request(&id("two"), "two", &namespace, "bridge")).unwrap();
     assert_eq!(told, [""; 0]);
     assert_eq!(host.networks.reload().unwrap().len(), 2);
+}
+
+#[test]
+fn a_firewall_of_the_older_kind_is_told() {
+    let host = Host::new();
+    if Command::new("iptables-legacy")
+        .args(["-P", "FORWARD", "DROP"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
+        let told = host.networks.foreign_firewalls().unwrap().join("\n");
+        assert!(told.contains("iptables-legacy is in use"), "{told}");
+    } else {
+        let line = "skipped state::a_firewall_of_the_older_kind_is_told: there is no iptables-legacy that works here\n";
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
+}
+
+/// A thread that nftables is refused to, as by a kernel without it.
+fn without_nftables(errno: i32) {
+    let socket = |protocol: u32| {
+        serde_json::json!({"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno,
+            "args": [{"index": 0, "value": 16, "op": "SCMP_CMP_EQ"}, {"index": 2, "value": protocol, "op": "SCMP_CMP_EQ"}]})
+    };
+    let profile = serde_json::json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [socket(12)]});
+    let profile = serde_json::from_value(profile).unwrap();
+    let program = corten::seccomp::compile(&profile, corten::seccomp::Architecture::NATIVE).unwrap();
+    corten::sys::seccomp::load(&program.instructions, corten::sys::seccomp::Flags::empty()).unwrap();
+}
+
+#[test]
+fn a_kernel_without_nftables() {
+    let host = Host::new();
+    let here = host.here();
+    let error = std::thread::scope(|scope| {
+        let attach = || {
+            enter(&here);
+            without_nftables(libc::EPROTONOSUPPORT);
+            host.try_container("web", "bridge", &["8080:80"]).err().unwrap()
+        };
+        scope.spawn(attach).join().unwrap()
+    });
+    let wanted = "this kernel has no nftables, which networks need (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT)";
+    assert!(format!("{error:#}").starts_with(wanted), "{error:#}");
+    assert_eq!(host.leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_link_that_is_left_to_the_kernel() {
+    let host = Host::new();
+    let web = host.container("web", "bridge", &["8080:80"]);
+    host.networks.release(&web.id).unwrap();
+    let link = web.endpoint.link.clone().unwrap();
+    assert_eq!(host.leftovers().len(), 1, "{:?}", host.leftovers());
+    assert!(host.leftovers()[0].starts_with(&link));
+    // The container again, before the kernel has come to it: here the old namespace is still there.
+    drop(web.sockets);
+    let again = host.container("web", "bridge", &["8080:80"]);
+    again.namespace.serve((ANY, 80));
+    assert_eq!(host.outside.reaches("192.0.2.1:8080"), "192.0.2.2");
+    host.networks.release(&again.id).unwrap();
+    // A link of somebody's own stays.
+    ip("link add veth-own type veth peer name own");
+    ip(&format!("link set veth-own master {}", host.networks.get("bridge").unwrap().link));
+    host.networks.reload().unwrap();
+    let left = host.leftovers();
+    assert!(left.len() == 1 && left[0].starts_with("veth-own"), "{left:?}");
 }
 
 #[test]

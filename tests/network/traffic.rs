@@ -1,6 +1,6 @@
 //! Who reaches whom, and as whom: each row of the matrix with traffic.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use corten::network::Create;
 
@@ -31,6 +31,19 @@ fn a_published_port_from_everywhere() {
     // Datagrams.
     assert_eq!(host.outside.run(|| ask("192.0.2.1:8053")).unwrap(), "192.0.2.2");
     assert_eq!(ask("127.0.0.1:8053").unwrap(), gateway);
+}
+
+/// As many distributions have it.
+#[test]
+fn a_published_port_with_a_strict_look_at_ways_back() {
+    let host = Host::new();
+    std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1").unwrap();
+    let web = host.container("web", "bridge", &["8080:80"]);
+    web.namespace.serve((ANY, 80));
+    assert_eq!(host.outside.reaches("192.0.2.1:8080"), "192.0.2.2");
+    assert_eq!(host.reaches("127.0.0.1:8080"), host.gateway("bridge"));
+    assert_eq!(host.reaches("192.0.2.1:8080"), host.gateway("bridge"));
+    assert_eq!(web.namespace.reaches("192.0.2.1:8080"), host.gateway("bridge"));
 }
 
 #[test]
@@ -74,11 +87,11 @@ fn nobody_outside_reaches_a_container_by_its_address() {
     host.outside.does_not_reach("192.0.2.1:8081");
     // The host's own loopback, through the door that 127.0.0.1:PORT needs.
     let secret = std::net::TcpListener::bind("127.0.0.1:8082").unwrap();
-    web.namespace.ip("link set lo down");
-    web.namespace.ip("route flush table local");
-    web.namespace.ip(&format!("route add 127.0.0.1/32 via {}", host.gateway("bridge")));
+    std::thread::spawn(move || secret.incoming().for_each(drop));
+    web.namespace.run(|| std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1").unwrap());
+    web.namespace.ip("address delete 127.0.0.1/8 dev lo");
+    web.namespace.ip(&format!("route add 127.0.0.1/32 via {} src {}", host.gateway("bridge"), web.address()));
     web.namespace.does_not_reach("127.0.0.1:8082");
-    drop(secret);
 }
 
 #[test]
@@ -153,7 +166,10 @@ fn containers_that_are_to_be_apart_from_each_other() {
 fn with_ipv6() {
     let host = Host::new();
     host.network(&Create { name: "six".into(), ipv6: true, ..Create::default() });
+    std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_ra", "1").unwrap();
     let web = host.container("web", "six", &["8080:80"]);
+    // The host passes packets on now, and still listens to its own router.
+    assert_eq!(std::fs::read_to_string("/proc/sys/net/ipv6/conf/eth0/accept_ra").unwrap(), "2\n");
     let other = host.container("other", "six", &[]);
     let address = |container: &Container| container.endpoint.addresses[1].addr().to_string();
     web.namespace.serve((ANY6, 80));
@@ -200,6 +216,36 @@ fn ports_at_one_address_and_in_ranges() {
     assert!(ports[2] > 1024);
     three.namespace.serve((ANY, 80));
     assert_eq!(host.outside.reaches(&format!("192.0.2.1:{}", ports[2])), "192.0.2.2");
+}
+
+/// Who keeps sending from the same port is led by the kernel where the first packet went.
+#[test]
+fn a_flow_of_datagrams_finds_its_container() {
+    let host = Host::new();
+    let client = host.outside.run(|| UdpSocket::bind("192.0.2.2:5000").unwrap());
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let ask = || {
+        client.send_to(b"?", "192.0.2.1:8053").unwrap();
+        let mut bytes = [0; 64];
+        client.recv_from(&mut bytes).map(|(length, _)| String::from_utf8_lossy(&bytes[..length]).into_owned())
+    };
+    // Somebody's who asks the same port outside, and is not to be disturbed.
+    let other = host.container("other", "bridge", &[]);
+    host.outside.serve_datagrams(([192, 0, 2, 2], 8053));
+    assert_eq!(other.namespace.run(|| super::harness::ask("192.0.2.2:8053")).unwrap(), "192.0.2.1");
+    // Before there is a container, so that the flow is the host's own, which takes it without an answer.
+    let taker = UdpSocket::bind("192.0.2.1:8053").unwrap();
+    client.send_to(b"?", "192.0.2.1:8053").unwrap();
+    taker.recv_from(&mut [0; 64]).unwrap();
+    drop(taker);
+    for name in ["one", "two"] {
+        let container = host.container(name, "bridge", &["8053:53/udp"]);
+        container.namespace.serve_datagrams((ANY, 53));
+        assert_eq!(ask().unwrap(), "192.0.2.2", "{name}");
+        host.networks.detach(&container.id, None).unwrap();
+    }
+    let flows = std::fs::read_to_string("/proc/thread-self/net/nf_conntrack").unwrap();
+    assert!(flows.contains(&format!("src={} dst=192.0.2.2", other.address())), "{flows}");
 }
 
 #[test]
@@ -256,6 +302,17 @@ fn a_macvlan_on_the_wire() {
         Ok(container) => assert_eq!(container.address().to_string(), "198.51.100.2"),
         Err(error) => assert_eq!(error.to_string(), "this kernel has no ipvlan (CONFIG_IPVLAN)"),
     }
+}
+
+#[test]
+fn a_network_that_publishes_for_the_host_alone() {
+    let host = Host::new();
+    let options = [("com.docker.network.bridge.host_binding_ipv4".into(), "127.0.0.1".into())].into();
+    let network = host.network(&Create { name: "local".into(), options, ..Create::default() });
+    let web = host.container("web", "local", &["8080:80"]);
+    web.namespace.serve((ANY, 80));
+    assert_eq!(host.reaches("127.0.0.1:8080"), network.pools[0].gateway.to_string());
+    host.outside.does_not_reach("192.0.2.1:8080");
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub(in crate::companion) struct Create {
     label: Vec<String>,
 
     /// mtu=BYTES, isolate=BOOL, com.docker.network.bridge.name=LINK, com.docker.network.bridge.enable_icc=BOOL,
-    /// com.docker.network.bridge.enable_ip_masquerade=BOOL; parent=LINK and mode=MODE for macvlan and ipvlan
+    /// com.docker.network.bridge.enable_ip_masquerade=BOOL, com.docker.network.bridge.host_binding_ipv4=ADDRESS; parent=LINK and mode=MODE for macvlan and ipvlan
     #[arg(short, long, value_name = "NAME=VALUE")]
     opt: Vec<String>,
 

@@ -61,7 +61,8 @@ impl Operation for List {
 
 impl List {
     fn row(&self, network: &Network) -> Map<String, Value> {
-        let id = if self.no_trunc { &network.id } else { &network.id[..12] };
+        let short = network.id.get(..12).filter(|_| !self.no_trunc);
+        let id = short.unwrap_or(&network.id);
         let labels: Vec<String> = network.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let fields = [
             ("ID", id.to_owned()),

@@ -65,19 +65,32 @@ impl Datagrams {
     fn ask(&mut self, asker: SocketAddr, question: Question, bytes: &[u8], servers: Vec<SocketAddr>) {
         if self.waiting.len() < MOST {
             let next = Waiting::ask(asker, question, bytes.to_vec(), servers);
-            self.waiting.extend(next.or_else(|answer| self.socket.send_to(&answer, asker).map(|_| None)).ok().flatten());
+            self.waiting
+                .extend(next.or_else(|answer| self.socket.send_to(&answer, asker).map(|_| None)).ok().flatten());
         }
     }
 }
 
 impl Waiting {
     /// Asks the next server that can be asked; with none left, there is the answer that says so.
-    fn ask(asker: SocketAddr, question: Question, bytes: Vec<u8>, mut servers: Vec<SocketAddr>) -> Result<Option<Waiting>, Vec<u8>> {
+    fn ask(
+        asker: SocketAddr,
+        question: Question,
+        bytes: Vec<u8>,
+        mut servers: Vec<SocketAddr>,
+    ) -> Result<Option<Waiting>, Vec<u8>> {
         while !servers.is_empty() {
             let patience = PATIENCE / servers.len() as u32;
             let server = servers.remove(0);
             if let Ok(socket) = send(server, &bytes) {
-                return Ok(Some(Waiting { socket, asker, question, bytes, servers, deadline: Instant::now() + patience }));
+                return Ok(Some(Waiting {
+                    socket,
+                    asker,
+                    question,
+                    bytes,
+                    servers,
+                    deadline: Instant::now() + patience,
+                }));
             }
         }
         Err(question.answer(SERVER_FAILURE, &[], DATAGRAM))
@@ -92,7 +105,9 @@ impl Waiting {
                     return None;
                 }
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < self.deadline => return Some(self),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < self.deadline => {
+                    return Some(self);
+                }
                 // Too late, or nobody is there: the next one.
                 Err(_) => break,
             }

@@ -44,7 +44,12 @@ pub struct Responder {
 
 impl Responder {
     /// Opens its sockets in a container's namespace. `servers` are asked further (`--dns`); none are the host's.
-    pub fn open(networks: &Networks, container: &str, namespace: BorrowedFd<'_>, servers: &[IpAddr]) -> Result<Responder> {
+    pub fn open(
+        networks: &Networks,
+        container: &str,
+        namespace: BorrowedFd<'_>,
+        servers: &[IpAddr],
+    ) -> Result<Responder> {
         let (datagrams, listener) = namespace::within(namespace, || {
             let any = SocketAddr::from(([127, 0, 0, 11], 0));
             let datagrams = UdpSocket::bind(any).attempt(|| format!("bind {any} in the container"))?;
@@ -62,7 +67,11 @@ impl Responder {
                 ]);
             }
             let chain = Chain { name: "output".into(), hook: Some(Hook::Output), rules };
-            Connection::open()?.replace(&Table { name: "corten-names".into(), sets: Vec::new(), chains: vec![chain] })?;
+            Connection::open()?.replace(&Table {
+                name: "corten-names".into(),
+                sets: Vec::new(),
+                chains: vec![chain],
+            })?;
             Ok((datagrams, listener))
         })?;
         let directory = Directory {
@@ -134,7 +143,8 @@ impl Directory {
         }
         // Read each time: it is small, and the host's network may be another one now.
         let servers = files::upstream(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(), &self.servers);
-        let servers: Vec<SocketAddr> = servers.into_iter().take(MOST_SERVERS).map(|server| (server, 53).into()).collect();
+        let servers: Vec<SocketAddr> =
+            servers.into_iter().take(MOST_SERVERS).map(|server| (server, 53).into()).collect();
         if servers.is_empty() {
             return Verdict::Answer(question.answer(packet::SERVER_FAILURE, &[], most));
         }
@@ -176,7 +186,9 @@ impl Directory {
         }
         let own = self.networks.endpoints_of(&self.container)?;
         let mut networks = Vec::new();
-        for network in self.networks.definitions()?.into_iter().filter(|one| own.iter().any(|own| own.network == one.id)) {
+        for network in
+            self.networks.definitions()?.into_iter().filter(|one| own.iter().any(|own| own.network == one.id))
+        {
             let endpoints = self.networks.endpoints(&network)?;
             networks.push((network, endpoints));
         }

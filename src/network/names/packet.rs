@@ -119,7 +119,10 @@ impl Question {
         let Some(header) = bytes.get(..HEADER) else { return false };
         let Some((name, end)) = read_name(bytes) else { return false };
         let kind = bytes.get(end..end + 2);
-        header[..2] == self.head[..2] && header[2] & 0x80 != 0 && name == self.name && kind == Some(&self.kind.to_be_bytes()[..])
+        header[..2] == self.head[..2]
+            && header[2] & 0x80 != 0
+            && name == self.name
+            && kind == Some(&self.kind.to_be_bytes()[..])
     }
 
     /// The address that is asked for by its number: `2.0.64.10.in-addr.arpa`.

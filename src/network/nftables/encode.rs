@@ -135,16 +135,18 @@ fn length(types: &[Type]) -> u32 {
 
 /// The messages that add or delete elements of a set.
 pub(super) fn elements(kind: Kind, table: &str, set: &str, elements: &[Element]) -> Result<Vec<Message>> {
-    elements.chunks(AT_ONCE).map(|some| {
-        let mut list = Attributes::new();
-        for element in some {
-            for attributes in element_attributes(kind, element)? {
-                list = list.nest(LIST_ELEMENT, &attributes)?;
+    elements
+        .chunks(AT_ONCE)
+        .map(|some| {
+            let mut list = Attributes::new();
+            for element in some {
+                for attributes in element_attributes(kind, element)? {
+                    list = list.nest(LIST_ELEMENT, &attributes)?;
+                }
             }
-        }
-        Ok(message(kind, INET).with(&Attributes::new().text(1, table)?.text(2, set)?.nest(3, &list)?))
-    })
-    .collect()
+            Ok(message(kind, INET).with(&Attributes::new().text(1, table)?.text(2, set)?.nest(3, &list)?))
+        })
+        .collect()
 }
 
 /// An element; a range is two: where it begins, and what is behind it.

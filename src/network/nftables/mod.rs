@@ -156,7 +156,11 @@ pub(super) enum Statement {
     /// Looks the source up in a map of verdicts.
     SourceMap(Family, &'static str),
     /// Changes the destination to what a map has for protocol and port, with the address in front or without.
-    TranslateByMap { family: Family, by_address: bool, map: &'static str },
+    TranslateByMap {
+        family: Family,
+        by_address: bool,
+        map: &'static str,
+    },
     TranslateTo(IpAddr, u16),
     Masquerade,
     Accept,

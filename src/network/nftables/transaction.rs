@@ -31,6 +31,15 @@ impl Connection {
         Socket::netfilter().map(Connection).map_err(without_nftables)
     }
 
+    /// Opens one, if the kernel has it: where it hasn't, there is nothing to be removed.
+    pub(in crate::network) fn open_if_there() -> Result<Option<Connection>> {
+        match Socket::netfilter() {
+            Ok(socket) => Ok(Some(Connection(socket))),
+            Err(Errno::PROTONOSUPPORT) => Ok(None),
+            Err(error) => Err(without_nftables(error)),
+        }
+    }
+
     /// Makes a table, in place of the one of its name.
     pub(in crate::network) fn replace(&self, table: &Table) -> Result<()> {
         let what = || format!("load the nftables table inet {}", table.name);
@@ -55,6 +64,7 @@ impl Connection {
     pub(in crate::network) fn remove(&self, table: &str, elements: &[(&'static str, Element)]) -> Result<()> {
         let what = || format!("take published ports out of the nftables table inet {table}");
         match self.commit(self.messages(Kind::DeleteElements, table, elements)?) {
+            Err(Errno::OPNOTSUPP) => return Ok(()),
             Err(Errno::NOENT) => {}
             removed => return removed.attempt(what),
         }
@@ -108,15 +118,15 @@ impl Connection {
         self.make_room(bytes.len());
         self.0.send(&bytes)?;
         let mut first = Ok(());
-        loop {
-            for (number, answer) in self.0.answers()? {
+        let mut is_last = false;
+        while !is_last {
+            self.0.answers(|number, answer| {
                 first = first.and(answer);
                 // A refusal of the whole is that of its beginning, and may be all that comes.
-                if number == last || (number == 0 && first.is_err()) {
-                    return first;
-                }
-            }
+                is_last |= number == last || (number == 0 && first.is_err());
+            })?;
         }
+        first
     }
 
     /// A transaction is one packet, and a socket's buffer is sized for small ones. Who may change rules may do this.
@@ -132,9 +142,8 @@ impl Connection {
 /// Words for a kernel that doesn't know what it is asked.
 fn without_nftables(error: Errno) -> anyhow::Error {
     match error {
-        Errno::PROTONOSUPPORT | Errno::OPNOTSUPP | Errno::AFNOSUPPORT => {
-            anyhow::Error::new(Refusal(error)).context("this kernel has no nftables, which networks need (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT)")
-        }
+        Errno::PROTONOSUPPORT | Errno::OPNOTSUPP | Errno::AFNOSUPPORT => anyhow::Error::new(Refusal(error))
+            .context("this kernel has no nftables, which networks need (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT)"),
         other => anyhow!(Refusal(other)).context("ask nftables"),
     }
 }
