@@ -32,7 +32,12 @@ impl Container<'_> {
                 bail!("cannot start a paused container, try unpause instead");
             }
             if state.status.is_up() {
-                return self.attach_to_running(streams);
+                // One that ended this moment is started again.
+                let Some(channel) = Channel::connect(&self.running())? else { continue };
+                if let Some(streams) = streams {
+                    channel.request(&Request::Attach(streams))?;
+                }
+                return Ok(Attached::Runs(channel));
             }
             if state.status == Status::Restarting {
                 // Now instead of later.
@@ -66,14 +71,6 @@ impl Container<'_> {
         drop(command);
         child.attempt(|| "start the container's monitor")?;
         first_word(channel, warn)
-    }
-
-    fn attach_to_running(&self, streams: Option<Streams>) -> Result<Attached> {
-        let channel = self.monitor()?;
-        if let Some(streams) = streams {
-            channel.request(&Request::Attach(streams))?;
-        }
-        Ok(Attached::Runs(channel))
     }
 
     /// Has it stopped: by its stop signal or another, and after so many seconds by SIGKILL; less than 0 waits for ever. Returns once
