@@ -19,7 +19,7 @@ ENGINES := busybox-static catatonit conmon containerd crun docker-registry docke
 	iproute2 iptables netavark nftables openssl podman procps runc skopeo uidmap umoci
 HOST := busybox-static dbus-daemon e2fsprogs gzip iproute2 libseccomp-dev nftables procps strace uidmap
 
-.PHONY: help build companion demo test walls lint fuzz integration vm vm-shell aarch64 bench bench-images install cc peers
+.PHONY: help build companion hello demo test walls lint fuzz integration vm vm-shell aarch64 bench bench-images install cc peers
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -32,6 +32,9 @@ companion: cc ## ctn, the companion, one static program
 	$(STATIC) cargo build --release --bin ctn --target $(TARGET)
 	@echo $(CTN)
 
+hello: companion ## run the image that ctn has built in: it tells what a container sees
+	$(CTN) run --rm corten/hello
+
 demo: build ## run a container and show what it sees
 	scripts/require busybox-static
 	demo/run $(CORTEN)
@@ -41,7 +44,7 @@ test: cc ## what needs only this repository and root
 	@status=0; set -x; \
 	cargo test --no-fail-fast --lib || status=1; \
 	cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' test --no-fail-fast \
-		--test runtime --test security --test image --test network || status=1; \
+		--test runtime --test security --test image --test network --test engine || status=1; \
 	exit $$status
 
 walls: cc ## take each wall of the runtime out, and see the attack on it succeed

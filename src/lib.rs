@@ -7,6 +7,8 @@ pub mod cli; // the commands of corten: parse, call, print
 #[cfg(feature = "companion")]
 pub mod companion; // the commands of ctn: parse, call, print
 pub mod container; // the state directory and the life cycle
+#[cfg(feature = "companion")]
+pub mod engine; // ctn's containers: records, monitors, logs
 pub mod error; // one sentence, errno kept
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

@@ -21,7 +21,7 @@ mod ps;
 mod resume;
 mod run;
 mod selection;
-mod signal;
+pub(crate) mod signal;
 mod size;
 mod spec;
 mod start;

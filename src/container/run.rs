@@ -62,7 +62,7 @@ fn detached(host: &Host, id: &str, options: &RunOptions) -> Result<()> {
 }
 
 /// The program runs: `poststart` hooks. One that fails stops the container (runtime-spec 1.3, runtime.md, "Lifecycle" 10).
-fn started(making: &mut Making, init: &Child) -> Result<()> {
+pub(super) fn started(making: &mut Making, init: &Child) -> Result<()> {
     out_of_memory::check_executed(&making.record, making.group(), init).inspect_err(|_| stop(making.group(), init))?;
     // What follows may take long, and a hook may call this program.
     making.unlock();

@@ -61,6 +61,7 @@ impl Operation for Connect {
             ports: &[],
         })?;
         warn(&warnings.into_iter().collect());
+        container.tell()?;
         Ok(0)
     }
 }

@@ -46,7 +46,7 @@ impl Operation for Inspect {
 }
 
 /// As docker describes it.
-fn described(networks: &Networks, network: &Network) -> Result<Value> {
+pub(super) fn described(networks: &Networks, network: &Network) -> Result<Value> {
     let mut containers = Map::new();
     for endpoint in networks.endpoints(network)? {
         let address = |v6: bool| {

@@ -54,3 +54,9 @@ fn open(context: &Context) -> Result<Networks> {
     );
     Networks::of_store(&context.root)
 }
+
+/// What `inspect` shows of the network of a name or id.
+pub(super) fn described(context: &Context, text: &str) -> Result<serde_json::Value> {
+    let networks = open(context)?;
+    inspect::described(&networks, &networks.get(text)?)
+}
