@@ -17,9 +17,9 @@ ROOT := $(if $(PEERS),$(CURDIR)/.cache/$(PEERS))
 COMPILER := gcc libc6-dev
 ENGINES := busybox-static catatonit conmon containerd crun docker-registry docker.io docker-cli? golang-github-containers-common \
 	iproute2 iptables netavark nftables openssl podman procps runc skopeo uidmap umoci
-HOST := busybox-static dbus-daemon e2fsprogs gzip iproute2 libseccomp-dev procps strace uidmap
+HOST := busybox-static dbus-daemon e2fsprogs gzip iproute2 libseccomp-dev nftables procps strace uidmap
 
-.PHONY: help build companion demo test walls lint fuzz integration vm vm-shell aarch64 bench bench-images install cc peers
+.PHONY: help build companion hello demo test walls lint fuzz integration vm vm-shell aarch64 bench bench-images install cc peers
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -32,6 +32,9 @@ companion: cc ## ctn, the companion, one static program
 	$(STATIC) cargo build --release --bin ctn --target $(TARGET)
 	@echo $(CTN)
 
+hello: companion ## run the image that ctn has built in: it tells what a container sees
+	$(CTN) run --rm corten/hello
+
 demo: build ## run a container and show what it sees
 	scripts/require busybox-static
 	demo/run $(CORTEN)
@@ -41,7 +44,7 @@ test: cc ## what needs only this repository and root
 	@status=0; set -x; \
 	cargo test --no-fail-fast --lib || status=1; \
 	cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' test --no-fail-fast \
-		--test runtime --test security --test image || status=1; \
+		--test runtime --test security --test image --test network --test engine || status=1; \
 	exit $$status
 
 walls: cc ## take each wall of the runtime out, and see the attack on it succeed
@@ -56,7 +59,7 @@ lint: cc ## format, warnings, where unsafe may be, walls that can be taken out, 
 	cargo clippy --test engines --test machine --all-features -- -D warnings
 	scripts/unsafe-in-sys
 	printf '%s\n' tests/security/walls/*.patch | xargs -n 1 git apply --check
-	! cargo tree --no-default-features --edges normal --prefix none | grep -E '^(base64|flate2|indicatif|percent-encoding|ring|rustls.*|sha2|toml.*|ureq.*|zstd) '
+	! cargo tree --no-default-features --edges normal --prefix none | grep -E '^(base64|flate2|indicatif|ipnet|percent-encoding|ring|rustls.*|sha2|toml.*|ureq.*|zstd) '
 	git grep -lE '^#!(/bin/|/usr/bin/env )(ba)?sh$$' | xargs shellcheck
 
 fuzz: cc ## inputs without number for what reads them; TIME=60 seconds for each of the targets
@@ -68,7 +71,7 @@ integration: build peers ## under containerd, docker and podman; PEERS=trixie: u
 	CORTEN_TEST_RUNTIME=$(CORTEN) UNIFIED_HOST_ROOT=$(ROOT) \
 		cargo test --no-fail-fast --test engines
 
-vm: ## what needs all controllers, systemd or AppArmor, in a virtual machine; SUITE=--all: everything
+vm: ## what needs all controllers, systemd, AppArmor or SELinux, in a virtual machine; SUITE=--all: everything
 	integration/vm/run $(SUITE)
 
 vm-shell: ## a shell in that machine, with the programs in /payload

@@ -7,6 +7,8 @@ pub mod cli; // the commands of corten: parse, call, print
 #[cfg(feature = "companion")]
 pub mod companion; // the commands of ctn: parse, call, print
 pub mod container; // the state directory and the life cycle
+#[cfg(feature = "companion")]
+pub mod engine; // ctn's containers: records, monitors, logs
 pub mod error; // one sentence, errno kept
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -16,6 +18,9 @@ pub mod image; // images: names, documents, the store, archives, layers
 pub mod init; // the child: the interpreter of steps
 pub mod launch; // the parent: preparations, clone, id maps, hooks, handshake
 mod mountinfo; // the table of mounts
+mod netlink; // requests of netlink(7) and their answers
+#[cfg(feature = "companion")]
+pub mod network; // networks of containers: bridges, addresses, rules, names
 pub mod plan; // Spec + Host → Plan
 pub mod seccomp; // profile → BPF, and the listener
 pub mod security; // capabilities, the sealed executable

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser};
 
-use super::{Context, Operation, absolute};
+use super::{Context, Operation, absolute, bundle};
 use crate::container::{self, CreateOptions, Inherited};
 
 /// Create a container
@@ -63,7 +63,7 @@ impl Flags {
     /// As the runtime takes them.
     pub(super) fn options(&self, inherited: Inherited) -> Result<CreateOptions> {
         Ok(CreateOptions {
-            bundle: absolute(&self.bundle)?,
+            bundle: bundle(&self.bundle)?,
             config: self.config.as_deref().map(absolute).transpose()?,
             console_socket: self.console_socket.as_deref().map(absolute).transpose()?,
             pidfd_socket: self.pidfd_socket.as_deref().map(absolute).transpose()?,

@@ -190,7 +190,7 @@ mod tests {
     fn arguments(line: &str) -> ProcessArguments {
         match options(line).unwrap().process {
             ProcessSource::Arguments(arguments) => arguments,
-            ProcessSource::File { path, .. } => panic!("{path:?}"),
+            other => panic!("{other:?}"),
         }
     }
 

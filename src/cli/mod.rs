@@ -21,7 +21,7 @@ mod ps;
 mod resume;
 mod run;
 mod selection;
-mod signal;
+pub(crate) mod signal;
 mod size;
 mod spec;
 mod start;
@@ -262,6 +262,11 @@ fn printed(text: &str) -> u8 {
 fn failed(error: &anyhow::Error, status: u8, log: &Log) -> u8 {
     log.fatal(&sentence(error));
     status
+}
+
+/// A bundle as the kernel calls it: absolute and without links, as runc's callers find it in the state.
+fn bundle(path: &Path) -> Result<PathBuf> {
+    std::fs::canonicalize(path).attempt(|| format!("find the bundle {path:?}"))
 }
 
 /// A path as it is from anywhere: commands may change the directory.

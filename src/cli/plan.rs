@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 
-use super::{Context, Operation, absolute, output};
+use super::{Context, Operation, absolute, bundle, output};
 use crate::container::{self, PlanOptions};
 
 /// Show what creating a container would do, step by step, without doing any of it
@@ -35,7 +35,7 @@ enum Format {
 impl Operation for Plan {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let options = PlanOptions {
-            bundle: absolute(&self.bundle)?,
+            bundle: bundle(&self.bundle)?,
             config: self.config.as_deref().map(absolute).transpose()?,
             json: self.format == Format::Json,
         };

@@ -49,7 +49,7 @@ const REAL_TIME_FIRST: i32 = 34;
 const LAST: i32 = 64;
 
 /// Reads `9`, `KILL`, `SIGKILL` in any letters, `RTMIN+3`; 0 asks only whether there is a process (kill(2)).
-pub(super) fn parse(text: &str) -> Result<Signal, String> {
+pub(crate) fn parse(text: &str) -> Result<Signal, String> {
     let unknown = || format!("unknown signal {text:?}");
     if let Ok(number) = text.parse::<i32>() {
         return if (0..=LAST).contains(&number) { Ok(Signal(number)) } else { Err(unknown()) };

@@ -3,14 +3,15 @@
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use clap::Parser;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{Context, Operation, size};
 use crate::container::{self, UpdateOptions};
 use crate::error::Attempt;
-use crate::spec::load::LARGEST;
-use crate::spec::objects;
+use crate::spec::load::{self, LARGEST};
 use crate::spec::resources::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
 
 /// Change the limits of a container
@@ -176,24 +177,34 @@ fn lift_swap(resources: &mut LinuxResources) {
 /// Reads the limits of a file, or of stdin.
 fn read(file: &Path) -> Result<LinuxResources> {
     if file == Path::new("-") {
-        return decoded(std::io::stdin().lock()).context("read the resources from stdin");
+        return decoded(&mut std::io::stdin().lock()).context("read the resources from stdin");
     }
-    let opened = std::fs::File::open(file).attempt(|| format!("open {file:?}"))?;
-    decoded(opened).with_context(|| format!("read the resources from {file:?}"))
+    let mut opened = std::fs::File::open(file).attempt(|| format!("open {file:?}"))?;
+    decoded(&mut opened).with_context(|| format!("read the resources from {file:?}"))
 }
 
 /// The first JSON value of a stream: a caller need not close the pipe it writes to. A stream without an end ends here.
-fn decoded(stream: impl Read) -> Result<LinuxResources> {
-    let mut deserializer = serde_json::Deserializer::from_reader(BufReader::new(stream.take(LARGEST)));
-    // `null` is no change, as in Go.
-    let mut track = serde_path_to_error::Track::new();
-    let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
-    match objects::read::<Option<LinuxResources>, _>(tracked) {
-        Ok(resources) => Ok(resources.unwrap_or_default()),
-        Err(error) => match track.path().to_string() {
-            path if path == "." || error.is_syntax() || error.is_eof() => Err(anyhow!("{error}")),
-            path => Err(anyhow!("{path}: {error}")),
-        },
+fn decoded(stream: &mut dyn Read) -> Result<LinuxResources> {
+    let mut taken = Taken { from: BufReader::new(stream.take(LARGEST)), bytes: Vec::new() };
+    // Where it ends is found out here; what it is, or why it is nothing, is told from the bytes.
+    match IgnoredAny::deserialize(&mut serde_json::Deserializer::from_reader(&mut taken)) {
+        Err(error) if error.is_io() => Err(error.into()),
+        // `null` is no change, as in Go.
+        _ => Ok(load::parse::<Option<LinuxResources>>(&taken.bytes)?.unwrap_or_default()),
+    }
+}
+
+/// A stream, and all that was read of it.
+struct Taken<R> {
+    from: R,
+    bytes: Vec<u8>,
+}
+
+impl<R: Read> Read for Taken<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.from.read(buffer)?;
+        self.bytes.extend_from_slice(&buffer[..length]);
+        Ok(length)
     }
 }
 
@@ -258,20 +269,20 @@ mod tests {
     #[test]
     fn a_stream_is_read_to_the_end_of_the_value() {
         // What follows is another value or nothing at all: the pipe may stay open.
-        let resources = decoded(&b"{\"memory\":{\"limit\":-1}}\n{"[..]).unwrap();
+        let resources = decoded(&mut &b"{\"memory\":{\"limit\":-1}}\n{"[..]).unwrap();
         assert_eq!(resources.memory.unwrap().limit, Some(-1));
-        assert_eq!(decoded(&b"null"[..]).unwrap(), LinuxResources::default());
+        assert_eq!(decoded(&mut &b"null"[..]).unwrap(), LinuxResources::default());
     }
 
     #[test]
     fn a_broken_stream_is_an_error_with_its_place() {
-        let text = |json: &str| sentence(&decoded(json.as_bytes()).unwrap_err());
+        let text = |json: &str| sentence(&decoded(&mut json.as_bytes()).unwrap_err());
         assert!(
             text(r#"{"memory":{"limit":"1"}}"#).starts_with("memory.limit: invalid type: string \"1\", expected i64")
         );
         assert!(text(r#"{"memory":[1]}"#).starts_with("memory: invalid type: sequence, expected struct LinuxMemory"));
-        let endless = std::io::repeat(b' ');
-        assert!(sentence(&decoded(endless).unwrap_err()).starts_with("EOF while parsing a value"));
+        let mut endless = std::io::repeat(b' ');
+        assert!(sentence(&decoded(&mut endless).unwrap_err()).starts_with("EOF while parsing a value"));
         assert!(text("{").starts_with("EOF while parsing"), "{}", text("{"));
         assert!(text("").starts_with("EOF while parsing"));
         assert!(text("5").starts_with("invalid type: integer"), "{}", text("5"));

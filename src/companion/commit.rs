@@ -1,7 +1,7 @@
-//! `commit`: an image from a bundle's changes.
+//! `commit`: an image from the changes of a container or a bundle.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use super::diff::{bundle_image, of_bundle};
 use super::output::print;
 use super::{Context, Operation};
+use crate::engine::changes_of;
+use crate::engine::record::Config;
 use crate::error::Attempt;
 use crate::image::digest::{Digest, Hashed};
 use crate::image::layer::gzip;
@@ -20,7 +22,7 @@ use crate::image::reference::Reference;
 use crate::image::store::intake::{Intake, layer_type};
 use crate::image::store::table::Image;
 
-/// Make an image from the changes of a bundle that `ctn unpack` made
+/// Make an image from the changes of a container, or of a bundle that `ctn unpack` made
 #[derive(Debug, Args)]
 pub(super) struct Commit {
     /// Who made it
@@ -43,8 +45,13 @@ pub(super) struct Commit {
     #[arg(long, value_enum, default_value = "gzip")]
     compression: Packed,
 
-    /// The bundle
-    bundle: PathBuf,
+    /// Freeze a container meanwhile
+    #[arg(short, long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pause: bool,
+
+    /// A container's name or id, or a bundle's directory
+    #[arg(value_name = "CONTAINER|BUNDLE")]
+    what: String,
 
     /// The name that the image gets
     #[arg(value_name = "REPOSITORY[:TAG]")]
@@ -70,9 +77,27 @@ impl Operation for Commit {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let store = context.store()?;
         let mut intake = Intake::new(&store)?;
-        let image = bundle_image(&store, &self.bundle)?
-            .with_context(|| format!("{:?} is no bundle that `ctn unpack` made", self.bundle))?;
-        let (changes, files) = of_bundle(context, &store, intake.lease(), &image, &self.bundle)?;
+        let bundle = Path::new(&self.what);
+        let mut of_container = None;
+        let (image, changes, files) = if let Some(image) = bundle_image(&store, bundle)? {
+            let (changes, files) = of_bundle(context, &store, intake.lease(), &image, bundle)?;
+            (image, changes, files)
+        } else {
+            let engine = context.engine_with(&self.what)?;
+            let engine = engine
+                .with_context(|| format!("{:?} is no container, and no bundle that `ctn unpack` made", self.what))?;
+            let container = engine.find(&self.what)?;
+            let id = container
+                .record
+                .image
+                .as_ref()
+                .context("a container without an image can't be committed: export it")?;
+            let image = store.resolve(&id.to_string(), None)?;
+            let _frozen = self.pause.then(|| container.freeze()).transpose()?;
+            let (changes, files) = changes_of(&container)?;
+            of_container = Some(container.record.config.clone());
+            (image, changes, files)
+        };
         let config_type = match self.format {
             Family::Oci => media_type::OCI_CONFIG,
             Family::Docker => media_type::DOCKER_CONFIG,
@@ -80,7 +105,7 @@ impl Operation for Commit {
         let epoch = source_date_epoch()?;
         let (layer, diff_id) =
             packed(&intake, config_type, self.compression, |output| pack(&changes, &files, epoch, output).map(drop))?;
-        let config = self.config(&store.document(&image.manifest.config)?, &diff_id, epoch)?;
+        let config = self.config(&store.document(&image.manifest.config)?, of_container.as_ref(), &diff_id, epoch)?;
         let config = intake.bytes(config_type, &config)?;
         let layers = in_family(&image, config_type).chain([layer]).collect();
         let id = config.digest.clone();
@@ -96,8 +121,28 @@ impl Operation for Commit {
 
 impl Commit {
     /// The image's configuration with one more layer; what it has beyond what is known here stays.
-    fn config(&self, base: &[u8], diff_id: &Digest, epoch: Option<i64>) -> Result<Vec<u8>> {
+    fn config(&self, base: &[u8], container: Option<&Config>, diff_id: &Digest, epoch: Option<i64>) -> Result<Vec<u8>> {
         let mut config: Value = serde_json::from_slice(base).context("the image's configuration can't be read")?;
+        // What the container was told to do is what containers of its image will do.
+        if let Some(container) = container {
+            let told = serde_json::to_value(container)?;
+            for field in [
+                "User",
+                "ExposedPorts",
+                "Env",
+                "Entrypoint",
+                "Cmd",
+                "Volumes",
+                "WorkingDir",
+                "Labels",
+                "StopSignal",
+                "Healthcheck",
+            ] {
+                if let Some(value) = told.get(field).filter(|value| !value.is_null()) {
+                    config["config"][field] = value.clone();
+                }
+            }
+        }
         let created = created(epoch);
         config["created"] = created.clone().into();
         if !self.author.is_empty() {

@@ -1,4 +1,4 @@
-//! `diff`: what an image's top layer, or a bundle, changed.
+//! `diff`: what a container, a bundle, or an image's top layer changed.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::output::print;
 use super::unpack::RECORD;
 use super::{Context, Operation};
+use crate::engine::changes_of;
 use crate::error::Attempt;
 use crate::image::layer::changes::{self, Change, Kind};
 use crate::image::layer::{Stack, path};
@@ -19,15 +20,15 @@ use crate::image::store::table::Image;
 
 /// Show what was added (A), changed (C) and deleted (D)
 ///
-/// Of a bundle that `ctn unpack` made: against its image. Of an image: by its top layer.
+/// Of a container, or of a bundle that `ctn unpack` made: against its image. Of an image: by its top layer.
 #[derive(Debug, Args)]
 pub(super) struct Diff {
     /// table or json
     #[arg(long)]
     format: Option<String>,
 
-    /// A bundle's directory, or an image's name or id
-    #[arg(value_name = "BUNDLE|IMAGE")]
+    /// A container's or an image's name or id, or a bundle's directory
+    #[arg(value_name = "CONTAINER|BUNDLE|IMAGE")]
     what: String,
 }
 
@@ -36,6 +37,7 @@ impl Operation for Diff {
         let store = context.store()?;
         let lease = Lease::new(&store)?;
         let changes = match bundle_image(&store, Path::new(&self.what))? {
+            None if let Some(engine) = context.engine_with(&self.what)? => changes_of(&engine.find(&self.what)?)?.0,
             Some(image) => of_bundle(context, &store, &lease, &image, Path::new(&self.what))?.0,
             None => {
                 let image = store.resolve(&self.what, None)?;

@@ -1,4 +1,4 @@
-//! `export`: an image's files as one archive.
+//! `export`: the files of a container or an image as one archive.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::commit::source_date_epoch;
 use super::{Context, Operation};
+use crate::engine::files_of;
 use crate::error::Attempt;
 use crate::image::layer::Stack;
 use crate::image::layer::changes::between;
@@ -16,7 +17,7 @@ use crate::image::layer::pack::pack;
 use crate::image::platform::Platform;
 use crate::image::store::lease::{Lease, What};
 
-/// Write an image's files, all layers together, as one archive
+/// Write the files of a container or an image, all layers together, as one archive
 #[derive(Debug, Args)]
 pub(super) struct Export {
     /// Write to a file instead of the standard output
@@ -27,20 +28,26 @@ pub(super) struct Export {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
 
-    /// A name or id
-    image: String,
+    /// The name or id of a container or an image
+    #[arg(value_name = "CONTAINER|IMAGE")]
+    what: String,
 }
 
 impl Operation for Export {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let store = context.store()?;
         let lease = Lease::new(&store)?;
-        let image = store.resolve(&self.image, self.platform.as_ref())?;
-        let chain = image.config.chain();
-        for chain_id in &chain {
-            lease.pin(What::Layer, chain_id)?;
-        }
-        let files = store.stack(&chain)?;
+        let files = match context.engine_with(&self.what)? {
+            Some(engine) => files_of(&engine.find(&self.what)?)?.1,
+            None => {
+                let image = store.resolve(&self.what, self.platform.as_ref())?;
+                let chain = image.config.chain();
+                for chain_id in &chain {
+                    lease.pin(What::Layer, chain_id)?;
+                }
+                store.stack(&chain)?
+            }
+        };
         let changes = between(&Stack::new(store.form()), &files, |_| false)?;
         let stdout = std::io::stdout();
         let output: Box<dyn Write> = match &self.output {

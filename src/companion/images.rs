@@ -152,7 +152,7 @@ impl Filter {
             "reference" => Filter::Reference(value.into()),
             "before" => Filter::Before(created()?),
             "since" => Filter::Since(created()?),
-            "until" => Filter::Until(until(value)?),
+            "until" => Filter::Until(units::until(value)?),
             _ => bail!("invalid filter '{key}'"),
         })
     }
@@ -171,15 +171,6 @@ impl Filter {
             Filter::Until(than) => created.is_some_and(|created| created < *than),
         }
     }
-}
-
-/// A time, or how long ago it was.
-fn until(text: &str) -> Result<SystemTime> {
-    if let Some(time) = units::time(text) {
-        return Ok(time);
-    }
-    let Ok(ago) = humantime::parse_duration(text) else { bail!("{text:?} is neither a time nor a duration") };
-    Ok(SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH))
 }
 
 /// Whether a name is meant by a pattern: with `*`, `?` and `[…]`, which don't match a slash; the tag may be left out.

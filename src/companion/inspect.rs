@@ -1,4 +1,4 @@
-//! `inspect`: all that is known of an image.
+//! `inspect`: all that is known of an image or a container.
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -15,7 +15,7 @@ use crate::image::store::Store;
 use crate::image::store::layers::TREE;
 use crate::image::store::table::Image;
 
-/// Show all that is known of images
+/// Show all that is known of containers, images, volumes or networks
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
     /// json, or a template such as {{.Config.Env}}
@@ -26,42 +26,103 @@ pub(super) struct Inspect {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
 
-    /// What is looked at: images are all there is
+    /// What is looked at: container, image, volume or network; else whatever has the name, in this order
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
 
+    /// Show how much a container wrote
+    #[arg(short, long)]
+    size: bool,
+
     /// Names or ids
-    #[arg(required = true, value_name = "IMAGE")]
-    images: Vec<String>,
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
 }
 
 impl Operation for Inspect {
     fn carry_out(self, context: &Context) -> Result<u8> {
-        if let Some(kind) = self.kind.as_deref().filter(|kind| *kind != "image") {
+        if let Some(kind) =
+            self.kind.as_deref().filter(|kind| !matches!(*kind, "container" | "image" | "volume" | "network"))
+        {
             bail!("\"{kind}\" is not a valid value for --type");
         }
-        let store = context.store()?;
-        let template = self.format.as_deref().filter(|format| *format != "json").map(Template::parse).transpose()?;
         let mut found = Vec::new();
         let mut status = 0;
-        for text in &self.images {
-            match store.resolve(text, self.platform.as_ref()) {
-                Ok(image) => found.push(described(&store, &image)?),
+        for name in &self.names {
+            match self.one(context, name) {
+                Ok(one) => found.push(one),
                 Err(error) => {
                     complain(&format!("Error: {}\n", sentence(&error)));
                     status = 1;
                 }
             }
         }
-        let text = match (&template, self.format.is_some()) {
-            (Some(template), _) => {
-                found.iter().map(|image| Ok(template.render(image)? + "\n")).collect::<Result<String>>()?
-            }
-            (None, true) => serde_json::to_string(&found)? + "\n",
-            (None, false) => indented(&found)?,
-        };
-        print(&text)?;
+        print(&shown(&found, self.format.as_deref())?)?;
         Ok(status)
+    }
+}
+
+impl Inspect {
+    /// `container inspect`.
+    pub(super) fn of_containers(self) -> Inspect {
+        Inspect { kind: Some("container".into()), ..self }
+    }
+
+    /// `image inspect`.
+    pub(super) fn of_images(self) -> Inspect {
+        Inspect { kind: Some("image".into()), ..self }
+    }
+
+    fn one(&self, context: &Context, name: &str) -> Result<Value> {
+        let is_wanted = |kind: &str| self.kind.as_deref().is_none_or(|wanted| wanted == kind);
+        // An ordinary user has images alone.
+        if context.ids.is_none() && is_wanted("container") {
+            let engine = context.engine()?;
+            match engine.find(name) {
+                Ok(container) => {
+                    let mut described = super::container::described(&container)?;
+                    if self.size {
+                        let upper = container.directory().join("upper");
+                        described["SizeRw"] = crate::image::store::collect::usage(&upper).into();
+                    }
+                    return Ok(described);
+                }
+                Err(error) if self.kind.is_some() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        let store = context.store()?;
+        if is_wanted("image") {
+            match store.resolve(name, self.platform.as_ref()) {
+                Ok(image) => return described(&store, &image),
+                Err(error) if self.kind.is_some() || context.ids.is_some() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        let engine = context.engine()?;
+        if is_wanted("volume") {
+            match engine.volume(name) {
+                Ok(volume) => return Ok(super::volume::described(&engine, &volume)),
+                Err(error) if self.kind.is_some() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        match super::network::described(context, name) {
+            Err(error) if self.kind.is_none() => bail!("No such object: {name} ({})", sentence(&error)),
+            described => described,
+        }
+    }
+}
+
+/// What was found, as a format wants it.
+pub(super) fn shown(found: &[Value], format: Option<&str>) -> Result<String> {
+    match format {
+        None => indented(&found),
+        Some("json") => Ok(serde_json::to_string(&found)? + "\n"),
+        Some(format) => {
+            let template = Template::parse(format)?;
+            found.iter().map(|one| Ok(template.render(one)? + "\n")).collect()
+        }
     }
 }
 

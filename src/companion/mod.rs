@@ -1,19 +1,23 @@
 //! `ctn`: the commands, with docker's names, flags and output.
 //!
-//! A file for each command: parse, call [`crate::image`], print.
+//! A file for each command: parse, call [`crate::image`] or [`crate::network`], print.
 
 mod commit;
+mod container;
 mod diff;
+mod events;
 mod export;
 mod history;
 mod images;
 mod import;
+mod info;
 mod inspect;
 mod load;
 mod login;
 mod logout;
 mod manifest;
 mod mount;
+mod network;
 mod output;
 mod progress;
 mod prune;
@@ -30,6 +34,7 @@ pub mod template;
 pub mod units;
 mod unpack;
 mod user_namespace;
+mod volume;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -39,14 +44,15 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::engine::{Engine, monitor};
 use crate::error::sentence;
 use crate::image::layer::copy::IdMaps;
 use crate::image::store::Store;
 use crate::image::store::table::Image;
 
-/// Images and layers, without a daemon
+/// Containers, images and networks, without a daemon
 #[derive(Debug, Parser)]
-#[command(name = "ctn", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "ctn", version, subcommand_required = true, arg_required_else_help = true, args_override_self = true)]
 struct CommandLine {
     /// Where images are kept; else CTN_ROOT, /var/lib/corten, or below XDG_DATA_HOME for an ordinary user
     #[arg(long, global = true, value_name = "DIR")]
@@ -76,6 +82,17 @@ enum Command {
     Unmount(mount::Unmount),
     Diff(diff::Diff),
     Commit(commit::Commit),
+    Events(events::Events),
+    Info(info::Info),
+    Version(info::Version),
+    #[command(flatten)]
+    Containers(container::Command),
+    /// Commands for containers
+    #[command(subcommand)]
+    Container(container::Group),
+    /// Commands for volumes
+    #[command(subcommand)]
+    Volume(volume::Command),
     SearchByTags(tags::Tags),
     /// Commands for images
     #[command(subcommand)]
@@ -83,6 +100,9 @@ enum Command {
     /// Commands for manifests
     #[command(subcommand)]
     Manifest(manifest::Manifest),
+    /// Commands for networks
+    #[command(subcommand)]
+    Network(network::Network),
     /// Commands for the whole store
     #[command(subcommand)]
     System(system::System),
@@ -122,6 +142,20 @@ impl Context {
         Store::open(&self.root)
     }
 
+    fn engine(&self) -> Result<Engine> {
+        Engine::open(&self.root)
+    }
+
+    /// The engine, where a text names one of its containers. An ordinary user has none.
+    fn engine_with(&self, container: &str) -> Result<Option<Engine>> {
+        if self.ids.is_some() {
+            return Ok(None);
+        }
+        let engine = self.engine()?;
+        let is_there = engine.find(container).is_ok();
+        Ok(is_there.then_some(engine))
+    }
+
     /// The user's number on the machine.
     fn user(&self) -> u32 {
         let own = rustix::process::geteuid().as_raw();
@@ -150,15 +184,23 @@ impl Operation for Command {
             Command::Images(images) | Command::Image(ImageCommand::Ls(images)) => images.carry_out(context),
             Command::Tag(tag) | Command::Image(ImageCommand::Tag(tag)) => tag.carry_out(context),
             Command::Rmi(remove) | Command::Image(ImageCommand::Rm(remove)) => remove.carry_out(context),
-            Command::Inspect(inspect) | Command::Image(ImageCommand::Inspect(inspect)) => inspect.carry_out(context),
+            Command::Inspect(inspect) => inspect.carry_out(context),
+            Command::Image(ImageCommand::Inspect(inspect)) => inspect.of_images().carry_out(context),
             Command::History(history) | Command::Image(ImageCommand::History(history)) => history.carry_out(context),
             Command::Unpack(unpack) => unpack.carry_out(context),
             Command::Mount(mount) | Command::Image(ImageCommand::Mount(mount)) => mount.carry_out(context),
             Command::Unmount(unmount) | Command::Image(ImageCommand::Unmount(unmount)) => unmount.carry_out(context),
             Command::Diff(diff) | Command::Image(ImageCommand::Diff(diff)) => diff.carry_out(context),
             Command::Commit(commit) => commit.carry_out(context),
+            Command::Events(events) => events.carry_out(context),
+            Command::Info(info) => info.carry_out(context),
+            Command::Version(version) => version.carry_out(context),
+            Command::Containers(command) => command.carry_out(context),
+            Command::Container(group) => group.carry_out(context),
+            Command::Volume(volume) => volume.carry_out(context),
             Command::Image(ImageCommand::Prune(prune)) => prune.carry_out(context),
             Command::Manifest(manifest) => manifest.carry_out(context),
+            Command::Network(network) => network.carry_out(context),
             Command::System(system) => system.carry_out(context),
         }
     }
@@ -169,6 +211,10 @@ impl Operation for Command {
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // Modes are set as they are wanted.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.get(1).is_some_and(|word| word == monitor::WORD) {
+        return monitor::main(&arguments);
+    }
     all_descriptors();
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
@@ -206,6 +252,11 @@ fn all_descriptors() {
 /// The whole of the command line, for help, manual pages and completions.
 pub fn tree() -> clap::Command {
     CommandLine::command()
+}
+
+/// `0.0.0.0:8080->80/tcp, …`, as `ps` shows published ports.
+fn network_ports(published: &[(String, String)]) -> String {
+    published.iter().map(|(port, host)| format!("{host}->{port}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Bytes of an image's files, all layers together, as docker counts them.

@@ -12,7 +12,7 @@ use crate::image::registry::client::{Client, Settings};
 use crate::image::registry::credentials::given;
 
 /// How registries are called, beside all configuration.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct Connection {
     /// The file of credentials, in place of docker's config.json and containers' auth.json
     #[arg(long, value_name = "PATH")]

@@ -31,7 +31,7 @@ impl Operation for Remove {
         let store = context.store()?;
         let mut status = 0;
         for text in &self.images {
-            match self.remove(&store, text) {
+            match self.check_users(context, text).and_then(|()| self.remove(&store, text)) {
                 Ok(lines) => print(&lines)?,
                 Err(error) if self.force && error.to_string().starts_with("No such image") => {}
                 Err(error) => {
@@ -50,6 +50,28 @@ impl Operation for Remove {
 }
 
 impl Remove {
+    /// An image that a container was made of stays, unless it is forced to go: then it loses its name.
+    fn check_users(&self, context: &Context, text: &str) -> Result<()> {
+        // An ordinary user has no containers.
+        if self.force || context.ids.is_some() {
+            return Ok(());
+        }
+        let engine = context.engine()?;
+        let image = engine.store.resolve(text, None)?;
+        let one_of_several = image.names.len() > 1
+            && text.parse::<Reference>().is_ok_and(|name| image.names.contains(&name.or_latest()));
+        let user = engine.all()?.into_iter().find(|container| container.record.image.as_ref() == Some(&image.id));
+        match user.filter(|_| !one_of_several) {
+            None => Ok(()),
+            Some(user) => bail!(
+                "conflict: unable to remove repository reference \"{text}\" (must force) - container {} is using its \
+                 referenced image {}",
+                user.record.short(),
+                image.id.short()
+            ),
+        }
+    }
+
     fn remove(&self, store: &Store, text: &str) -> Result<String> {
         let image = store.resolve(text, None)?;
         let asked = text.parse::<Reference>().ok().map(Reference::or_latest).filter(|name| image.names.contains(name));

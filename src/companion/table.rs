@@ -44,7 +44,7 @@ fn tabular(rows: &[Value], cells: &str, all: &[Column]) -> Result<String> {
 }
 
 /// Columns that tabs divide, three blanks apart.
-fn aligned(lines: &[String]) -> String {
+pub fn aligned(lines: &[String]) -> String {
     let rows: Vec<Vec<&str>> = lines.iter().map(|line| line.split('\t').collect()).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use anyhow::{Result, bail};
+
 /// `1.23MB`: up to three significant digits of a decimal unit; ages and sizes are for people, and docker's are what they know.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
@@ -45,6 +47,15 @@ pub fn age(passed: Duration) -> String {
         _ if hours < 24 * 365 * 2 => format!("{} months", days / 30),
         _ => format!("{} years", days / 365),
     }
+}
+
+/// A time, or how long ago it was.
+pub fn until(text: &str) -> Result<SystemTime> {
+    if let Some(time) = time(text) {
+        return Ok(time);
+    }
+    let Ok(ago) = humantime::parse_duration(text) else { bail!("{text:?} is neither a time nor a duration") };
+    Ok(SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH))
 }
 
 /// A time of RFC 3339, or none.

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::directory::{Directory, Lock, write_atomically};
 use super::group::{self, Place};
 use super::options::{CreateOptions, Host};
 use super::record::{Init, Record, stat};
-use super::{console, host, notify_socket, resctrl};
+use super::{console, host, notify_socket, out_of_memory, resctrl};
 use crate::cgroup::Group;
 use crate::error::Attempt;
 use crate::launch::{Company, Launch, Prepared, hooks};
@@ -33,6 +33,8 @@ pub(super) struct Making {
     pub(super) plan: Plan,
     /// None where the container has no cgroup of its own.
     place: Option<Box<dyn Place>>,
+    /// How often the kernel had killed in the group before: a group that was there, and empty, is used again.
+    kills_before: u64,
     lock: Option<Lock>,
 }
 
@@ -116,7 +118,7 @@ impl Making {
             own_pids: wanted.is_new(Kind::Pid),
             new_keyring: !options.no_new_keyring,
         };
-        let mut making = Making { spec, directory, record, plan, place, lock: Some(lock) };
+        let mut making = Making { spec, directory, record, plan, place, kills_before: 0, lock: Some(lock) };
         let kept = making.keep(&bytes);
         making.or_undo(kept)?;
         Ok(making)
@@ -139,6 +141,9 @@ impl Making {
                 self.directory.unlink_cgroup();
             }
             made?;
+            if out_of_memory::is_limited(&self.record) {
+                self.kills_before = out_of_memory::kills(self.group());
+            }
         }
         if notify_socket::asked().is_some() {
             notify_socket::make_directory(self.directory.path())?;
@@ -152,18 +157,28 @@ impl Making {
         console: Option<OwnedFd>,
         last: impl FnOnce(&mut Making, Prepared) -> Result<T>,
     ) -> Result<T> {
-        let result = self.launch(console).and_then(|prepared| last(self, prepared));
+        let result = self.launch(console).and_then(|prepared| {
+            self.check_memory_kept()?;
+            last(self, prepared)
+        });
         let result = result.map_err(|error| self.with_reason(error));
         self.or_undo(result)
     }
 
+    /// A limit that init does not fit in kills it when it is written, which may be while init says that it is ready.
+    fn check_memory_kept(&self) -> Result<()> {
+        let was_killed = out_of_memory::is_limited(&self.record) && self.has_killed();
+        ensure!(!was_killed, "the container's process was killed when it was ready");
+        Ok(())
+    }
+
+    fn has_killed(&self) -> bool {
+        out_of_memory::kills(self.group()) > self.kills_before
+    }
+
     /// An init that was killed for want of memory can't say so itself.
     fn with_reason(&self, error: anyhow::Error) -> anyhow::Error {
-        match self.group().map(Group::out_of_memory_kills) {
-            // runc's words.
-            Some(Ok(1..)) => error.context("container init was OOM-killed (memory limit too low?)"),
-            _ => error,
-        }
+        if self.has_killed() { error.context(out_of_memory::REASON) } else { error }
     }
 
     fn launch(&mut self, console: Option<OwnedFd>) -> Result<Prepared> {

@@ -23,6 +23,19 @@ use crate::sys::clone::Child;
 
 /// Runs a further process in a container, and unless detached waits for its end: 0 to 255, or 128 + the signal that ended it.
 pub fn exec(host: &Host, id: &str, options: &ExecOptions) -> Result<u8> {
+    let foreground = (!options.detach).then(Foreground::prepare).transpose()?;
+    let (init, relay) = enter(host, id, options, foreground.is_some())?;
+    // After the program was executed: engines take a pid file for the sign that the status is the program's own.
+    if let Some(path) = &options.pid_file {
+        write_pid_file(path, init.pid.as_raw_nonzero().get())?;
+    }
+    let Some(foreground) = foreground else { return Ok(0) };
+    let master = relay.as_ref().map(console::receive).transpose()?;
+    foreground.attend(&init, master, None)
+}
+
+/// Starts the process, and gives it with the socket over which its terminal comes, if it has one and this process relays it.
+pub(super) fn enter(host: &Host, id: &str, options: &ExecOptions, attended: bool) -> Result<(Child, Option<OwnedFd>)> {
     let found = find(&host.root, id)?;
     match found.status()? {
         Status::Stopped => bail!("cannot exec in a stopped container"),
@@ -35,10 +48,9 @@ pub fn exec(host: &Host, id: &str, options: &ExecOptions) -> Result<u8> {
     let spec = load::config(&found.directory.config_path())?.spec;
     let process = process(&options.process, &spec)?;
     let relays = process.terminal && options.console_socket.is_none();
-    if options.detach || options.console_socket.is_some() {
+    if !attended || options.console_socket.is_some() {
         console::check_detached(Some(&process), options.console_socket.is_some())?;
     }
-    let foreground = (!options.detach).then(Foreground::prepare).transpose()?;
     let (socket, relay) = if let Some(path) = &options.console_socket {
         (Some(super::create::connect(path, "the console socket")?), None)
     } else {
@@ -55,14 +67,7 @@ pub fn exec(host: &Host, id: &str, options: &ExecOptions) -> Result<u8> {
     if let Some(path) = &options.pidfd_socket {
         console::send(path, c"setns", prepared.init().pidfd.as_fd())?;
     }
-    let init = prepared.execute()?;
-    // After the program was executed: engines take a pid file for the sign that the status is the program's own.
-    if let Some(path) = &options.pid_file {
-        write_pid_file(path, init.pid.as_raw_nonzero().get())?;
-    }
-    let Some(foreground) = foreground else { return Ok(0) };
-    let master = relay.as_ref().map(console::receive).transpose()?;
-    foreground.attend(&init, master, None)
+    Ok((prepared.execute()?, relay))
 }
 
 fn plan(found: &Found, process: &Process, spec: &Spec, options: &ExecOptions) -> Result<Plan> {
@@ -131,6 +136,7 @@ fn process(source: &ProcessSource, spec: &Spec) -> Result<Process> {
             process.terminal |= tty;
             return Ok(process);
         }
+        ProcessSource::Process(process) => Process::clone(process),
         ProcessSource::Arguments(arguments) => {
             let own = spec.process.clone().context("the container's configuration has no process")?;
             with_arguments(own, arguments)

@@ -22,14 +22,14 @@ pub(super) struct Foreground {
 }
 
 /// The size of the caller's terminal, if it has one.
-pub(super) fn terminal_size() -> Option<ConsoleSize> {
+pub(crate) fn terminal_size() -> Option<ConsoleSize> {
     let size = tcgetwinsize(stdin()).or_else(|_| tcgetwinsize(stdout())).ok()?;
     let console = ConsoleSize { height: size.ws_row, width: size.ws_col };
     ((console.height, console.width) != (0, 0)).then_some(console)
 }
 
 /// The caller's terminal in raw mode, put back at the end.
-struct Raw<'a> {
+pub(crate) struct Raw<'a> {
     terminal: BorrowedFd<'a>,
     before: Termios,
 }
@@ -144,7 +144,7 @@ fn reap(init: &Child) -> Result<Option<u8>> {
 
 impl<'a> Raw<'a> {
     /// None where it is no terminal.
-    fn of(terminal: BorrowedFd<'a>) -> Result<Option<Raw<'a>>> {
+    pub(crate) fn of(terminal: BorrowedFd<'a>) -> Result<Option<Raw<'a>>> {
         if !isatty(terminal) {
             return Ok(None);
         }

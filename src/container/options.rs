@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::descriptors::Passed;
 use crate::cgroup;
+use crate::spec::Process;
 use crate::spec::resources::LinuxResources;
 
 /// Whether a refusal of the cgroup file system is ignored.
@@ -162,6 +163,8 @@ pub enum ProcessSource {
         /// `--tty`, which conmon passes beside the file.
         tty: bool,
     },
+    /// As the caller made it.
+    Process(Box<Process>),
     /// The configuration's process, with these in place of its own.
     Arguments(ProcessArguments),
 }

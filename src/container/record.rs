@@ -61,6 +61,8 @@ fn pid<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<i32, D::Error>
 pub(super) struct Stat {
     pub(super) state: char,
     pub(super) start_time: u64,
+    /// Bytes of address space; 0 once the process has none any more, because it is ending (proc_pid_stat(5), vsize).
+    pub(super) address_space: u64,
 }
 
 /// Reads /proc/PID/stat; none if there is no such process.
@@ -81,7 +83,8 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     let mut fields = rest.split(' ');
     let state = fields.next()?.chars().next()?;
     let start_time = fields.nth(18)?.parse().ok()?;
-    Some(Stat { state, start_time })
+    let address_space = fields.next()?.parse().ok()?;
+    Some(Stat { state, start_time, address_space })
 }
 
 #[cfg(test)]
@@ -94,7 +97,8 @@ mod tests {
         for name in names {
             let rest = b") R 1 7 7 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 123456 1000 200";
             let line = [b"7 (", name, rest.as_slice()].concat();
-            assert_eq!(parse_stat(&line), Some(Stat { state: 'R', start_time: 123_456 }), "{name:?}");
+            let expected = Stat { state: 'R', start_time: 123_456, address_space: 1000 };
+            assert_eq!(parse_stat(&line), Some(expected), "{name:?}");
         }
     }
 

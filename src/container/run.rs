@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use super::create::{Making, Start, configuration};
 use super::foreground::{self, Foreground};
 use super::options::{Host, RunOptions};
-use super::start::poststart;
-use super::{console, delete, notify_socket};
+use super::start::{poststart, stop};
+use super::{console, delete, notify_socket, out_of_memory};
 use crate::error::Attempt;
 use crate::sys::clone::Child;
 
@@ -62,8 +62,9 @@ fn detached(host: &Host, id: &str, options: &RunOptions) -> Result<()> {
 }
 
 /// The program runs: `poststart` hooks. One that fails stops the container (runtime-spec 1.3, runtime.md, "Lifecycle" 10).
-fn started(making: &mut Making, init: &Child) -> Result<()> {
+pub(super) fn started(making: &mut Making, init: &Child) -> Result<()> {
+    out_of_memory::check_executed(&making.record, making.group(), init).inspect_err(|_| stop(making.group(), init))?;
     // What follows may take long, and a hook may call this program.
     making.unlock();
-    poststart(&making.spec, &making.record, making.group().cloned(), init)
+    poststart(&making.spec, &making.record, making.group(), init)
 }

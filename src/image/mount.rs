@@ -67,20 +67,28 @@ impl Store {
     }
 
     fn mount_layers(&self, chain: &[Digest], directory: &Path, point: &Path) -> Result<()> {
-        let mut lower: Vec<PathBuf> = Vec::new();
-        for chain_id in chain.iter().rev() {
-            ensure!(self.has_layer(chain_id), "the layer {chain_id} is not unpacked");
-            lower.push(self.layer_path(chain_id).join(super::store::layers::TREE));
-        }
+        let mut lower = self.lower(chain)?;
         if let [_] = lower[..] {
             // overlayfs wants two where nothing can be written.
             let empty = directory.join("empty");
             fs::create_dir_all(&empty).attempt(|| format!("make the directory {empty:?}"))?;
             lower.push(empty);
         }
-        let mount = overlay(&lower, self.form())?;
-        move_mount(&mount, c"", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-            .attempt(|| format!("attach the mount to {point:?}"))
+        attach(&overlay(&lower, None, self.form())?, point)
+    }
+
+    /// The trees of a chain of layers, the topmost first.
+    fn lower(&self, chain: &[Digest]) -> Result<Vec<PathBuf>> {
+        let tree = |chain_id: &Digest| {
+            ensure!(self.has_layer(chain_id), "the layer {chain_id} is not unpacked");
+            Ok(self.layer_path(chain_id).join(super::store::layers::TREE))
+        };
+        chain.iter().rev().map(tree).collect()
+    }
+
+    /// Mounts a chain of layers that somebody has pinned, with a directory on top that takes what is written.
+    pub fn mount_writable(&self, chain: &[Digest], upper: &Upper<'_>, point: &Path) -> Result<()> {
+        attach(&overlay(&self.lower(chain)?, Some(upper), self.form())?, point)
     }
 
     /// Unmounts an image; says whether it was mounted.
@@ -130,22 +138,51 @@ impl Store {
     }
 }
 
-/// A detached, read-only mount of some directories, the topmost first.
-fn overlay(lower: &[PathBuf], form: Form) -> Result<OwnedFd> {
+/// Where what is written to an overlay goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Upper<'a> {
+    /// The directory on top.
+    pub directory: &'a Path,
+    /// overlayfs's own, on the same file system.
+    pub work: &'a Path,
+    /// Whether what was written may be lost with the machine's power: nothing is synced then, not even at the end.
+    pub volatile: bool,
+}
+
+fn attach(mount: &OwnedFd, point: &Path) -> Result<()> {
+    move_mount(mount, c"", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .attempt(|| format!("attach the mount to {point:?}"))
+}
+
+/// A detached mount of some directories, the topmost first; read-only without one that takes what is written.
+fn overlay(lower: &[PathBuf], upper: Option<&Upper<'_>>, form: Form) -> Result<OwnedFd> {
     let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).attempt(|| "open the file system overlay")?;
     let mount = || -> Result<OwnedFd> {
-        for directory in lower {
+        let set = |name: &std::ffi::CStr, directory: &Path| {
             let value = directory.as_os_str().as_bytes();
             let long = value.len() >= LONGEST_VALUE;
             ensure!(!long, "the path {directory:?} is longer than the {LONGEST_VALUE} bytes that fsconfig(2) takes");
+            fsconfig_set_string(&context, name, value).attempt(|| format!("add the layer {directory:?}"))
+        };
+        for directory in lower {
             // Since Linux 6.5.
-            fsconfig_set_string(&context, c"lowerdir+", value).attempt(|| format!("add the layer {directory:?}"))?;
+            set(c"lowerdir+", directory)?;
+        }
+        if let Some(upper) = upper {
+            set(c"upperdir", upper.directory)?;
+            set(c"workdir", upper.work)?;
+            if upper.volatile {
+                fsconfig_set_flag(&context, c"volatile").attempt(|| "set volatile")?;
+            }
         }
         if form == Form::User {
             fsconfig_set_flag(&context, c"userxattr").attempt(|| "set userxattr")?;
         }
         fsconfig_create(&context).attempt(|| "make the overlay")?;
-        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;
+        let attributes = match upper {
+            None => MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV,
+            Some(_) => MountAttrFlags::empty(),
+        };
         fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).attempt(|| "mount the overlay")
     };
     mount().map_err(|error| match log(&context) {
@@ -167,7 +204,8 @@ fn log(context: impl AsFd) -> String {
     said.join("; ")
 }
 
-fn is_mounted(point: &Path) -> Result<bool> {
+/// Whether something is mounted there.
+pub fn is_mounted(point: &Path) -> Result<bool> {
     let mut table = Vec::new();
     let mut file = fs::File::open("/proc/self/mountinfo").attempt(|| "open the table of mounts")?;
     file.read_to_end(&mut table).attempt(|| "read the table of mounts")?;
@@ -176,7 +214,7 @@ fn is_mounted(point: &Path) -> Result<bool> {
 }
 
 /// Which run of the kernel this is.
-fn boot() -> Result<String> {
+pub fn boot() -> Result<String> {
     let path = "/proc/sys/kernel/random/boot_id";
     fs::read_to_string(path).attempt(|| format!("read {path:?}")).map(|id| id.trim().to_owned())
 }

@@ -6,6 +6,7 @@
 mod devices;
 mod directory;
 mod entry;
+mod landlock;
 mod mounts;
 mod program;
 mod start;
@@ -246,13 +247,14 @@ impl<'a> Init<'a> {
                 self.close_what_is_not_the_programs();
                 self.find_program()
             }
+            Step::Landlock(rules) => landlock::restrict(rules),
             Step::Seccomp => self.load_filter(),
             Step::Ready => {
                 self.channel.send(&ToParent::Ready)?;
                 Ok(self.channel.expect(ToInit::Go)?)
             }
             Step::AwaitStart { gate, report } => self.await_start(*gate, *report),
-            Step::StartContainerHooks(hooks) => self.hooks("startContainer", "created", hooks),
+            Step::StartContainerHooks(hooks) => self.start_container_hooks(hooks),
             Step::Execute => self.execute(),
         }
     }

@@ -8,8 +8,10 @@ use rustix::process::{fchdir, umask};
 
 use super::{Fault, Init, Listener, Outcome};
 use crate::launch::hooks;
+use crate::launch::patience::Turn;
 use crate::launch::protocol::{ToInit, ToParent};
 use crate::spec::Hook;
+use crate::spec::state::State;
 
 impl Init<'_> {
     /// Puts the filter in force. Its listener is taken by the parent through the pidfd: sending it would need a system call that the
@@ -47,17 +49,29 @@ impl Init<'_> {
     pub(super) fn create_container_hooks(&mut self, list: &[Hook]) -> Outcome {
         fchdir(self.root()?)?;
         umask(self.umask);
-        let result = self.hooks("createContainer", "creating", list);
+        let state = self.state("creating");
+        let result = hooks::run("createContainer", list, &state, &self.plan.hook_output).map_err(of_hook);
         umask(Mode::empty());
         result
     }
 
-    pub(super) fn hooks(&mut self, turn: &str, status: &str, list: &[Hook]) -> Outcome {
-        let pid = rustix::process::getpid().as_raw_nonzero().get();
-        let state = self.plan.state.at(status, pid);
-        hooks::run(turn, list, &state, &self.plan.hook_output).map_err(|error| {
-            let errno = crate::error::errno(&error).unwrap_or(Errno::IO);
-            Fault::new(errno, crate::error::sentence(&error))
-        })
+    /// An agent of seccomp may be asked for what is called here, so whoever waits is told where the hooks' own time begins and ends.
+    pub(super) fn start_container_hooks(&mut self, list: &[Hook]) -> Outcome {
+        let asks = self.plan.filter.as_ref().is_some_and(|filter| filter.listener.is_some());
+        let tell = |turn: Turn| match &self.listener {
+            _ if !asks => {}
+            Listener::Parent => drop(self.channel.send(&ToParent::Turn(turn))),
+            Listener::Start(report) => drop(rustix::io::write(report, &[turn.byte()])),
+        };
+        let state = self.state("created");
+        hooks::run_watched("startContainer", list, &state, &self.plan.hook_output, &tell).map_err(of_hook)
     }
+
+    fn state(&self, status: &'static str) -> State<'_> {
+        self.plan.state.at(status, rustix::process::getpid().as_raw_nonzero().get())
+    }
+}
+
+fn of_hook(error: anyhow::Error) -> Fault {
+    Fault::new(crate::error::errno(&error).unwrap_or(Errno::IO), crate::error::sentence(&error))
 }

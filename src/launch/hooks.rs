@@ -14,6 +14,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::patience::Turn;
 use crate::error::Attempt;
 use crate::spec::Hook;
 use crate::spec::state::State;
@@ -38,17 +39,30 @@ impl Output {
 
 /// Runs hooks one after the other, in this process's working directory; the first that fails ends it.
 pub fn run(turn: &str, hooks: &[Hook], state: &State<'_>, output: &Output) -> Result<()> {
-    all(turn, hooks, state, output, None).try_for_each(|result| result)
+    all(turn, hooks, state, output, Around::default()).try_for_each(|result| result)
+}
+
+/// Runs hooks as [`run`] does, and says when one of them is a process, and when that has ended.
+pub fn run_watched(turn: &str, hooks: &[Hook], state: &State<'_>, output: &Output, watch: &dyn Fn(Turn)) -> Result<()> {
+    all(turn, hooks, state, output, Around { watch: Some(watch), ..Around::default() }).try_for_each(|result| result)
 }
 
 /// Runs hooks as [`run`] does, in a directory: runc's hooks of `create` find themselves in the bundle.
 pub fn run_in(directory: &Path, turn: &str, hooks: &[Hook], state: &State<'_>, output: &Output) -> Result<()> {
-    all(turn, hooks, state, output, Some(directory)).try_for_each(|result| result)
+    all(turn, hooks, state, output, Around { directory: Some(directory), watch: None }).try_for_each(|result| result)
 }
 
 /// Runs all hooks, whatever becomes of the others, and says what failed.
 pub fn run_each(turn: &str, hooks: &[Hook], state: &State<'_>, output: &Output) -> Vec<Error> {
-    all(turn, hooks, state, output, None).filter_map(Result::err).collect()
+    all(turn, hooks, state, output, Around::default()).filter_map(Result::err).collect()
+}
+
+/// What is not the same for hooks of each turn.
+#[derive(Clone, Copy, Default)]
+struct Around<'a> {
+    /// None for that of this process.
+    directory: Option<&'a Path>,
+    watch: Option<&'a dyn Fn(Turn)>,
 }
 
 /// Each hook is run when its result is asked for.
@@ -57,16 +71,15 @@ fn all<'a>(
     hooks: &'a [Hook],
     state: &'a State<'_>,
     output: &'a Output,
-    directory: Option<&'a Path>,
+    around: Around<'a>,
 ) -> impl Iterator<Item = Result<()>> + 'a {
     hooks.iter().enumerate().map(move |(index, hook)| {
-        let result =
-            serde_json::to_vec(state).map_err(Error::new).and_then(|state| one(hook, &state, output, directory));
+        let result = serde_json::to_vec(state).map_err(Error::new).and_then(|state| one(hook, &state, output, around));
         result.with_context(|| format!("{turn} hook #{index} {:?}", hook.path))
     })
 }
 
-fn one(hook: &Hook, state: &[u8], output: &Output, directory: Option<&Path>) -> Result<()> {
+fn one(hook: &Hook, state: &[u8], output: &Output, around: Around<'_>) -> Result<()> {
     // Files in memory instead of pipes: no hook can block on them, and nobody has to read while it runs.
     let mut input = in_memory(c"state")?;
     input.write_all(state).and_then(|()| input.rewind()).attempt(|| "write the state")?;
@@ -75,7 +88,7 @@ fn one(hook: &Hook, state: &[u8], output: &Output, directory: Option<&Path>) -> 
     if let Some((name, arguments)) = hook.args.split_first() {
         command.arg0(name).args(arguments);
     }
-    if let Some(directory) = directory {
+    if let Some(directory) = around.directory {
         command.current_dir(directory);
     }
     // The runtime itself blocks all while it looks after a container in the foreground.
@@ -96,7 +109,10 @@ fn one(hook: &Hook, state: &[u8], output: &Output, directory: Option<&Path>) -> 
     };
     command.stdin(input).stdout(kept(&output.stdout)?).stderr(kept(&output.stderr)?);
     let mut child = command.spawn().attempt(|| "execute")?;
+    let watch = |turn| around.watch.iter().for_each(|watch| watch(turn));
+    watch(Turn::HookBegins);
     let status = wait(&mut child, hook.timeout)?;
+    watch(Turn::HookEnds);
     if status.success() {
         return Ok(());
     }

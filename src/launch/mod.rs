@@ -4,8 +4,8 @@
 
 pub mod hooks;
 mod id_maps;
-mod netlink;
 mod network_devices;
+pub mod patience;
 mod preparations;
 pub mod protocol;
 
@@ -20,11 +20,11 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open,
 use crate::error::Attempt;
 use crate::plan::step::Step;
 use crate::plan::{Given, Plan};
-use crate::seccomp::{Listener, PATIENCE};
 use crate::stdio::stays_the_callers;
 use crate::sys::clone::{self, Child, CloneFlags};
 use crate::sys::signal;
 use network_devices::Moved;
+use patience::{Patience, Turn};
 use protocol::{ParentEnd, ToInit, ToParent};
 
 /// What a launch needs beside the plan.
@@ -55,8 +55,10 @@ pub trait Company {
 pub struct Prepared {
     init: Option<Child>,
     channel: ParentEnd,
-    /// Who alone can keep the program waiting from now on.
-    agent: Option<Listener>,
+    /// With the agent of init's filter, if it has one.
+    patience: Option<Patience>,
+    /// Network devices that are the host's again if nothing comes of the program.
+    moved: Option<Moved>,
 }
 
 impl Launch<'_> {
@@ -75,7 +77,7 @@ impl Launch<'_> {
         let first =
             clone::process(plan.entry.clone, self.cgroup, || -> Infallible { crate::init::run(plan, slots, init_end) })
                 .attempt(|| Step::CloneInit(plan.entry.clone))?;
-        let mut conversation = Conversation { plan, channel, first: None, init: None, deadline: None, moved: None };
+        let mut conversation = Conversation { plan, channel, first: None, init: None, patience: None, moved: None };
         let placed = company.cloned(&first);
         if plan.entry.between.is_empty() {
             conversation.init = Some(first);
@@ -84,7 +86,10 @@ impl Launch<'_> {
         }
         let placed = placed.map_err(|error| conversation.or_inits_own(error));
         match placed.and_then(|()| conversation.hold(company)) {
-            Ok(()) => Ok(Prepared { init: conversation.init, channel: conversation.channel, agent: agent_alone(plan) }),
+            Ok(()) => {
+                let Conversation { channel, init, patience, moved, .. } = conversation;
+                Ok(Prepared { init, channel, patience, moved })
+            }
             Err(error) => {
                 conversation.end();
                 conversation.moved.iter().for_each(Moved::take_back);
@@ -103,26 +108,38 @@ impl Prepared {
     /// Lets init go on and looks after it no more: it waits for `start`.
     pub fn let_go(mut self) -> Result<Child> {
         self.channel.send(ToInit::Go)?;
-        Ok(self.init.take().expect("taken once, here"))
+        Ok(self.give_away())
     }
 
     /// Lets init go on until it has executed the program, or says why it could not.
     pub fn execute(mut self) -> Result<Child> {
         self.channel.send(ToInit::Go)?;
-        in_time(&self.channel, Instant::now() + PATIENCE, self.agent.as_ref())?;
-        let answer = self.channel.receive()?;
-        let init = self.init.take().expect("taken once, here");
-        match answer {
-            None => Ok(init),
-            Some(ToParent::Failed(failure)) => {
-                let _ = clone::wait(init.pid);
-                Err(failure.into_error())
+        match self.last_word()? {
+            None => Ok(self.give_away()),
+            Some(ToParent::Failed(failure)) => Err(failure.into_error()),
+            Some(other) => bail!("init said {other:?} where it had nothing more to say"),
+        }
+    }
+
+    /// What init says but of its hooks.
+    fn last_word(&mut self) -> Result<Option<ToParent>> {
+        let mut turn = Turn::HookEnds;
+        loop {
+            if let Some(patience) = &mut self.patience {
+                patience.renew(turn);
+                patience.wait(&self.channel)?;
             }
-            Some(other) => {
-                end(&init);
-                bail!("init said {other:?} where it had nothing more to say")
+            match self.channel.receive()? {
+                Some(ToParent::Turn(next)) => turn = next,
+                word => return Ok(word),
             }
         }
+    }
+
+    /// Init is on its own, with its network devices.
+    fn give_away(&mut self) -> Child {
+        self.moved = None;
+        self.init.take().expect("taken once, by who consumes this")
     }
 }
 
@@ -131,19 +148,18 @@ impl Drop for Prepared {
         if let Some(init) = &self.init {
             end(init);
         }
+        self.moved.iter().for_each(Moved::take_back);
     }
 }
 
-/// The agent that must answer for execve(2), maybe, where no hook takes its own time before that.
-fn agent_alone(plan: &Plan) -> Option<Listener> {
-    let has_hooks = plan.steps.iter().any(|step| matches!(step, Step::StartContainerHooks(_)));
-    plan.filter.as_ref()?.listener.clone().filter(|_| !has_hooks)
-}
-
-/// Waits until init says something: for as long as it takes, or where its calls wait for an agent's answer no longer than that may.
-fn in_time(channel: &ParentEnd, deadline: Instant, agent: Option<&Listener>) -> Result<()> {
-    let Some(agent) = agent else { return Ok(()) };
-    if channel.wait(deadline)? { Ok(()) } else { Err(agent.silent()) }
+/// With the agent of the plan's filter, and the hooks that it may have to answer for.
+fn patience(plan: &Plan) -> Option<Patience> {
+    let agent = plan.filter.as_ref()?.listener.clone()?;
+    let hooks = plan.steps.iter().find_map(|step| match step {
+        Step::StartContainerHooks(hooks) => Some(hooks.as_slice()),
+        _ => None,
+    });
+    Some(Patience::new(agent, hooks.unwrap_or_default()))
 }
 
 /// What is said until init is ready.
@@ -153,8 +169,8 @@ struct Conversation<'a> {
     /// The process between, where the plan has one.
     first: Option<Child>,
     init: Option<Child>,
-    /// Until when the agent of init's filter must have answered for what init calls, once there is one.
-    deadline: Option<Instant>,
+    /// With the agent of init's filter, once that is in force.
+    patience: Option<Patience>,
     /// Network devices that are the host's again if nothing comes of the container.
     moved: Option<Moved>,
 }
@@ -194,10 +210,11 @@ impl Conversation<'_> {
                     let listener = pidfd_getfd(&init.pidfd, number, PidfdGetfdFlags::empty())
                         .attempt(|| "take the seccomp listener")?;
                     company.listener(init, listener)?;
-                    self.deadline = Some(Instant::now() + PATIENCE);
+                    self.patience = patience(self.plan);
                     self.channel.send(ToInit::ListenerTaken)?;
                 }
                 Some(ToParent::Ready) => return self.set_limits(),
+                Some(ToParent::Turn(turn)) => bail!("init said {turn:?} before it was ready"),
                 Some(ToParent::Failed(failure)) => {
                     self.meet_init();
                     return Err(failure.into_error());
@@ -208,9 +225,8 @@ impl Conversation<'_> {
     }
 
     fn receive(&self) -> Result<Option<ToParent>> {
-        if let Some(deadline) = self.deadline {
-            let agent = self.plan.filter.as_ref().and_then(|filter| filter.listener.as_ref());
-            in_time(&self.channel, deadline, agent)?;
+        if let Some(patience) = &self.patience {
+            patience.wait(&self.channel)?;
         }
         self.channel.receive()
     }

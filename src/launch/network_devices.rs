@@ -10,24 +10,18 @@ use std::os::fd::{AsFd, AsRawFd};
 use anyhow::{Context, Result, bail};
 use rustix::io::Errno;
 
-use super::netlink::{Message, Socket, attributes};
 use super::protocol::{self, Failure, ToParent};
 use crate::error::{Attempt, sentence};
+use crate::netlink::route::{GET_LINK, LINK_NAME, LINK_NAMESPACE, NEW_ADDRESS, NEW_LINK, UP};
+use crate::netlink::{Message, Socket, attributes};
 use crate::sys::clone::{self, Child, CloneFlags};
 use crate::sys::execute::exit_now;
 
-// linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h
-const NEW_LINK: u16 = 16;
-const NEW_ADDRESS: u16 = 20;
-const GET_LINK: u16 = 18;
+// linux/rtnetlink.h, linux/if_addr.h
 const GET_ADDRESS: u16 = 22;
-const LINK_NAME: u16 = 3;
-const LINK_NAMESPACE: u16 = 28;
 const ADDRESS_FLAGS: u16 = 8;
 const PERMANENT: u32 = 0x80;
 const SCOPE_GLOBAL: u8 = 0;
-/// IFF_UP (netdevice(7)).
-const UP: u32 = 1;
 
 /// An address of a device: the fixed part of the kernel's message and its attributes, to be sent back as they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +31,7 @@ struct Address {
 }
 
 /// Devices that are in the container, and what it takes to have them back.
+#[derive(Debug)]
 pub(super) struct Moved {
     /// Name outside, name inside.
     devices: Vec<(String, String)>,
@@ -113,6 +108,7 @@ impl Moved {
 }
 
 /// A device before it was moved.
+#[derive(Debug)]
 struct Device {
     index: u32,
     is_up: bool,

@@ -24,7 +24,8 @@
 //!  rlimits, state file  ◀─────────────────────────────────────────────── Ready
 //!  Go ────────────────────────────────────────────────────────────────▶
 //!  create: exits                                                         create: waits at the start gate
-//!                                                                        startContainer hooks
+//!  waits longer for an  ◀─────────────────────────────────────────────── Turn       startContainer hooks, of each
+//!  agent of seccomp                                                                 beginning and end (seccomp notify)
 //!  run, exec: end of file ◀──────────────────────────────────────────── execve (close-on-exec)
 //! ```
 //!
@@ -37,10 +38,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
+use super::patience::{self, Turn};
 use crate::error::Attempt;
 
 /// The longest packet: an error's text is cut to it.
@@ -59,6 +60,8 @@ pub enum ToParent {
     Listener(i32),
     /// All is prepared.
     Ready,
+    /// Where init is on the rest of its way.
+    Turn(Turn),
     /// What failed.
     Failed(Failure),
 }
@@ -132,14 +135,7 @@ impl ParentEnd {
 
     /// Waits until there is a message, or init's end is closed; false if that is not so in time.
     pub fn wait(&self, deadline: Instant) -> Result<bool> {
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = Timespec::try_from(left).context("wait for init")?;
-            match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timeout)) {
-                Err(Errno::INTR) => {}
-                ready => return Ok(ready.attempt(|| "wait for init")? > 0),
-            }
-        }
+        patience::readable(self, Some(deadline))
     }
 
     /// The next message; none when init's end is closed.
@@ -150,6 +146,12 @@ impl ParentEnd {
             return Ok(None);
         }
         ToParent::decode(&packet[..length]).map(Some).context("init sent a message of no known kind")
+    }
+}
+
+impl AsFd for ParentEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -208,6 +210,7 @@ impl ToParent {
             ToParent::Listener(number) => (3, *number, ""),
             ToParent::Ready => (4, 0, ""),
             ToParent::Failed(failure) => (5, failure.errno, failure.text.as_str()),
+            ToParent::Turn(turn) => (6, turn.byte().into(), ""),
         };
         packet[0] = kind;
         packet[1..5].copy_from_slice(&number.to_ne_bytes());
@@ -228,6 +231,7 @@ impl ToParent {
                 let text = String::from_utf8_lossy(&packet[5..]).into_owned();
                 ToParent::Failed(Failure { errno: number, text })
             }
+            6 => ToParent::Turn(u8::try_from(number).ok().and_then(Turn::of)?),
             _ => return None,
         })
     }
@@ -247,6 +251,8 @@ mod tests {
             ToParent::HooksNow,
             ToParent::Listener(7),
             ToParent::Ready,
+            ToParent::Turn(Turn::HookBegins),
+            ToParent::Turn(Turn::HookEnds),
             ToParent::Failed(failure),
         ];
         for message in all {

@@ -9,7 +9,7 @@ use super::process::{self, Asked};
 use super::step::{self, Destination, Step, c_path, c_string};
 use super::{
     Given, Host, Plan, Preparation, Preparations, Program, Start, devices, filter, host_uid, identity, keeps_groups,
-    keyring, mount_options, mounts, open_proc_before_use, parent_limits, sysctl, when,
+    keyring, landlock, mount_options, mounts, open_proc_before_use, parent_limits, sysctl, when,
 };
 use crate::cgroup;
 use crate::launch::hooks;
@@ -48,10 +48,9 @@ pub fn container(spec: &Spec, host: &Host) -> Result<Plan> {
     if wanted.has(Kind::Mount) {
         steps.extend(file_tree(spec, process, &wanted, host, &mut preparations)?);
     } else {
-        steps.extend(without_mount_namespace(spec, host)?);
+        steps.extend(without_mount_namespace(spec, &wanted, host)?);
     }
     steps.push(Step::Umask(process.user.umask.unwrap_or(0o022)));
-    steps.extend(names(spec, &wanted)?);
 
     let start = if host.waits_for_start {
         let gate = preparations.add(Preparation::Given(Given::StartGate));
@@ -64,6 +63,7 @@ pub fn container(spec: &Spec, host: &Host) -> Result<Plan> {
         linux: &spec.linux,
         hooks: &spec.hooks.start_container,
         keep_groups: keeps_groups(spec),
+        landlock: landlock::landlock(&spec.annotations)?,
         filter: filter.as_ref().map(when),
         start,
         limited_by_parent: wanted.has(Kind::User),
@@ -141,7 +141,7 @@ fn file_tree(
     if spec.root.as_ref().is_some_and(|root| root.readonly) {
         steps.push(Step::SetMountAttributes { path: Destination::new("/"), set: libc::MOUNT_ATTR_RDONLY });
     }
-    steps.extend(sysctl::sysctl(&spec.linux, wanted)?);
+    steps.extend(names(spec, wanted)?);
     steps.extend(spec.linux.readonly_paths.iter().map(|path| Step::ReadonlyPath(Destination::new(path))));
     let mut masked = HashSet::new();
     let paths = spec.linux.masked_paths.iter().map(|path| Destination::new(path));
@@ -166,7 +166,7 @@ fn notify_mount(directory: &std::path::Path) -> Step {
 }
 
 /// A container that shares the runtime's mounts gets a root by chroot(2) and nothing that would have to be mounted.
-fn without_mount_namespace(spec: &Spec, host: &Host) -> Result<Vec<Step>> {
+fn without_mount_namespace(spec: &Spec, wanted: &Wanted, host: &Host) -> Result<Vec<Step>> {
     let refused = [
         ("mounts", !spec.mounts.is_empty()),
         ("linux.maskedPaths", !spec.linux.masked_paths.is_empty()),
@@ -186,9 +186,11 @@ fn without_mount_namespace(spec: &Spec, host: &Host) -> Result<Vec<Step>> {
         steps.push(Step::CreateContainerHooks(spec.hooks.create_container.clone()));
     }
     steps.push(Step::ChangeRoot);
+    steps.extend(names(spec, wanted)?);
     Ok(steps)
 }
 
+/// The host and domain name, and then the kernel's parameters: `kernel.domainname` among them wins, as with runc.
 fn names(spec: &Spec, wanted: &Wanted) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for (field, name) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
@@ -204,6 +206,7 @@ fn names(spec: &Spec, wanted: &Wanted) -> Result<Vec<Step>> {
         let name = c_string(name);
         steps.push(if field == "hostname" { Step::Hostname(name) } else { Step::Domainname(name) });
     }
+    steps.extend(sysctl::sysctl(&spec.linux, wanted)?);
     Ok(steps)
 }
 

@@ -8,7 +8,7 @@ use super::namespaces::{Entry, Kind, Wanted};
 use super::process::{self, Asked};
 use super::step::{Step, c_string};
 use super::{
-    Given, Host, Plan, Preparation, Preparations, Start, filter, host_uid, identity, keeps_groups, keyring,
+    Given, Host, Plan, Preparation, Preparations, Start, filter, host_uid, identity, keeps_groups, keyring, landlock,
     memory_policy, mounts, open_proc_before_use, parent_limits, when,
 };
 use crate::launch::hooks;
@@ -51,6 +51,7 @@ pub fn exec(process: &Process, spec: &Spec, host: &Host) -> Result<Plan> {
         linux: &spec.linux,
         hooks: &[],
         keep_groups: keeps_groups(spec),
+        landlock: landlock::landlock(&spec.annotations)?,
         filter: filter.as_ref().map(when),
         start: Start::Parent,
         limited_by_parent: wanted.has(Kind::User),

@@ -8,6 +8,7 @@ pub mod container;
 pub mod devices;
 pub mod exec;
 pub mod identity;
+pub mod landlock;
 pub mod memory_policy;
 pub mod mount_options;
 pub mod mounts;
@@ -287,10 +288,9 @@ fn filter(spec: &Spec) -> Result<Option<seccomp::Program>> {
     profile(spec)?.map(|profile| seccomp::compile(&profile, seccomp::Architecture::NATIVE)).transpose()
 }
 
-/// The agent that alone can keep the program of a container waiting once it is let go, if there is one: no hook takes its own time.
-pub fn agent_at_start(spec: &Spec) -> Result<Option<seccomp::Listener>> {
-    let profile = profile(spec)?.filter(|_| spec.hooks.start_container.is_empty());
-    Ok(profile.map(|profile| seccomp::listener(&profile)).transpose()?.flatten())
+/// The agent that can keep the program of a container waiting, if there is one.
+pub fn agent(spec: &Spec) -> Result<Option<seccomp::Listener>> {
+    Ok(profile(spec)?.map(|profile| seccomp::listener(&profile)).transpose()?.flatten())
 }
 
 /// The profile, with the agent that it or the annotation names.

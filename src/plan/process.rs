@@ -23,6 +23,8 @@ pub struct Asked<'a> {
     pub hooks: &'a [Hook],
     /// Annotation `run.oci.keep_original_groups`.
     pub keep_groups: bool,
+    /// What [`super::landlock`] makes of the annotations.
+    pub landlock: Option<Step>,
     /// Whether there is a seccomp program to load, and whether somebody listens to it.
     pub filter: Option<Filter>,
     /// What is waited for before the program runs.
@@ -90,17 +92,19 @@ pub fn finish(asked: &Asked<'_>, host: &Host, warnings: &mut Vec<String>) -> Res
     }
     steps.extend(identity.become_user);
     let early_filter = asked.filter.is_some_and(|filter| !process.no_new_privileges || filter == Filter::WithListener);
-    let first_set = if early_filter { identity::with_sys_admin(identity.capabilities) } else { identity.capabilities };
+    // Either takes no_new_privs or CAP_SYS_ADMIN.
+    let needs_right = early_filter || asked.landlock.is_some() && !process.no_new_privileges;
+    let first_set = if needs_right { identity::with_sys_admin(identity.capabilities) } else { identity.capabilities };
     steps.push(Step::Capabilities(first_set));
     steps.push(Step::ChangeDirectory { path: directory, may_fail: false });
     steps.push(Step::Home { uid: process.user.uid });
     let has_program = !process.args.is_empty();
     steps.extend(has_program.then_some(Step::FindProgram));
-    if early_filter {
-        steps.push(Step::Seccomp);
-        if first_set != identity.capabilities {
-            steps.push(Step::Capabilities(identity.capabilities));
-        }
+    // When nothing but the program is opened any more.
+    steps.extend(asked.landlock.clone());
+    steps.extend(early_filter.then_some(Step::Seccomp));
+    if first_set != identity.capabilities {
+        steps.push(Step::Capabilities(identity.capabilities));
     }
     steps.push(Step::Ready);
     if let Start::Gate { gate, report } = asked.start {

@@ -12,6 +12,7 @@ use super::namespaces::IdMaps;
 use crate::spec::Hook;
 use crate::spec::process::ConsoleSize;
 use crate::sys::clone::CloneFlags;
+use crate::sys::landlock::Access;
 use crate::sys::priority::Scheduling;
 
 /// One thing to do on the way into the container.
@@ -123,6 +124,8 @@ pub enum Step {
     NoProgram,
     /// Looks the program up, as the user who will run it.
     FindProgram,
+    /// Allows files to be used by these rules alone, landlock(7).
+    Landlock(Vec<(Access, Destination)>),
     /// seccomp(2).
     Seccomp,
     /// Tells the parent that all is prepared, and waits for its word.
@@ -383,6 +386,7 @@ impl Step {
             Step::MakeWorkingDirectory(_) | Step::ChangeDirectory { .. } => "process.cwd",
             Step::Capabilities(_) | Step::BoundingSet { .. } => "process.capabilities",
             Step::Seccomp => "linux.seccomp",
+            Step::Landlock(_) => return Some(format!("annotations[{:?}]", super::landlock::ANNOTATION)),
             Step::MaskPath(_) => "linux.maskedPaths",
             Step::ReadonlyPath(_) => "linux.readonlyPaths",
             Step::NoProgram => "process",
@@ -464,6 +468,10 @@ impl fmt::Display for Step {
             }
             Step::NoProgram => write!(f, "run a program: none is configured"),
             Step::FindProgram => write!(f, "look up the program"),
+            Step::Landlock(rules) => {
+                let paths: Vec<_> = rules.iter().map(|(_, path)| path.absolute()).collect();
+                write!(f, "restrict the use of files by Landlock to {paths:?}")
+            }
             Step::Seccomp => write!(f, "load the seccomp filter"),
             Step::Ready => write!(f, "report that all is prepared"),
             Step::AwaitStart { .. } => write!(f, "wait for start"),

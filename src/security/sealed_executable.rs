@@ -39,16 +39,21 @@ pub fn ensure(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
             "seal the runtime's executable: {EXECUTABLE:?} can be written although it was started from a sealed file"
         );
     }
-    let file = match read_only_mount() {
-        Err(Errno::PERM | Errno::NOSYS | Errno::INVAL) => sealed_copy()?,
-        result => result.attempt(|| format!("mount {EXECUTABLE:?} read-only"))?,
-    };
+    let file = sealed()?;
     let text = |text: &OsStr| CString::new(text.as_bytes()).unwrap_or_default();
     let arguments: Vec<CString> = arguments.into_iter().map(|argument| text(&argument)).collect();
     let environment: Vec<CString> = std::env::vars_os()
         .map(|(name, value)| text(OsStr::from_bytes(&[name.as_bytes(), b"=", &value.into_vec()].concat())))
         .collect();
     Err(execute_file(file.as_fd(), &arguments, &environment)).attempt(|| "start the sealed executable")
+}
+
+/// This program's file, out of reach for writing: what is to become such a process can be started from it at once.
+pub fn sealed() -> Result<OwnedFd> {
+    match read_only_mount() {
+        Err(Errno::PERM | Errno::NOSYS | Errno::INVAL) => sealed_copy(),
+        result => result.attempt(|| format!("mount {EXECUTABLE:?} read-only")),
+    }
 }
 
 fn is_sealed() -> Result<bool> {

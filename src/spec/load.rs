@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::Spec;
 use super::objects::Objects;
+use super::repeated::settled;
 use crate::error::Attempt;
 
 /// No honest configuration is larger; an endless file must not fill the memory.
@@ -28,6 +29,14 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// Makes a value of JSON; an error reads `linux.resources.memory.limit: invalid type: …`.
 pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T> {
+    match parse_once(json) {
+        // serde::de::Error::duplicate_field. It is rare, and only then it costs a second look.
+        Err(error) if error.root_cause().to_string().contains("duplicate field `") => parse_once(&settled(json)?),
+        result => result,
+    }
+}
+
+fn parse_once<T: DeserializeOwned>(json: &[u8]) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let value = serde_path_to_error::deserialize(Objects(&mut deserializer)).map_err(|error| {
         let path = error.path().to_string();

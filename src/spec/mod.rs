@@ -9,8 +9,9 @@ pub mod check;
 pub mod features;
 pub mod linux;
 pub mod load;
-pub(crate) mod objects;
+mod objects;
 pub mod process;
+mod repeated;
 pub mod resources;
 #[cfg(test)]
 pub(crate) mod schema;

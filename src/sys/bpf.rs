@@ -26,6 +26,8 @@ const BPF_PROG_ATTACH: libc::c_long = 8;
 const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const BPF_CGROUP_DEVICE: u32 = 6;
 const BPF_F_ALLOW_MULTI: u32 = 1 << 1;
+/// Of a program whose loading signals interrupt again and again.
+const LOAD_ATTEMPTS: u32 = 100;
 
 /// The head of `union bpf_attr` as BPF_PROG_LOAD reads it; the kernel takes what is left out as zero.
 #[repr(C)]
@@ -71,15 +73,28 @@ pub fn load_device_program(instructions: &[Instruction], log: &mut [u8]) -> Resu
         flags: 0,
         name,
     };
-    // SAFETY: the attributes and what they point to (instructions, licence, log) live and lie still until the call is
-    // over, their lengths are those given, and only the log, which is borrowed mutably, is written to.
-    let descriptor = unsafe {
-        libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attributes, size_of::<LoadAttributes>() as libc::c_ulong)
-    };
-    match i32::try_from(descriptor) {
-        // SAFETY: the kernel has just made this descriptor for us, nobody else owns it.
-        Ok(descriptor @ 0..) => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
-        _ => Err(last_error()),
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        // SAFETY: the attributes and what they point to (instructions, licence, log) live and lie still until the call is
+        // over, their lengths are those given, and only the log, which is borrowed mutably, is written to.
+        let descriptor = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                BPF_PROG_LOAD,
+                &raw const attributes,
+                size_of::<LoadAttributes>() as libc::c_ulong,
+            )
+        };
+        if let Ok(descriptor @ 0..) = i32::try_from(descriptor) {
+            // SAFETY: the kernel has just made this descriptor for us, nobody else owns it.
+            return Ok(unsafe { OwnedFd::from_raw_fd(descriptor) });
+        }
+        // The verifier gives up when a signal comes, which is dealt with by now (do_check() in kernel/bpf/verifier.c).
+        match last_error() {
+            Errno::AGAIN if attempts < LOAD_ATTEMPTS => {}
+            error => return Err(error),
+        }
     }
 }
 
@@ -106,4 +121,48 @@ pub fn attach_device_program(group: BorrowedFd<'_>, program: BorrowedFd<'_>) -> 
 
 fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    static HANDLED: AtomicU32 = AtomicU32::new(0);
+
+    extern "C" fn count(_: libc::c_int) {
+        HANDLED.fetch_add(1, Ordering::SeqCst);
+    }
+
+    #[test]
+    fn signals_delay_a_load_and_do_not_end_it() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED, only root loads device programs");
+            return;
+        }
+        const MOVE: Instruction = Instruction { code: 0xb7, registers: 0, offset: 0, immediate: 1 };
+        const EXIT: Instruction = Instruction { code: 0x95, registers: 0, offset: 0, immediate: 0 };
+        let mut program = vec![MOVE; 50_000];
+        program.push(EXIT);
+        // SAFETY: the handler does nothing but an atomic addition; nobody else here wants this signal, whose default is nothing.
+        unsafe { libc::signal(libc::SIGURG, count as *const () as libc::sighandler_t) };
+        let (process, loading) = (rustix::process::getpid(), rustix::thread::gettid());
+        let signals = LOAD_ATTEMPTS / 2;
+        std::thread::scope(|scope| {
+            let sender = scope.spawn(move || {
+                for sent in 1..=signals {
+                    let (process, thread) = (process.as_raw_nonzero().get(), loading.as_raw_nonzero().get());
+                    // SAFETY: sends a signal, which touches no memory of this process.
+                    assert_eq!(unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGURG) }, 0);
+                    while HANDLED.load(Ordering::SeqCst) < sent {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+            while !sender.is_finished() {
+                load_device_program(&program, &mut []).unwrap();
+            }
+        });
+    }
 }

@@ -10,6 +10,7 @@ pub mod execute;
 #[cfg(target_arch = "x86_64")]
 pub mod first;
 pub mod keyring;
+pub mod landlock;
 pub mod mount;
 pub mod network;
 pub mod priority;

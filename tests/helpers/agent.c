@@ -3,7 +3,8 @@
  *
  * Takes that many connections, and prints of each the message, in a line of its own, with the number of descriptors that
  * came with it. ANSWER is what every call gets: an errno, 0 for a success without the call being made, "continue" for the
- * call itself, "silence" for nothing at all, or "close" for an agent that wants none of it. Ends with the last filter.
+ * call itself, "silence" for nothing at all, or "close" for an agent that wants none of it; "continue-N" is N times for the
+ * call itself and then silence. Ends with the last filter.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -67,9 +68,10 @@ static void answer(int listener, const char *with)
 	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call))
 		return;
 	struct seccomp_notif_resp response = { .id = call.id };
-	if (!strcmp(with, "silence"))
+	static int answered;
+	if (!strcmp(with, "silence") || (!strncmp(with, "continue-", 9) && answered++ >= atoi(with + 9)))
 		return;
-	if (!strcmp(with, "continue"))
+	if (!strncmp(with, "continue", 8))
 		response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
 	else
 		response.error = -atoi(with);

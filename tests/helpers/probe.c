@@ -5,14 +5,17 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/keyctl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
@@ -183,6 +186,62 @@ static int write_to(const char *path)
 	return 0;
 }
 
+/* Makes a system call by its number, with one argument, and says what came of it. */
+static int call(const char *number, const char *argument)
+{
+	long answer = syscall(atol(number), atol(argument));
+	printf("%s\n", answer < 0 ? strerrorname_np(errno) : "made");
+	return 0;
+}
+
+#ifdef __x86_64__
+/* As a program of i386 makes it (syscall(2), int 0x80). */
+static int call_of_i386(const char *number, const char *argument)
+{
+	long answer = atol(number);
+	__asm__ volatile("int $0x80" : "+a"(answer) : "b"(atol(argument)) : "memory", "r8", "r9", "r10", "r11");
+	/* 32 bits come back. */
+	printf("%s\n", (int)answer < 0 ? strerrorname_np(-(int)answer) : "made");
+	return 0;
+}
+#endif
+
+/* Makes a directory, and says what became of that. */
+static int make_directory(void)
+{
+	long made = syscall(SYS_mkdirat, AT_FDCWD, "/made", 0755);
+	printf("%s\n", made ? strerrorname_np(errno) : "made");
+	return fflush(stdout);
+}
+
+/* The same, by a child that is traced: what the tracer is told of calls that a filter hands to it (seccomp(2)). */
+static int traced(void)
+{
+	pid_t child = fork();
+	if (!child) {
+		if (ptrace(PTRACE_TRACEME, 0, 0, 0))
+			_exit(fail("traceme"));
+		raise(SIGSTOP);
+		_exit(make_directory());
+	}
+	int status;
+	if (child < 0 || waitpid(child, &status, 0) != child || !WIFSTOPPED(status))
+		return fail("fork");
+	if (ptrace(PTRACE_SETOPTIONS, child, 0, PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL))
+		return fail("set options");
+	while (!ptrace(PTRACE_CONT, child, 0, 0) && waitpid(child, &status, 0) == child && WIFSTOPPED(status)) {
+		if (status >> 8 != (SIGTRAP | PTRACE_EVENT_SECCOMP << 8))
+			continue;
+		unsigned long data;
+		struct __ptrace_syscall_info call;
+		if (ptrace(PTRACE_GETEVENTMSG, child, 0, &data) || ptrace(PTRACE_GET_SYSCALL_INFO, child, sizeof(call), &call) < 0)
+			return fail("ask for the event");
+		printf("%s, data %lu\n", call.seccomp.nr == SYS_mkdirat ? "mkdirat" : "another call", data);
+		fflush(stdout);
+	}
+	return !WIFEXITED(status) || WEXITSTATUS(status);
+}
+
 int main(int count, char **arguments)
 {
 	const char *what = count > 1 ? arguments[1] : "";
@@ -214,6 +273,16 @@ int main(int count, char **arguments)
 		return notify(arguments[2]);
 	if (!strcmp(what, "write-to") && count > 2)
 		return write_to(arguments[2]);
+	if (!strcmp(what, "call") && count > 3)
+		return call(arguments[2], arguments[3]);
+#ifdef __x86_64__
+	if (!strcmp(what, "call-of-i386") && count > 3)
+		return call_of_i386(arguments[2], arguments[3]);
+#endif
+	if (!strcmp(what, "make-directory"))
+		return make_directory();
+	if (!strcmp(what, "traced"))
+		return traced();
 	fprintf(stderr, "probe: no such question: %s\n", what);
 	return 2;
 }

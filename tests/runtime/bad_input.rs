@@ -474,3 +474,21 @@ fn collect_pointers(value: &Value, at: String, pointers: &mut Vec<String>) {
         _ => {}
     }
 }
+
+#[test]
+fn what_is_odd_and_runs_with_runc() {
+    // Names that stand twice, of which the last counts, objects joined; null among texts, which is an empty one.
+    let bundle = Bundle::new();
+    let text = bundle.config.0.to_string();
+    let odd = r#","hostname":"second","annotations":{"a":null,"b":"1","b":"2"},"process":{"args":["sh","-c","hostname; echo $#","0",null]}}"#;
+    let text = format!("{}{odd}", text.strip_suffix('}').expect("an object"));
+    create_with_text(&bundle, text).ok();
+    let state = bundle.call("state").arg(&bundle.id).ok().json();
+    assert_eq!(state["annotations"], json!({"a": "", "b": "2"}));
+    bundle.call("delete").args(["--force", &bundle.id]).ok();
+    assert_eq!(bundle.call("run").arg("--bundle").arg(&bundle.directory).arg(&bundle.id).ok().stdout, "second\n1\n");
+    // And where it matters what is missing.
+    create_with_text(&bundle, r#"{"ociVersion":"1.0.2","root":{"path":"rootfs"},"mounts":[null]}"#)
+        .run()
+        .refused(&["mounts[0]", "destination"]);
+}

@@ -528,6 +528,21 @@ fn bundle_defaults_to_the_working_directory() {
 }
 
 #[test]
+fn the_bundle_is_told_as_the_kernel_calls_it() {
+    let bundle = Bundle::script("true");
+    let (parent, name) =
+        (bundle.make_directory("elsewhere"), bundle.directory.file_name().expect("a bundle has a name"));
+    std::os::unix::fs::symlink(&bundle.directory, parent.join("link")).expect("make a link");
+    let up_and_down = bundle.directory.join("..").join(name).join("./elsewhere//..");
+    for given in [up_and_down, parent.join("link")] {
+        bundle.write().call("create").arg("--bundle").arg(given).arg(&bundle.id).ok();
+        let state = bundle.call("state").arg(&bundle.id).ok().json();
+        assert_eq!(state["bundle"], bundle.directory.to_str().expect("text"));
+        bundle.call("delete").args(["--force", &bundle.id]).ok();
+    }
+}
+
+#[test]
 fn create_without_a_process_fails_at_start() {
     // runtime-spec, config.md: process is required when start is called.
     let mut bundle = Bundle::new();

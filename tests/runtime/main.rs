@@ -17,6 +17,7 @@ mod engines_bundles;
 mod exec;
 mod hooks;
 mod hostile;
+mod landlock;
 mod lifecycle;
 mod mounts;
 mod namespaces;

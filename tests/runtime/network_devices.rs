@@ -3,7 +3,7 @@
 use rustix::thread::UnshareFlags;
 use serde_json::json;
 
-use crate::harness::host::unshare;
+use crate::harness::host::{unshare, write_program};
 use crate::harness::{Bundle, Config, each, host};
 
 /// A host with a network of the test's own: nothing on the machine's network is touched.
@@ -93,6 +93,20 @@ fn a_container_that_comes_to_nothing_takes_no_device_with_it() {
     );
     bundle.config.set("/linux/netDevices", json!({"moved0": {"name": "eth0"}})).args(["no-such-program"]);
     bundle.refused(&["executable file not found in $PATH"]);
+    assert_as_it_was();
+
+    // When init is prepared, and waits for its word: what is told of it can't be written, and what it executes is no program.
+    bundle.config.args(["true"]);
+    bundle.run_call().args(["--pid-file", "/no/such/directory/pid", &bundle.id]).run().refused(&["pid file"]);
+    assert_as_it_was();
+    write_program(&bundle.rootfs.join("bin/no-program"), "text");
+    bundle.config.args(["no-program"]);
+    bundle.run().refused(&["exec format error"]);
+    assert_as_it_was();
+    bundle.assert_nothing_left();
+}
+
+fn assert_as_it_was() {
     let shown = host("ip addr show moved0");
     for part in ["UP", "inet 192.0.2.7/24", "inet6 2001:db8::7/64"] {
         assert!(shown.contains(part), "no {part} in {shown}");

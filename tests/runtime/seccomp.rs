@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+#[cfg(target_arch = "x86_64")]
+use crate::harness::say_skipped;
 use crate::harness::{Bundle, Config, each};
 
 fn profile(rules: Value) -> Value {
@@ -50,17 +52,20 @@ fn exec_is_filtered_as_well() {
     assert_eq!(container.exec(["hostname", "other"]).code, 159);
 }
 
+/// What a small program needs, and busybox.
+const USUAL: &str = "read write open openat close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask \
+    rt_sigreturn ioctl pread64 readv writev access pipe pipe2 dup dup2 dup3 fcntl fork vfork clone clone3 execve execveat \
+    exit exit_group wait4 uname getcwd chdir fchdir readlink readlinkat umask getuid getgid geteuid getegid getppid \
+    getpid setuid setgid setgroups setresuid setresgid capget capset prctl arch_prctl set_tid_address newfstatat futex \
+    getdents64 set_robust_list rseq prlimit64 getrandom close_range faccessat faccessat2 statx sendmsg recvmsg \
+    getsockopt fstatfs statfs setsid getpgrp setpgid tgkill gettid madvise epoll_create1 epoll_ctl epoll_pwait nanosleep \
+    sched_getaffinity sched_yield sigaltstack fchown kill openat2 connect sendto recvfrom socket getpgid ppoll \
+    clock_gettime time write sysinfo getrlimit rt_sigtimedwait accept4 shutdown splice";
+
 #[test]
 fn a_default_that_refuses() {
     let mut bundle = Bundle::new();
-    let allowed = "read write open openat close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask \
-        rt_sigreturn ioctl pread64 readv writev access pipe pipe2 dup dup2 dup3 fcntl fork vfork clone clone3 execve execveat \
-        exit exit_group wait4 uname getcwd chdir fchdir readlink readlinkat umask getuid getgid geteuid getegid getppid \
-        getpid setuid setgid setgroups setresuid setresgid capget capset prctl arch_prctl set_tid_address newfstatat futex \
-        getdents64 set_robust_list rseq prlimit64 getrandom close_range faccessat faccessat2 statx sendmsg recvmsg \
-        getsockopt fstatfs statfs setsid getpgrp setpgid tgkill gettid madvise epoll_create1 epoll_ctl epoll_pwait nanosleep \
-        sched_getaffinity sched_yield sigaltstack fchown mkdir mkdirat kill openat2 connect sendto recvfrom socket getpgid ppoll \
-        clock_gettime time write sysinfo getrlimit rt_sigtimedwait accept4 shutdown splice";
+    let allowed = format!("{USUAL} mkdir mkdirat");
     let names: Vec<&str> = allowed.split_whitespace().collect();
     bundle.config.set(
         "/linux/seccomp",
@@ -116,6 +121,77 @@ fn every_action_in_one_profile() {
         let expected = "kill 159\nkill-thread 159\nkill-process 159\ntrap 159\n\
             ln: /to: Function not implemented\nmv: can't rename '/from': No space left on device\nLinux\n/from\n";
         assert_eq!(shown, expected);
+    }
+}
+
+#[test]
+fn a_tracer_is_told_and_without_one_there_is_no_such_call() {
+    let rule = |data: Value| profile(json!([{"names": ["mkdirat"], "action": "SCMP_ACT_TRACE", "errnoRet": data}]));
+    let names: Vec<&str> = USUAL.split_whitespace().chain(["ptrace"]).collect();
+    let allow = json!([{"names": names, "action": "SCMP_ACT_ALLOW"}]);
+    let default = json!({"defaultAction": "SCMP_ACT_TRACE", "defaultErrnoRet": 0xffff, "syscalls": allow});
+    // Without a word it is EPERM, as for libseccomp's callers.
+    for (profile, data) in [(rule(json!(7)), 7), (rule(Value::Null), 1), (default, 0xffff)] {
+        for no_new_privileges in [true, false] {
+            let mut bundle = Bundle::new();
+            bundle.config.set("/linux/seccomp", profile.clone()).set("/process/noNewPrivileges", no_new_privileges);
+            assert_eq!(bundle.probe(&["make-directory"]), "ENOSYS\n", "{profile}");
+            assert_eq!(bundle.probe(&["traced"]), format!("mkdirat, data {data}\nmade\n"), "{profile}");
+            std::fs::remove_dir(bundle.rootfs.join("made")).expect("remove what was made");
+            bundle.config.stay();
+            let container = bundle.start();
+            assert_eq!(container.exec(["probe", "traced"]).stdout, format!("mkdirat, data {data}\nmade\n"));
+        }
+    }
+}
+
+#[test]
+fn calls_that_are_newer_than_the_profile_do_not_exist() {
+    // A program tries what is new and falls back on ENOSYS; EPERM would end it. The newest here is openat2.
+    let mut bundle = Bundle::new();
+    let names: Vec<&str> = USUAL.split_whitespace().collect();
+    let syscalls = json!([{"names": names, "action": "SCMP_ACT_ALLOW"}]);
+    bundle.config.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": syscalls}));
+    for (number, expected) in [(libc::SYS_statx + 1000, "ENOSYS"), (libc::SYS_acct, "EPERM")] {
+        assert_eq!(bundle.probe(&["call", &number.to_string(), "0"]), format!("{expected}\n"));
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn calls_of_other_architectures_have_their_own_rules() {
+    const SIGSYS: i32 = 128 + 31;
+    let x32 = (0x4000_0000 | libc::SYS_getpgid).to_string();
+    // The kernel's number of getpgid for i386.
+    let of_i386 = ["call-of-i386", "132", "0"];
+    let mut bundle = Bundle::new();
+    bundle.add_probe();
+    let mut run = |architectures: &[&str], arguments: &[&str]| {
+        let rule = json!([{"names": ["getpgid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]);
+        bundle.config.set("/linux/seccomp", profile(rule)).set("/linux/seccomp/architectures", json!(architectures));
+        bundle.config.args(["probe"].iter().chain(arguments).copied());
+        bundle.run()
+    };
+    let mut tried = vec![("SCMP_ARCH_X32", vec!["call", x32.as_str(), "0"])];
+    if run(&["SCMP_ARCH_X86"], &of_i386).code == 128 + libc::SIGSEGV {
+        say_skipped("this kernel has no calls of i386 (CONFIG_IA32_EMULATION); those of x32 were made");
+    } else {
+        tried.push(("SCMP_ARCH_X86", of_i386.to_vec()));
+    }
+    for (architecture, arguments) in tried {
+        assert_eq!(run(&["SCMP_ARCH_X86_64", architecture], &arguments).stdout, "EOPNOTSUPP\n", "{architecture}");
+        // One that the profile does not have has no calls.
+        assert_eq!(run(&["SCMP_ARCH_X86_64"], &arguments).code, SIGSYS, "{architecture}");
+    }
+}
+
+#[test]
+fn every_flag_is_taken() {
+    let all = ["SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"];
+    let mut bundle = filtered();
+    for flags in [&[][..], &all[..1], &all[1..2], &all[2..], &all] {
+        bundle.config.set("/linux/seccomp/flags", json!(flags));
+        assert_eq!(bundle.shell("rmdir /mnt 2>&1 || true"), "rmdir: '/mnt': Operation not permitted\n", "{flags:?}");
     }
 }
 

@@ -82,6 +82,19 @@ fn of_a_container_and_of_exec() {
 }
 
 #[test]
+fn with_every_flag() {
+    // A listener and TSYNC need a flag more than the profile has (seccomp(2), SECCOMP_FILTER_FLAG_TSYNC_ESRCH).
+    let mut bundle = asking(&MKDIR);
+    let agent = agent(&bundle, 2, "28");
+    let flags = ["TSYNC", "LOG", "SPEC_ALLOW", "WAIT_KILLABLE_RECV"].map(|name| format!("SECCOMP_FILTER_FLAG_{name}"));
+    bundle.config.set("/linux/seccomp/flags", json!(flags)).stay();
+    let container = bundle.start();
+    assert!(container.exec(["mkdir", "/made"]).stderr.contains("No space left on device"));
+    container.stop();
+    assert_eq!(messages(agent).len(), 2);
+}
+
+#[test]
 fn of_a_container_that_waits_for_its_start() {
     let mut bundle = asking(&MKDIR);
     let agent = agent(&bundle, 1, "continue");
@@ -203,4 +216,41 @@ fn that_does_not_answer() {
     assert_refused(container.run("start"), "does not answer");
     assert_eq!(container.status(), "stopped");
     assert_eq!(messages(agent).len(), 1);
+}
+
+#[test]
+fn that_does_not_answer_beside_hooks() {
+    // For a hook's program, which init waits for, and for the container's, when the hook is over.
+    for (answer, has_run) in [("silence", false), ("continue-1", true)] {
+        let mut bundle = asking(&["execve"]);
+        bundle.config.hook("startContainer", json!({"path": "/bin/touch", "args": ["touch", "/ran"]}));
+        bundle.config.stay();
+        let first = agent(&bundle, 1, answer);
+        assert_refused(bundle.run(), "does not answer");
+        assert_eq!(messages(first).len(), 1);
+        bundle.assert_nothing_left();
+        assert_eq!(bundle.rootfs.join("ran").exists(), has_run, "{answer}");
+
+        std::fs::remove_file(bundle.path("agent.sock")).expect("remove the socket");
+        let second = agent(&bundle, 1, answer);
+        let container = bundle.create();
+        assert_refused(container.run("start"), "does not answer");
+        assert_eq!(container.status(), "stopped");
+        assert_eq!(messages(second).len(), 1);
+    }
+}
+
+#[test]
+fn that_has_more_time_when_a_hook_takes_it() {
+    // Longer than any agent has, without a time of the hook's own and with one.
+    let mut bundle = asking(&["execve"]);
+    let agent = agent(&bundle, 2, "continue");
+    let hook = json!({"path": "/bin/sleep", "args": ["sleep", "11"]});
+    bundle.config.hook("startContainer", hook);
+    assert_eq!(bundle.shell("echo ran"), "ran\n");
+    bundle.config.set("/hooks/startContainer/0/timeout", 100);
+    let container = bundle.create();
+    assert_eq!(container.start_and_wait(), 0);
+    assert_eq!(container.printed(), "ran\n");
+    assert_eq!(messages(agent).len(), 2);
 }

@@ -29,6 +29,28 @@ fn parameters_of_the_containers_namespaces() {
 }
 
 #[test]
+fn a_domain_name_as_parameter_wins() {
+    // As with runc, which sets the property first.
+    let mut bundle = Bundle::new();
+    bundle.config.set("/domainname", "property.example");
+    bundle.config.set("/linux/sysctl", json!({"kernel.domainname": "sysctl.example"}));
+    assert_eq!(bundle.shell("cat /proc/sys/kernel/domainname"), "sysctl.example\n");
+}
+
+#[test]
+fn without_a_mount_namespace() {
+    let mut bundle = Bundle::new();
+    bundle.config.set("/mounts", json!([])).set("/linux/maskedPaths", json!([])).set("/linux/readonlyPaths", json!([]));
+    bundle.config.without_namespace("mount").set("/domainname", "property.example");
+    bundle.config.set("/linux/sysctl", json!({"net.core.somaxconn": "999", "kernel.domainname": "sysctl.example"}));
+    bundle.config.args(["sleep", "infinity"]);
+    let container = bundle.start();
+    let show = format!("nsenter --target {} --net --uts", container.process.pid.as_raw_nonzero());
+    let shown = host(&format!("{show} cat /proc/sys/net/core/somaxconn /proc/sys/kernel/domainname"));
+    assert_eq!(shown, "999\nsysctl.example\n");
+}
+
+#[test]
 fn slashes_separate_as_well_as_dots() {
     let mut bundle = Bundle::new();
     bundle

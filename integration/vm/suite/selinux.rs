@@ -1,5 +1,5 @@
-//! SELinux: `process.selinuxLabel`, `linux.mountLabel`, and the label of the keyring. On a machine that was booted with it
-//! (`VM_WORDS=security=selinux make vm SUITE="machine selinux"`), and under a policy of the tests' own, `selinux.cil`.
+//! SELinux: `process.selinuxLabel`, `linux.mountLabel`, and the label of the keyring. On a machine that was booted with it, the
+//! second boot of `make vm`, and under a policy of the tests' own, `selinux.cil`.
 
 use std::path::Path;
 use std::sync::LazyLock;

@@ -162,6 +162,11 @@ impl Merged {
         Ok(true)
     }
 
+    /// What is in it, as a stack of its own.
+    pub fn stack(&self) -> Stack {
+        Stack { layers: self.parts.clone(), form: self.form }
+    }
+
     /// What is called so in it.
     pub fn child(&self, name: &[u8]) -> Result<Option<Found>> {
         let mut parts = Vec::new();

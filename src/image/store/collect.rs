@@ -48,6 +48,9 @@ impl Store {
                 self.mark(&entry.digest, &mut marked, 0);
             }
             self.mark_mounts(&mut marked)?;
+            for (what, digest) in self.pinned()? {
+                self.mark_as(what, digest, &mut marked);
+            }
             for name in names(&self.path("ingest"))? {
                 let directory = self.path("ingest").join(name);
                 let list = directory.join(lease::FILE);
@@ -56,10 +59,7 @@ impl Store {
                     continue;
                 }
                 for (what, digest) in lease::read(&list)? {
-                    match what {
-                        What::Blob => self.mark(&digest, &mut marked, 0),
-                        What::Layer => drop(marked.layers.insert(digest)),
-                    }
+                    self.mark_as(what, digest, &mut marked);
                 }
             }
             for name in ["index.json", "oci-layout"] {
@@ -80,6 +80,13 @@ impl Store {
             remove_ingest(&directory)?;
         }
         Ok(collected)
+    }
+
+    fn mark_as(&self, what: What, digest: Digest, marked: &mut Marked) {
+        match what {
+            What::Blob => self.mark(&digest, marked, 0),
+            What::Layer => drop(marked.layers.insert(digest)),
+        }
     }
 
     /// Marks a blob, and if it is a document all that it leads to. What can't be read is still marked.

@@ -31,6 +31,11 @@ impl What {
             What::Layer => "layer",
         }
     }
+
+    /// How it is written down.
+    pub(super) fn line(self, digest: &Digest) -> String {
+        format!("{} {digest}\n", self.word())
+    }
 }
 
 /// A directory for what is on its way, and the list of what must stay.
@@ -62,7 +67,7 @@ impl<'s> Lease<'s> {
     /// Keeps something, whether it is there or not: what is found there afterwards stays.
     pub fn pin(&self, what: What, digest: &Digest) -> Result<()> {
         let _nobody_collects = self.store.lock(FlockOperation::LockShared)?;
-        let line = format!("{} {digest}\n", what.word());
+        let line = what.line(digest);
         let mut list = self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         list.write_all(line.as_bytes()).attempt(|| format!("write the lease in {:?}", self.directory))
     }

@@ -33,13 +33,19 @@ fn take(file: &File, how: FlockOperation, path: &Path) -> Result<()> {
     }
 }
 
+impl Lock {
+    /// Waits for the lock of this file, which is made if it isn't there.
+    pub fn take(path: &Path, how: FlockOperation) -> Result<Lock> {
+        let file = open(path)?;
+        take(&file, how, path)?;
+        Ok(Lock { _file: file })
+    }
+}
+
 impl Store {
     /// The store's own lock, which is only ever held for a moment.
     pub fn lock(&self, how: FlockOperation) -> Result<Lock> {
-        let path = self.path("lock");
-        let file = open(&path)?;
-        take(&file, how, &path)?;
-        Ok(Lock { _file: file })
+        Lock::take(&self.path("lock"), how)
     }
 
     /// Waits until nobody else is bringing in a blob. Whoever takes several takes them sorted.

@@ -7,6 +7,8 @@
 //! | `ingest/ID/` | what one process is bringing in, with its lease |
 //! | `locks/` | a file for each blob that somebody is bringing in |
 //! | `mounts/` | images that are mounted |
+//! | `pins/` | what a container needs, a file for each |
+//! | `containers/`, `names/`, `volumes/` | the engine's |
 //! | `lock` | held exclusively to change the table or to collect garbage, shared to pin |
 //!
 //! A name appears when what it names is on the disk, by rename; the table is changed last. So at every instant an image is
@@ -18,6 +20,7 @@ pub mod intake;
 pub mod layers;
 pub mod lease;
 pub mod lock;
+mod pin;
 pub mod table;
 
 use std::fs::{self, File};

@@ -1,0 +1,78 @@
+//! `create`: a container that waits to be started.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use super::super::output::print;
+use super::super::{Context, Operation};
+use super::flags::Flags;
+use super::pull;
+use crate::engine::{Container, Engine};
+use crate::error::Attempt;
+
+/// Create a container, without starting it
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(in crate::companion) struct Create {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl Operation for Create {
+    fn carry_out(self, context: &Context) -> Result<u8> {
+        let engine = context.engine()?;
+        let container = create(context, &engine, self.flags, true)?;
+        print(&format!("{}\n", container.id()))?;
+        Ok(0)
+    }
+}
+
+/// Makes the container that the flags describe.
+pub(super) fn create<'e>(context: &Context, engine: &'e Engine, flags: Flags, attached: bool) -> Result<Container<'e>> {
+    let file = flags.cidfile.clone().map(|path| IdFile::claim(&path)).transpose()?;
+    let lease = crate::image::store::lease::Lease::new(&engine.store);
+    let image = pull::image(context, engine, &flags)?;
+    let container = engine.create(flags.wanted(image, attached)?)?;
+    drop(lease);
+    if let Some(file) = file {
+        file.write(container.id())?;
+    }
+    Ok(container)
+}
+
+/// `--cidfile`: a file that must not be there before, and isn't there after a failure.
+struct IdFile {
+    path: std::path::PathBuf,
+    file: File,
+    kept: bool,
+}
+
+impl IdFile {
+    fn claim(path: &Path) -> Result<IdFile> {
+        ensure!(
+            !path.exists(),
+            "container ID file found, make sure the other container isn't running or delete {}",
+            path.display()
+        );
+        let file = File::create_new(path).attempt(|| format!("failed to create the container ID file {path:?}"))?;
+        Ok(IdFile { path: path.into(), file, kept: false })
+    }
+
+    fn write(mut self, id: &str) -> Result<()> {
+        self.file.write_all(id.as_bytes()).attempt(|| format!("write {:?}", self.path))?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for IdFile {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

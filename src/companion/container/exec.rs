@@ -1,0 +1,118 @@
+//! `exec`: a further program in a container that runs.
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::super::output::complain;
+use super::super::{Context, Operation};
+use crate::container::{self, ExecOptions, Passed, ProcessSource};
+use crate::engine::exit_status;
+use crate::engine::options::environment;
+use crate::engine::specification::Further;
+use crate::engine::state::Status;
+use crate::error::{Attempt, sentence};
+use crate::security::sealed_executable;
+
+/// Run a command in a container that runs
+#[derive(Debug, Args)]
+pub(in crate::companion) struct Exec {
+    /// Leave it running
+    #[arg(short, long)]
+    detach: bool,
+
+    /// Set a variable (NAME=VALUE, or NAME for the caller's value)
+    #[arg(short, long, value_name = "VARIABLE")]
+    env: Vec<String>,
+
+    /// Read variables from a file
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<std::path::PathBuf>,
+
+    /// Keep the standard input open
+    #[arg(short, long)]
+    interactive: bool,
+
+    /// Give all privileges
+    #[arg(long)]
+    privileged: bool,
+
+    /// Give it a terminal
+    #[arg(short, long)]
+    tty: bool,
+
+    /// Whom it runs as (USER[:GROUP])
+    #[arg(short, long, value_name = "USER")]
+    user: Option<String>,
+
+    /// The working directory
+    #[arg(short, long, value_name = "DIRECTORY")]
+    workdir: Option<String>,
+
+    /// A name or id, the program and its arguments
+    #[arg(required = true, num_args = 2.., trailing_var_arg = true, value_name = "CONTAINER COMMAND [ARGUMENT]...")]
+    what: Vec<String>,
+}
+
+impl Operation for Exec {
+    fn carry_out(self, context: &Context) -> Result<u8> {
+        sealed_executable::ensure(std::env::args_os())?;
+        let engine = context.engine()?;
+        let Some((name, args)) = self.what.split_first() else { bail!("a container and a program are required") };
+        let container = engine.find(name)?;
+        match container.state()?.status {
+            Status::Running => {}
+            Status::Paused => bail!("Container {name} is paused, unpause the container before exec"),
+            Status::Restarting => bail!("Container {name} is restarting, wait until the container is running"),
+            _ => bail!("Container {} is not running", container.id()),
+        }
+        let mut env = Vec::new();
+        for path in &self.env_file {
+            env.extend(environment::file(path)?);
+        }
+        env.extend(self.env.iter().map(|text| environment::variable(text)).collect::<Result<Vec<_>>>()?);
+        if self.tty && !env.iter().any(|variable| variable.starts_with("TERM=")) {
+            env.push("TERM=xterm".into());
+        }
+        let has_terminal = rustix::termios::isatty(rustix::stdio::stdin());
+        anyhow::ensure!(
+            !(self.tty && self.interactive) || has_terminal || self.detach,
+            "the input device is not a TTY"
+        );
+        let process = container.process(self.user.as_deref(), |user| Further {
+            args: args.to_vec(),
+            env,
+            cwd: self.workdir.clone(),
+            // A detached program's terminal would have nobody at its other side.
+            terminal: self.tty && !self.detach,
+            privileged: self.privileged,
+            user,
+        })?;
+        let null =
+            std::fs::File::options().read(true).write(true).open("/dev/null").attempt(|| "open \"/dev/null\"")?;
+        if !self.interactive || self.detach {
+            rustix::stdio::dup2_stdin(&null).attempt(|| "close the standard input")?;
+        }
+        if self.detach {
+            let both = rustix::stdio::dup2_stdout(&null).and_then(|()| rustix::stdio::dup2_stderr(&null));
+            both.attempt(|| "close the standard output")?;
+        }
+        let options = ExecOptions {
+            process: ProcessSource::Process(Box::new(process)),
+            console_socket: None,
+            pidfd_socket: None,
+            pid_file: None,
+            detach: self.detach,
+            passed: Passed::default(),
+            cgroup: None,
+            ignore_paused: false,
+        };
+        engine.happened(&container.record, &format!("exec_start: {}", args.join(" ")), &[]);
+        match container::exec(&engine.host(), container.id(), &options) {
+            Ok(status) => Ok(status),
+            Err(error) => {
+                complain(&format!("OCI runtime exec failed: {}\n", sentence(&error)));
+                Ok(exit_status(&error).unwrap_or(1))
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! `logs`.
+
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+
+use super::super::{Context, Operation, units};
+use crate::engine::{Container, options};
+use std::io::Write;
+
+/// Show what a container said
+#[derive(Debug, Args)]
+pub(in crate::companion) struct Logs {
+    /// Go on with what it says from now on
+    #[arg(short, long)]
+    follow: bool,
+
+    /// Only what was said since a time, or so long ago
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+
+    /// Only what was said until a time, or so long ago
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+
+    /// Show times
+    #[arg(short, long)]
+    timestamps: bool,
+
+    /// The last lines only, or all
+    #[arg(short = 'n', long, value_name = "LINES", default_value = "all")]
+    tail: String,
+
+    /// A name or id
+    container: String,
+}
+
+impl Operation for Logs {
+    fn carry_out(self, context: &Context) -> Result<u8> {
+        let engine = context.engine()?;
+        let container = engine.find(&self.container)?;
+        ensure!(
+            container.record.host_config.log_config.kind != "none",
+            "configured logging driver does not support reading"
+        );
+        let now = SystemTime::now();
+        let time = |text: &Option<String>| text.as_deref().map(|text| options::time(text, now)).transpose();
+        let tail = match self.tail.as_str() {
+            "all" => None,
+            // docker takes what is no number for all of them.
+            text => text.parse::<usize>().ok(),
+        };
+        self.show(&container, tail, time(&self.since)?, time(&self.until)?).context("read the log")?;
+        Ok(0)
+    }
+}
+
+impl Logs {
+    fn show(
+        &self,
+        container: &Container<'_>,
+        tail: Option<usize>,
+        since: Option<SystemTime>,
+        until: Option<SystemTime>,
+    ) -> Result<()> {
+        let mut stdout = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
+        let mut stderr = std::io::stderr();
+        container.read_log(tail, self.follow, |line| {
+            let Some(line) = line else {
+                stdout.flush()?;
+                return Ok(true);
+            };
+            if since.is_some() || until.is_some() {
+                let said = units::time(&line.time);
+                if since.is_some_and(|since| said.is_some_and(|said| said < since)) {
+                    return Ok(true);
+                }
+                if until.is_some_and(|until| said.is_some_and(|said| said > until)) {
+                    return Ok(false);
+                }
+            }
+            let text = if self.timestamps { format!("{} {}", line.time, line.text) } else { line.text };
+            // A terminal has one stream: there everything is stdout.
+            let written = if line.is_stderr {
+                stdout.flush()?;
+                stderr.write_all(text.as_bytes())
+            } else {
+                stdout.write_all(text.as_bytes())
+            };
+            match written {
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+                written => Ok(written.map(|()| true)?),
+            }
+        })?;
+        match stdout.flush() {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! `stop`.
+
+use anyhow::Result;
+use clap::Args;
+
+use super::super::{Context, Operation};
+use super::each;
+
+/// Stop containers: a signal, and after some time SIGKILL
+#[derive(Debug, Args)]
+pub(in crate::companion) struct Stop {
+    /// The signal in place of the container's own
+    #[arg(short, long, value_parser = crate::cli::signal::parse)]
+    signal: Option<crate::container::Signal>,
+
+    /// Seconds until it is killed; -1 for never
+    #[arg(short = 't', long, visible_alias = "timeout", value_name = "SECONDS", allow_hyphen_values = true)]
+    time: Option<i64>,
+
+    /// Names or ids
+    #[arg(required = true, value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+impl Operation for Stop {
+    fn carry_out(self, context: &Context) -> Result<u8> {
+        each(&context.engine()?, &self.containers, |engine, name| {
+            let container = engine.find(name)?;
+            container.stop(self.signal.map(|signal| signal.0), self.time)?;
+            engine.happened(&container.record, "stop", &[]);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! `network inspect`.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{Context, Operation, open};
+use crate::companion::inspect::shown;
+use crate::companion::output::{complain, print};
+use crate::error::sentence;
+use crate::network::{Network, Networks};
+
+/// Show all that is known of networks
+#[derive(Debug, Args)]
+pub(in crate::companion) struct Inspect {
+    /// json, or a template such as {{(index .IPAM.Config 0).Subnet}}
+    #[arg(short, long)]
+    format: Option<String>,
+
+    /// Without effect on one machine
+    #[arg(short, long)]
+    verbose: bool,
+
+    /// Names or ids
+    #[arg(required = true, value_name = "NETWORK")]
+    networks: Vec<String>,
+}
+
+impl Operation for Inspect {
+    fn carry_out(self, context: &Context) -> Result<u8> {
+        let networks = open(context)?;
+        let mut found = Vec::new();
+        let mut status = 0;
+        for text in &self.networks {
+            match networks.get(text).and_then(|network| described(&networks, &network)) {
+                Ok(one) => found.push(one),
+                Err(error) => {
+                    complain(&format!("Error: {}\n", sentence(&error)));
+                    status = 1;
+                }
+            }
+        }
+        print(&shown(&found, self.format.as_deref())?)?;
+        Ok(status)
+    }
+}
+
+/// As docker describes it.
+pub(super) fn described(networks: &Networks, network: &Network) -> Result<Value> {
+    let mut containers = Map::new();
+    for endpoint in networks.endpoints(network)? {
+        let address = |v6: bool| {
+            let address = endpoint.addresses.iter().find(|address| address.addr().is_ipv6() == v6);
+            address.map(ToString::to_string).unwrap_or_default()
+        };
+        let one = json!({
+            "Name": endpoint.name,
+            "EndpointID": endpoint.id(),
+            "MacAddress": endpoint.mac,
+            "IPv4Address": address(false),
+            "IPv6Address": address(true),
+        });
+        containers.insert(endpoint.container, one);
+    }
+    let config = network.pools.iter().map(|pool| {
+        let mut one = json!({ "Subnet": pool.subnet, "Gateway": pool.gateway });
+        if let Some(range) = pool.range {
+            one["IPRange"] = json!(range);
+        }
+        if !pool.auxiliary.is_empty() {
+            one["AuxiliaryAddresses"] = json!(pool.auxiliary);
+        }
+        one
+    });
+    Ok(json!({
+        "Name": network.name,
+        "Id": network.id,
+        "Created": network.created,
+        "Scope": "local",
+        "Driver": network.driver,
+        "EnableIPv4": true,
+        "EnableIPv6": network.ipv6,
+        "IPAM": { "Driver": "default", "Options": {}, "Config": config.collect::<Vec<_>>() },
+        "Internal": network.internal,
+        "Attachable": network.attachable,
+        "Ingress": false,
+        "ConfigFrom": { "Network": "" },
+        "ConfigOnly": false,
+        "Containers": containers,
+        "Options": network.options,
+        "Labels": network.labels,
+    }))
+}

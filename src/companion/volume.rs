@@ -1,0 +1,225 @@
+//! `volume create`, `ls`, `rm`, `inspect`, `prune`.
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::output::{complain, confirmed, print};
+use super::table::{Column, render};
+use super::{Context, Operation, units};
+use crate::engine::volume::Volume;
+use crate::engine::{Engine, options};
+use crate::error::sentence;
+use crate::image::store::collect::usage;
+
+/// Commands for volumes.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Create(Create),
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    #[command(visible_alias = "remove")]
+    Rm(Rm),
+    Inspect(Inspect),
+    Prune(Prune),
+}
+
+/// Create a volume
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// Attach a text (KEY=VALUE)
+    #[arg(long, value_name = "LABEL")]
+    label: Vec<String>,
+
+    /// The volume's name; without one it gets some
+    name: Option<String>,
+}
+
+/// List volumes
+#[derive(Debug, Args)]
+pub(super) struct Ls {
+    /// name=, label=KEY[=VALUE], dangling=BOOL
+    #[arg(short, long, value_name = "FILTER")]
+    filter: Vec<String>,
+
+    /// table, json, or a template: {{.Name}} {{.Driver}} {{.Scope}} {{.Mountpoint}} {{.Labels}}
+    #[arg(long)]
+    format: Option<String>,
+
+    /// Print names alone
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Remove volumes
+#[derive(Debug, Args)]
+pub(super) struct Rm {
+    /// Don't mind what is not there
+    #[arg(short, long)]
+    force: bool,
+
+    /// Names
+    #[arg(required = true, value_name = "VOLUME")]
+    volumes: Vec<String>,
+}
+
+/// Show all that is known of volumes
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// json, or a template
+    #[arg(short, long)]
+    format: Option<String>,
+
+    /// Names
+    #[arg(required = true, value_name = "VOLUME")]
+    volumes: Vec<String>,
+}
+
+/// Remove volumes that no container has
+#[derive(Debug, Args)]
+pub(super) struct Prune {
+    /// Those with a name, too
+    #[arg(short, long)]
+    all: bool,
+
+    /// Don't ask
+    #[arg(short, long)]
+    force: bool,
+}
+
+const COLUMNS: &[Column] = &[
+    ("Driver", "DRIVER"),
+    ("Name", "VOLUME NAME"),
+    ("Scope", "SCOPE"),
+    ("Mountpoint", "MOUNTPOINT"),
+    ("Labels", "LABELS"),
+];
+
+impl Operation for Command {
+    fn carry_out(self, context: &Context) -> Result<u8> {
+        let engine = context.engine()?;
+        match self {
+            Command::Create(create) => {
+                let labels = create.label.iter().map(|text| options::pair(text)).collect();
+                let volume = engine.create_volume(create.name.as_deref(), labels)?;
+                print(&format!("{}\n", volume.name))?;
+                Ok(0)
+            }
+            Command::Ls(list) => list.list(&engine),
+            Command::Rm(remove) => remove.remove(&engine),
+            Command::Inspect(inspect) => inspect.inspect(&engine),
+            Command::Prune(prune) => prune.prune(&engine),
+        }
+    }
+}
+
+pub(super) fn described(engine: &Engine, volume: &Volume) -> Value {
+    json!({
+        "CreatedAt": volume.created_at,
+        "Driver": "local",
+        "Labels": volume.labels,
+        "Mountpoint": engine.volume_data(&volume.name),
+        "Name": volume.name,
+        "Options": Value::Null,
+        "Scope": "local",
+    })
+}
+
+impl Ls {
+    fn list(self, engine: &Engine) -> Result<u8> {
+        let mut rows: Vec<Map<String, Value>> = Vec::new();
+        for volume in engine.all_volumes() {
+            let mut wanted = true;
+            for filter in &self.filter {
+                wanted &= Ls::lets_through(engine, filter, &volume)?;
+            }
+            if wanted {
+                let labels: Vec<String> = volume.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                let mut row = described(engine, &volume);
+                row["Labels"] = labels.join(",").into();
+                rows.extend(row.as_object().cloned());
+            }
+        }
+        if self.quiet && self.format.is_none() {
+            let names = rows.iter().filter_map(|row| row["Name"].as_str());
+            print(&names.map(|name| format!("{name}\n")).collect::<String>())?;
+            return Ok(0);
+        }
+        print(&render(&rows, self.format.as_deref(), &["Driver", "Name"], COLUMNS)?)?;
+        Ok(0)
+    }
+
+    fn lets_through(engine: &Engine, filter: &str, volume: &Volume) -> Result<bool> {
+        let Some((key, value)) = filter.split_once('=') else {
+            bail!("invalid argument {filter:?}: bad format of filter")
+        };
+        Ok(match key {
+            "name" => volume.name.contains(value),
+            "dangling" => engine.users_of(&volume.name).is_empty() == matches!(value, "true" | "1"),
+            "label" => {
+                let (name, wanted) = value.split_once('=').map_or((value, None), |(name, value)| (name, Some(value)));
+                volume.labels.get(name).is_some_and(|found| wanted.is_none_or(|wanted| wanted == found))
+            }
+            _ => bail!("invalid filter '{key}'"),
+        })
+    }
+}
+
+impl Rm {
+    fn remove(self, engine: &Engine) -> Result<u8> {
+        let mut status = 0;
+        for name in &self.volumes {
+            match engine.remove_volume(name) {
+                Ok(()) => print(&format!("{name}\n"))?,
+                Err(error) if self.force && sentence(&error).contains("no such volume") => {}
+                Err(error) => {
+                    complain(&format!("Error: {}\n", sentence(&error)));
+                    status = 1;
+                }
+            }
+        }
+        Ok(status)
+    }
+}
+
+impl Inspect {
+    fn inspect(self, engine: &Engine) -> Result<u8> {
+        let mut found = Vec::new();
+        let mut status = 0;
+        for name in &self.volumes {
+            match engine.volume(name) {
+                Ok(volume) => found.push(described(engine, &volume)),
+                Err(error) => {
+                    complain(&format!("Error: {}\n", sentence(&error)));
+                    status = 1;
+                }
+            }
+        }
+        print(&super::inspect::shown(&found, self.format.as_deref())?)?;
+        Ok(status)
+    }
+}
+
+impl Prune {
+    fn prune(self, engine: &Engine) -> Result<u8> {
+        let which = if self.all { "all" } else { "anonymous" };
+        let question = format!(
+            "WARNING! This will remove {which} local volumes not used by at least one container.\nAre you sure you want to continue?"
+        );
+        if !self.force && !confirmed(&question)? {
+            return Ok(0);
+        }
+        let (mut lines, mut bytes) = (String::new(), 0);
+        for volume in engine.all_volumes().iter().filter(|volume| self.all || volume.anonymous) {
+            let size = usage(&engine.volume_data(&volume.name));
+            if engine.remove_volume(&volume.name).is_ok() {
+                bytes += size;
+                lines += &format!("{}\n", volume.name);
+            }
+        }
+        let heading = if lines.is_empty() { "" } else { "Deleted Volumes:\n" };
+        let line_break = if lines.is_empty() { "" } else { "\n" };
+        print(&format!("{heading}{lines}{line_break}Total reclaimed space: {}\n", units::size(bytes)))?;
+        Ok(0)
+    }
+}

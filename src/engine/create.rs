@@ -1,0 +1,105 @@
+//! `create`: a container on the disk, before anything runs.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use rustix::fs::FlockOperation;
+
+use super::record::{self, Record};
+use super::{Container, Engine, locks, make_directory, network, now, specification, volume};
+use crate::error::Attempt;
+use crate::image::store::file;
+use crate::image::store::table::Image;
+
+/// What a container is to be made from.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Everything but id, name and image.
+    pub record: Record,
+    /// The name, or one that is made up.
+    pub name: Option<String>,
+    /// The image; none with a root directory of the caller's.
+    pub image: Option<Image>,
+}
+
+impl Engine {
+    /// Makes a container. Its record is written last: killed before that, it isn't there, and the next command removes the rest.
+    pub fn create(&self, wanted: Wanted) -> Result<Container<'_>> {
+        let Wanted { mut record, name, image } = wanted;
+        record.id = new_id()?;
+        record.created = now();
+        if let Some(image) = &image {
+            record.image = Some(image.id.clone());
+            record.manifest = Some(image.entry.digest.clone());
+            record.layers = image.config.chain();
+            ensure!(!record.layers.is_empty(), "the image {} has no layers", image.id);
+        }
+        specification::check(&record)?;
+        network::check(self, &record)?;
+        let directory = self.directory(&record.id);
+        let _making = self.make(&directory)?;
+        let made = self.fill(&directory, &mut record, name.as_deref());
+        if let Err(error) = made {
+            super::remove::remains(self, &record.id);
+            return Err(error);
+        }
+        self.happened(&record, "create", &[]);
+        Ok(Container { engine: self, record })
+    }
+
+    /// A directory that is locked from the moment on in which others may see it.
+    fn make(&self, directory: &Path) -> Result<locks::Lock> {
+        let containers = self.containers();
+        if !containers.is_dir() {
+            make_directory(&containers)?;
+        }
+        // Who removes what was left half-made holds this lock alone.
+        let _no_removal = locks::wait(&containers, FlockOperation::LockShared)?;
+        fs::DirBuilder::new().mode(0o700).create(directory).attempt(|| format!("make the directory {directory:?}"))?;
+        locks::wait(directory, FlockOperation::LockExclusive)
+    }
+
+    fn fill(&self, directory: &Path, record: &mut Record, name: Option<&str>) -> Result<()> {
+        record.name = self.claim(&record.id, name)?;
+        if let Some(manifest) = &record.manifest {
+            self.store.pin(&record.id, manifest, &record.layers)?;
+        }
+        volume::take(self, record)?;
+        if record.rootfs.is_none() {
+            for name in ["upper", "work", "rootfs"] {
+                let path = directory.join(name);
+                // The root directory's mode becomes that of the image's when it is mounted for the first time.
+                fs::DirBuilder::new().mode(0o755).create(&path).attempt(|| format!("make the directory {path:?}"))?;
+            }
+        }
+        write(directory, record, !record.host_config.auto_remove)
+    }
+}
+
+/// Writes a record, to a temporary name first. It is synced for a container that is to outlive a crash of the machine.
+pub(super) fn write(directory: &Path, record: &Record, synced: bool) -> Result<()> {
+    let bytes = serde_json::to_vec(record).context("write the record as JSON")?;
+    if synced {
+        return file::write_whole(directory, record::FILE, &bytes);
+    }
+    let path = directory.join(record::FILE);
+    let temporary = file::temporary(&path);
+    let written = fs::File::create(&temporary).and_then(|mut file| file.write_all(&bytes));
+    written.and_then(|()| fs::rename(&temporary, &path)).attempt(|| format!("write {path:?}"))
+}
+
+/// 64 hexadecimal digits of the kernel's randomness. Twelve that are all decimal would be taken for a number by some programs, as
+/// docker knows.
+pub(super) fn new_id() -> Result<String> {
+    loop {
+        let mut bytes = [0u8; 32];
+        rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty()).attempt(|| "make an id")?;
+        let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        if id[..12].parse::<u64>().is_err() {
+            return Ok(id);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The end of a container, and what comes after it.
+
+use std::time::{Duration, Instant};
+
+use rustix::fs::FlockOperation;
+
+use super::Monitor;
+use super::launch::LONG_ENOUGH;
+use crate::engine::protocol::{Notice, Request};
+use crate::engine::state::Status;
+use crate::engine::{locks, network, now};
+use crate::error::sentence;
+use crate::sys::signal;
+
+/// docker's: a tenth of a second, and twice as long each time, up to a minute.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+impl Monitor {
+    /// Does what a client wants.
+    pub(super) fn obey(&mut self, who: usize, request: Request) {
+        match request {
+            Request::Attach(_) => self.engine.happened(&self.record, "attach", &[]),
+            Request::Wait => {}
+            Request::Input(bytes) => self.stdio.input(bytes),
+            Request::InputEnd if self.record.config.stdin_once => self.stdio.input_end(),
+            Request::InputEnd => {}
+            Request::Resize(rows, columns) => self.stdio.resize(rows, columns),
+            Request::Kill(number) => {
+                self.state.stopped |= number == libc::SIGKILL || number == libc::SIGTERM;
+                self.signal(number);
+            }
+            Request::Stop(number, patience) => self.stop(number, patience),
+            Request::Reload => {
+                if let Ok(record) = self.engine.record(&self.record.id) {
+                    self.record = record;
+                }
+                if let Err(error) = network::look_again(&self.engine, &self.record, self.state.pid, &mut self.network) {
+                    self.clients.tell(who, &Notice::Warning(sentence(&error)));
+                }
+                self.clients.tell(who, &Notice::Reloaded);
+            }
+        }
+    }
+
+    /// Ends it for good.
+    pub(super) fn stop(&mut self, number: i32, patience: Option<u64>) {
+        self.state.stopped = true;
+        if self.is_restarting() {
+            self.again_at = None;
+            let status = self.state.exit_code;
+            self.finish(status);
+            return;
+        }
+        self.signal(number);
+        let at = patience.and_then(|patience| Instant::now().checked_add(Duration::from_millis(patience)));
+        self.kill_at = at.into_iter().chain(self.kill_at).min();
+    }
+
+    /// For init. One that is frozen is thawed, for it could not even be killed.
+    pub(super) fn signal(&mut self, number: i32) {
+        let Some(init) = self.init.as_ref().filter(|_| self.ended.is_none()) else { return };
+        let options = crate::container::KillOptions { signal: crate::container::Signal(number), all: true };
+        let host = self.engine.host();
+        // The runtime's call also reaches all of a container that has no pid namespace of its own.
+        if crate::container::kill(&host, &self.record.id, &options).is_err() {
+            let _ = signal::send(std::os::fd::AsFd::as_fd(&init.pidfd), number);
+        }
+        let _ = crate::container::resume(&host, &self.record.id);
+        self.engine.happened(&self.record, "kill", &[("signal", number.to_string())]);
+    }
+
+    /// Init has ended, and all that it said is passed on.
+    pub(super) fn end(&mut self, status: u8) {
+        if let Some(log) = &mut self.log {
+            let _ = log.finish();
+        }
+        self.init = None;
+        self.kill_at = None;
+        self.probing = None;
+        if let Some(health) = &mut self.state.health {
+            health.status = "unhealthy".into();
+        }
+        self.state.oom_killed = self.was_out_of_memory();
+        self.give_back();
+        self.state.pid = 0;
+        self.state.exit_code = status;
+        self.state.finished_at = now();
+        let ran = self.started.elapsed();
+        self.engine.happened(
+            &self.record,
+            "die",
+            &[("exitCode", status.to_string()), ("execDuration", ran.as_secs().to_string())],
+        );
+        if !self.is_to_be_started_again(status) {
+            self.finish(status);
+            return;
+        }
+        if ran >= LONG_ENOUGH {
+            self.pause = FIRST_PAUSE;
+        }
+        self.state.status = Status::Restarting;
+        self.write_state();
+        self.again_at = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        // Who waited for an end has seen one.
+        self.clients.tell_end(status);
+    }
+
+    fn was_out_of_memory(&self) -> bool {
+        let path = self.engine.host().root.join(&self.record.id).join("cgroup");
+        std::fs::read_link(path)
+            .is_ok_and(|group| crate::cgroup::Group::at(group).out_of_memory_kills().is_ok_and(|count| count > 0))
+    }
+
+    fn is_to_be_started_again(&self, status: u8) -> bool {
+        let policy = &self.record.host_config.restart_policy;
+        if self.state.stopped {
+            return false;
+        }
+        match policy.name.as_str() {
+            "always" | "unless-stopped" => true,
+            "on-failure" => {
+                status != 0
+                    && (policy.maximum_retry_count == 0 || self.state.restart_count < policy.maximum_retry_count)
+            }
+            _ => false,
+        }
+    }
+
+    /// The time has come.
+    pub(super) fn start_again(&mut self) {
+        let count = self.state.restart_count + 1;
+        if let Err(error) = self.start() {
+            self.state.error = sentence(&error);
+            self.clients.tell_all(&Notice::Warning(sentence(&error)));
+            self.finish(127);
+            return;
+        }
+        self.state.restart_count = count;
+        self.write_state();
+        self.engine.happened(&self.record, "restart", &[]);
+    }
+
+    /// It is over: the state is written, what is below `/run` goes, and under `--rm` everything.
+    pub(super) fn finish(&mut self, status: u8) {
+        self.state.status = Status::Exited;
+        self.state.exit_code = status;
+        self.clients.close();
+        if self.record.host_config.auto_remove {
+            // Whoever looks meanwhile sees a container that is going.
+            let lock = locks::wait(&self.directory(), FlockOperation::LockExclusive);
+            let _ = self.engine.erase(&self.record, true);
+            drop(lock);
+        } else {
+            self.write_state();
+        }
+        let _ = std::fs::remove_dir_all(self.engine.running(&self.record.id));
+        self.clients.tell_end(status);
+        self.over = true;
+    }
+}

@@ -1,0 +1,285 @@
+//! The start of a container: its root, its files, its streams, the runtime, its network.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::streams::Stdio;
+use super::{Monitor, probe};
+use crate::container::{self, CreateOptions, Embedded, Warn};
+use crate::engine::protocol::Notice;
+use crate::engine::record::Record;
+use crate::engine::specification::{self, Facts, Node};
+use crate::engine::state::Status;
+use crate::engine::{Engine, network, now, root, start, volume};
+use crate::error::{Attempt, sentence};
+use crate::image::bundle::User;
+use crate::image::layer::Stack;
+
+impl Monitor {
+    /// The start that somebody waits for.
+    pub(super) fn first_start(&mut self) {
+        self.state.restart_count = 0;
+        let started = self.clients.listen(&self.engine.running(&self.record.id)).and_then(|()| self.start());
+        match started {
+            Ok(()) => {
+                self.unlock();
+                self.clients.tell_all(&Notice::Started);
+            }
+            Err(error) => {
+                let status = start::exit_status(&error).unwrap_or(125);
+                let text = sentence(&error);
+                self.failed(status, &text);
+                self.clients.tell_all(&Notice::Failed(status, text));
+                self.over = true;
+            }
+        }
+    }
+
+    pub(super) fn unlock(&mut self) {
+        if let Some(lock) = self.lock.take() {
+            // Whoever started the container may be gone, and the lock with it.
+            let _ = start::unlock(&lock);
+        }
+    }
+
+    /// From nothing to a program that runs.
+    pub(super) fn start(&mut self) -> Result<()> {
+        let result = self.launch();
+        if result.is_err() {
+            self.give_back();
+        }
+        let embedded = result?;
+        self.state.pid = embedded.child.pid.as_raw_nonzero().get();
+        self.state.status = Status::Running;
+        self.state.started_at = now();
+        self.state.finished_at = String::new();
+        self.state.error = String::new();
+        self.state.exit_code = 0;
+        self.state.oom_killed = false;
+        self.state.stopped = false;
+        self.started = Instant::now();
+        self.init = Some(embedded.child);
+        self.probing = probe::begin(&self.record, &mut self.state);
+        self.write_state();
+        self.engine.happened(&self.record, "start", &[]);
+        Ok(())
+    }
+
+    fn launch(&mut self) -> Result<Embedded> {
+        let (engine, record) = (&self.engine, &self.record);
+        let rootfs = root::mount(engine, record)?;
+        let mut files = Stack::new(engine.store.form());
+        files.push(fs::File::open(&rootfs).attempt(|| format!("open {rootfs:?}"))?.into());
+        let facts = facts(engine, record, &files, rootfs)?;
+        if record.host_config.ipc_mode == "shareable" {
+            root::mount_shared_memory(engine, record)?;
+        }
+        prepare_mounts(record, &files)?;
+        let hostname = specification::hostname(record, &facts);
+        network::write_files(engine, record, &hostname, None)?;
+        let config = serde_json::to_vec(&specification::config(record, &facts)?).context("write the configuration")?;
+        let (mut stdio, theirs) = Stdio::make(record.config.tty, record.config.open_stdin)?;
+        let mut host = engine.host();
+        let warnings = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+        let heard = std::rc::Rc::clone(&warnings);
+        host.warn = Warn(std::rc::Rc::new(move |text| heard.borrow_mut().push(text.to_owned())));
+        let options = CreateOptions { bundle: self.directory(), ..CreateOptions::default() };
+        let mut attached = network::Attached::default();
+        let mut embedded = theirs.during(|| {
+            container::embed(&host, &record.id, &options, config, |pid| {
+                attached = network::attach(engine, record, &hostname, pid)?;
+                Ok(())
+            })
+        })?;
+        if let Some(master) = embedded.terminal.take() {
+            stdio.terminal(master)?;
+        }
+        self.stdio = stdio;
+        self.network = attached;
+        for warning in warnings.take().into_iter().chain(std::mem::take(&mut self.network.warnings)) {
+            self.clients.tell_all(&Notice::Warning(warning));
+        }
+        Ok(embedded)
+    }
+
+    /// A container that could not be started.
+    fn failed(&mut self, status: u8, text: &str) {
+        self.state.status = if self.state.started_at.is_empty() { Status::Created } else { Status::Exited };
+        self.state.exit_code = status;
+        self.state.error = text.into();
+        self.state.pid = 0;
+        self.write_state();
+        self.clients.close();
+        let _ = fs::remove_dir_all(self.engine.running(&self.record.id));
+        if self.record.host_config.auto_remove && self.lock.is_some() {
+            let _ = self.engine.erase(&self.record, true);
+        }
+        self.unlock();
+    }
+
+    /// What the container had of the host.
+    pub(super) fn give_back(&mut self) {
+        self.network = network::Attached::default();
+        let host = self.engine.host();
+        // What fails is found again by the next command: it is all below the container's name.
+        let _ = container::delete(&host, &self.record.id, true);
+        let _ = network::release(&self.engine, &self.record);
+        let _ = root::unmount(&self.directory().join("rootfs"));
+        let _ = root::unmount(&root::shared_memory(&self.engine, &self.record));
+    }
+}
+
+/// Looks up what the configuration depends on.
+pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, rootfs: PathBuf) -> Result<Facts> {
+    let host = &record.host_config;
+    let user = User::of(&record.config.user, files)?;
+    let group = |name: &String| -> Result<u32> {
+        Ok(User::of(&format!("0:{name}"), files).with_context(|| format!("--group-add {name}"))?.gid)
+    };
+    let mut joined = BTreeMap::new();
+    for (kind, file, mode) in
+        [("network", "net", &host.network_mode), ("pid", "pid", &host.pid_mode), ("ipc", "ipc", &host.ipc_mode)]
+    {
+        if let Some(id) = mode.strip_prefix("container:") {
+            joined.insert(kind, network::namespace_of(engine, id, file)?);
+        }
+    }
+    let mut numbers = BTreeMap::new();
+    for throttle in [
+        &host.blkio_device_read_bps,
+        &host.blkio_device_write_bps,
+        &host.blkio_device_read_iops,
+        &host.blkio_device_write_iops,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        let node = node(&throttle.path, &throttle.path, "rwm")?;
+        numbers.insert(throttle.path.clone(), (node.major, node.minor));
+    }
+    Ok(Facts {
+        groups: host.group_add.iter().map(group).collect::<Result<_>>()?,
+        shared_memory: shared_memory(engine, record)?,
+        devices: devices(record)?,
+        directory: network::owner_of_files(engine, record)?,
+        capabilities: crate::security::capabilities::permitted().attempt(|| "ask for the engine's capabilities")?,
+        host_name: others_name(engine, record)?,
+        user,
+        rootfs,
+        joined,
+        numbers,
+    })
+}
+
+/// Where shared memory is that several containers have.
+fn shared_memory(engine: &Engine, record: &Record) -> Result<Option<PathBuf>> {
+    let mode = record.host_config.ipc_mode.as_str();
+    if let Some(id) = mode.strip_prefix("container:") {
+        let other = engine.find(id)?;
+        return Ok(match other.record.host_config.ipc_mode.as_str() {
+            "shareable" => Some(root::shared_memory(engine, &other.record)),
+            "host" => Some("/dev/shm".into()),
+            _ => bail!("cannot join IPC of a container that keeps it to itself: {id} (run it with --ipc shareable)"),
+        });
+    }
+    Ok((mode == "shareable").then(|| root::shared_memory(engine, record)))
+}
+
+/// The name that a container has for itself where it has none of its own: that of whoever's network it is in.
+fn others_name(engine: &Engine, record: &Record) -> Result<String> {
+    if matches!(network::Mode::of(&record.host_config.network_mode), network::Mode::Container(_)) {
+        let path = network::owner_of_files(engine, record)?.join("hostname");
+        let name = fs::read_to_string(&path).attempt(|| format!("read {path:?}"))?;
+        return Ok(name.trim_end().to_owned());
+    }
+    Ok(rustix::system::uname().nodename().to_string_lossy().into_owned())
+}
+
+fn node(path: &str, inside: &str, access: &str) -> Result<Node> {
+    let data = fs::metadata(path)
+        .attempt(|| format!("error gathering device information while adding custom device {path:?}"))?;
+    let kind = if data.file_type().is_block_device() { 'b' } else { 'c' };
+    anyhow::ensure!(
+        kind == 'b' || data.file_type().is_char_device(),
+        "error gathering device information while adding custom device {path:?}: not a device node"
+    );
+    Ok(Node {
+        path: inside.into(),
+        kind,
+        major: rustix::fs::major(data.rdev()),
+        minor: rustix::fs::minor(data.rdev()),
+        mode: data.mode() & 0o777,
+        uid: data.uid(),
+        gid: data.gid(),
+        access: access.into(),
+    })
+}
+
+/// Those that were asked for; of a directory all below it. A privileged container has all of the host's.
+fn devices(record: &Record) -> Result<Vec<Node>> {
+    let mut all = Vec::new();
+    for device in &record.host_config.devices {
+        let (path, inside) = (device.path_on_host.as_str(), device.path_in_container.as_str());
+        if Path::new(path).is_dir() {
+            below(Path::new(path), Path::new(inside), &device.cgroup_permissions, &mut all);
+        } else {
+            all.push(node(path, inside, &device.cgroup_permissions)?);
+        }
+    }
+    if record.host_config.privileged {
+        below(Path::new("/dev"), Path::new("/dev"), "rwm", &mut all);
+    }
+    Ok(all)
+}
+
+fn below(path: &Path, inside: &Path, access: &str, to: &mut Vec<Node>) {
+    const LEFT_OUT: [&str; 12] = [
+        "/dev/pts",
+        "/dev/shm",
+        "/dev/fd",
+        "/dev/mqueue",
+        "/dev/console",
+        "/dev/null",
+        "/dev/zero",
+        "/dev/full",
+        "/dev/random",
+        "/dev/urandom",
+        "/dev/tty",
+        "/dev/ptmx",
+    ];
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        let (path, inside) = (entry.path(), inside.join(entry.file_name()));
+        if LEFT_OUT.iter().any(|left_out| inside == Path::new(left_out)) {
+            continue;
+        }
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() {
+            below(&path, &inside, access, to);
+        } else if kind.is_char_device() || kind.is_block_device() {
+            to.extend(node(&path.to_string_lossy(), &inside.to_string_lossy(), access));
+        }
+    }
+}
+
+/// Makes what is mounted: directories for binds that aren't there, as docker does, and the first content of volumes.
+fn prepare_mounts(record: &Record, files: &Stack) -> Result<()> {
+    for mounted in &record.mounts {
+        match mounted.kind.as_str() {
+            "bind" if mounted.mode != "must-exist" && !Path::new(&mounted.source).exists() => {
+                let made = fs::create_dir_all(&mounted.source);
+                made.attempt(|| format!("make the directory {:?}", mounted.source))?;
+            }
+            "volume" => volume::fill(mounted, files)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// As long as a container ran before it is not one that fails at its start.
+pub(super) const LONG_ENOUGH: Duration = Duration::from_secs(10);

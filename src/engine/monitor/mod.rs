@@ -1,0 +1,252 @@
+//! The monitor: one small process for each container that runs. It is init's parent and reaps, holds the streams, writes the log, and
+//! answers whoever attaches, waits or stops.
+//!
+//! It is this program, started by whoever starts the container ([`super::start`]), with one thread and without an allocation that
+//! outlives its use; all that it knows is in its container's files, so that it may be killed at any instant ([`super::reconcile`]).
+
+mod clients;
+mod end;
+mod launch;
+mod probe;
+mod streams;
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::log::{Limits, Writer};
+use super::protocol::Notice;
+use super::record::Record;
+use super::state::{State, Status};
+use super::{Engine, log, network};
+use crate::error::{Attempt, sentence};
+use crate::security::sealed_executable;
+use crate::sys::clone::{self, Child};
+use crate::sys::signal;
+use clients::Clients;
+use probe::Probing;
+pub(super) use probe::process_of;
+use streams::Stdio;
+
+/// The word on the command line that makes this program a monitor. It is nobody's command.
+pub const WORD: &str = "monitor";
+
+/// For how long clients may be slow to take what the container said last.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Everything of one container.
+struct Monitor {
+    engine: Engine,
+    record: Record,
+    state: State,
+    signals: OwnedFd,
+    /// Locked as long as the monitor lives.
+    _life: OwnedFd,
+    /// The container's lock, held for whoever started it until it runs.
+    lock: Option<OwnedFd>,
+    clients: Clients,
+    log: Option<Writer>,
+    stdio: Stdio,
+    init: Option<Child>,
+    network: network::Attached,
+    probing: Option<Probing>,
+    started: Instant,
+    /// The status of an init that has ended, while what it said last is passed on.
+    ended: Option<(u8, Instant)>,
+    /// When a container that was told to stop is killed.
+    kill_at: Option<Instant>,
+    /// When it is started again.
+    again_at: Option<Instant>,
+    /// How long until it is started again the next time.
+    pause: Duration,
+    over: bool,
+}
+
+/// Is a container's monitor for as long as the container is there to be looked after.
+pub fn main(arguments: &[OsString]) -> u8 {
+    match run(arguments) {
+        Ok(()) => 0,
+        // Nobody hears it; whoever waits sees the channel's end.
+        Err(_) => 1,
+    }
+}
+
+fn run(arguments: &[OsString]) -> Result<()> {
+    sealed_executable::ensure(arguments.iter().cloned())?;
+    let [_, _, root, id] = arguments else { anyhow::bail!("not for people") };
+    let (channel, life, lock) = take_over()?;
+    let _ = rustix::process::setsid();
+    let _ = rustix::thread::set_name(c"ctn-monitor");
+    let own = rustix::process::getpid();
+    rustix::process::set_child_subreaper(Some(own)).attempt(|| "become the subreaper")?;
+    signal::block_all().attempt(|| "block signals")?;
+    let signals = signal::descriptor().attempt(|| "make a signalfd")?;
+    let id = id.to_str().context("an id is text")?;
+    let engine = Engine::open_as_it_is(Path::new(root))?;
+    let record = engine.record(id)?;
+    let directory = engine.directory(id);
+    let log = Limits::of(&record.host_config.log_config)?;
+    let log = log.map(|limits| Writer::open(log::path(&directory, id), limits)).transpose()?;
+    let mut monitor = Monitor {
+        state: State::read(&directory)?,
+        clients: Clients::new(channel),
+        engine,
+        record,
+        signals,
+        _life: life,
+        lock: Some(lock),
+        log,
+        stdio: Stdio::default(),
+        init: None,
+        network: network::Attached::default(),
+        probing: None,
+        started: Instant::now(),
+        ended: None,
+        kill_at: None,
+        again_at: None,
+        pause: end::FIRST_PAUSE,
+        over: false,
+    };
+    monitor.first_start();
+    while !monitor.over {
+        monitor.turn()?;
+    }
+    Ok(())
+}
+
+/// The standard streams are what the monitor was given; /dev/null takes their place.
+fn take_over() -> Result<(OwnedFd, OwnedFd, OwnedFd)> {
+    let take = |stream: std::os::fd::BorrowedFd<'_>| {
+        rustix::io::fcntl_dupfd_cloexec(stream, 3).attempt(|| "take over a descriptor")
+    };
+    use rustix::stdio::{stderr, stdin, stdout};
+    let taken = (take(stdin())?, take(stdout())?, take(stderr())?);
+    streams::to_null()?;
+    Ok(taken)
+}
+
+impl Monitor {
+    fn directory(&self) -> PathBuf {
+        self.engine.directory(&self.record.id)
+    }
+
+    /// Waits until something is to be done, and does it.
+    fn turn(&mut self) -> Result<()> {
+        let mut wanted = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        let after_clients = self.clients.wants(&mut wanted, self.stdio.takes_input());
+        let after_stdio = self.stdio.wants(&mut wanted, !self.clients.are_full());
+        if let Some(probing) = &self.probing {
+            probing.wants(&mut wanted);
+        }
+        let after_probe = wanted.len();
+        self.network.wants(&mut wanted);
+        let patience = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
+        match poll(&mut wanted, patience.as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error).attempt(|| "wait for something to do"),
+        }
+        let ready: Vec<PollFlags> = wanted.iter().map(PollFd::revents).collect();
+        drop(wanted);
+        for (who, request) in self.clients.hear(&ready[1..after_clients]) {
+            self.obey(who, request);
+        }
+        self.pass_on(&ready[after_clients..after_stdio]);
+        if let Some(probing) = &mut self.probing {
+            probing.read(&ready[after_stdio..after_probe]);
+        }
+        self.network.serve(&ready[after_probe..]);
+        if !ready[0].is_empty() {
+            self.reap()?;
+        }
+        self.deadlines();
+        Ok(())
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let ended = self.ended.map(|(_, at)| at + PATIENCE);
+        let probe = self.probing.as_ref().filter(|_| self.ended.is_none()).and_then(Probing::next_deadline);
+        [self.kill_at, self.again_at, ended, probe, self.network.next_deadline()].into_iter().flatten().min()
+    }
+
+    fn deadlines(&mut self) {
+        let now = Instant::now();
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.kill_at) {
+            self.kill_at = None;
+            self.signal(libc::SIGKILL);
+        }
+        if let Some((status, at)) = self.ended
+            && (self.stdio.is_drained() && !self.clients.are_full() || at + PATIENCE <= now)
+        {
+            self.ended = None;
+            self.end(status);
+        }
+        if is_due(self.again_at) {
+            self.again_at = None;
+            self.start_again();
+        }
+        if self.init.is_some() && self.ended.is_none() {
+            self.probe(now);
+        }
+    }
+
+    /// What the container said goes to the log and to all that are attached.
+    fn pass_on(&mut self, ready: &[PollFlags]) {
+        for (is_stderr, bytes) in self.stdio.read(ready) {
+            if let Some(log) = &mut self.log
+                && let Err(error) = log.write(is_stderr, &bytes)
+            {
+                // A full disk: the container goes on, and whoever is attached hears of it.
+                self.clients.tell_all(&Notice::Warning(sentence(&error)));
+            }
+            self.clients.output(is_stderr, bytes);
+        }
+        self.clients.flush();
+    }
+
+    fn reap(&mut self) -> Result<()> {
+        while let Some(number) = signal::next(std::os::fd::AsFd::as_fd(&self.signals)).attempt(|| "read signals")? {
+            if number == libc::SIGTERM {
+                // The machine goes down: the container is stopped as by `stop`.
+                self.stop(libc::SIGTERM, Some(10_000));
+            }
+        }
+        loop {
+            match clone::reap() {
+                Ok(Some((pid, status))) => {
+                    if self.init.as_ref().is_some_and(|init| init.pid == pid) {
+                        self.stdio.end();
+                        self.ended = Some((status, Instant::now()));
+                    } else if let Some(probing) = &mut self.probing {
+                        probing.reaped(pid, status);
+                    }
+                }
+                Ok(None) | Err(Errno::CHILD) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error).attempt(|| "wait for the container's processes"),
+            }
+        }
+    }
+
+    fn write_state(&self) {
+        // What can't be written is found out by whoever looks next: the monitor's lock says whether it lives.
+        let _ = self.state.write(&self.directory());
+    }
+
+    fn is_restarting(&self) -> bool {
+        self.state.status == Status::Restarting
+    }
+}
+
+/// Opens /dev/null.
+fn null() -> Result<OwnedFd> {
+    rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).attempt(|| "open \"/dev/null\"")
+}

@@ -1,0 +1,139 @@
+//! Names of containers: a symlink to the id for each, so that whoever makes it first has the name.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail, ensure};
+
+use super::{Engine, make_directory, record};
+use crate::error::Attempt;
+
+/// Half of a name that is made up; the colours that Corten steel takes on.
+const COLOURS: [&str; 32] = [
+    "amber", "auburn", "beige", "bronze", "brown", "burnt", "carmine", "chestnut", "cinnabar", "copper", "coral",
+    "crimson", "dusky", "ember", "ferrous", "garnet", "ginger", "golden", "hazel", "henna", "mahogany", "maroon",
+    "ochre", "orange", "russet", "rusty", "saffron", "scarlet", "sepia", "sienna", "tawny", "umber",
+];
+/// The other half: what is seen in a port.
+const THINGS: [&str; 32] = [
+    "anchor", "barge", "beacon", "berth", "bollard", "bow", "bridge", "buoy", "cabin", "canal", "capstan", "cargo",
+    "crane", "deck", "derrick", "dock", "ferry", "freight", "galley", "harbour", "hatch", "hull", "jetty", "keel",
+    "lock", "mast", "pier", "quay", "rudder", "sluice", "tug", "wharf",
+];
+
+/// Refuses what docker refuses, too.
+pub(super) fn check(name: &str) -> Result<()> {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter);
+    let good =
+        name.len() >= 2 && name.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && name.chars().all(fits);
+    ensure!(good && name.len() <= 128, "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+    Ok(())
+}
+
+/// Some name for an id, another one for each attempt.
+fn made_up(id: &str, attempt: usize) -> String {
+    let byte = |at: usize| usize::from_str_radix(id.get(at..at + 2).unwrap_or("0"), 16).unwrap_or(0);
+    let name = format!("{}_{}", COLOURS[byte(2 * attempt % 60) % 32], THINGS[byte(2 * attempt % 60 + 2) % 32]);
+    // A few hundred names are soon taken.
+    if attempt < 3 { name } else { format!("{name}{}", byte(2 * attempt % 56 + 4)) }
+}
+
+impl Engine {
+    fn names(&self) -> PathBuf {
+        self.store.root().join("names")
+    }
+
+    pub(super) fn name_path(&self, name: &str) -> PathBuf {
+        self.names().join(name)
+    }
+
+    /// The id that has a name, if there is one.
+    pub(super) fn id_of_name(&self, name: &str) -> Option<String> {
+        if check(name).is_err() {
+            return None;
+        }
+        fs::read_link(self.name_path(name)).ok()?.into_os_string().into_string().ok()
+    }
+
+    /// Gives a name to a container, or one that is made up.
+    pub(super) fn claim(&self, id: &str, wanted: Option<&str>) -> Result<String> {
+        if let Some(name) = wanted {
+            check(name)?;
+            self.claim_one(id, name)?;
+            return Ok(name.into());
+        }
+        for attempt in 0..64 {
+            let name = made_up(id, attempt);
+            if self.claim_one(id, &name).is_ok() {
+                return Ok(name);
+            }
+        }
+        let name = record::short(id).to_owned();
+        self.claim_one(id, &name)?;
+        Ok(name)
+    }
+
+    fn claim_one(&self, id: &str, name: &str) -> Result<()> {
+        let path = self.name_path(name);
+        let mut made = symlink(id, &path);
+        if made.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            make_directory(&self.names())?;
+            made = symlink(id, &path);
+        }
+        match made {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let owner = self.id_of_name(name).unwrap_or_default();
+                bail!(
+                    "Conflict. The container name \"/{name}\" is already in use by container \"{owner}\". You have to \
+                     remove (or rename) that container to be able to reuse that name."
+                )
+            }
+            made => made.attempt(|| format!("make the symlink {path:?}")),
+        }
+    }
+
+    /// Gives a name back, if it is this container's.
+    pub(super) fn release(&self, id: &str, name: &str) {
+        if self.id_of_name(name).as_deref() == Some(id) {
+            let _ = fs::remove_file(self.name_path(name));
+        }
+    }
+
+    /// Names of containers that are not there any more, and names that a container had before: given back.
+    pub(super) fn release_stray_names(&self) {
+        for entry in fs::read_dir(self.names()).into_iter().flatten().flatten() {
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Some(id) = self.id_of_name(&name) else { continue };
+            let directory = self.directory(&id);
+            let is_stray = match self.record(&id) {
+                Ok(record) => record.name != name && super::locks::try_alone(&directory).is_some(),
+                Err(_) => !directory.exists(),
+            };
+            if is_stray {
+                self.release(&id, &name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_docker_takes() {
+        for good in ["web", "a1", "a_b.c-d", "0x"] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a", "-a", "_a", "a/b", "a b", "../x", "ü1"] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+        let id = "00112233445566778899aabbccddeeff".repeat(2);
+        for attempt in 0..64 {
+            assert!(check(&made_up(&id, attempt)).is_ok());
+        }
+        assert_ne!(made_up(&id, 0), made_up(&id, 1));
+    }
+}

@@ -1,0 +1,368 @@
+//! A container's network: which namespace it gets, and what [`crate::network`] does for it there.
+
+use std::fs::{self, File};
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::event::{PollFd, PollFlags};
+use serde_json::{Value, json};
+
+use super::record::{HostConfig, Record};
+use super::state::State;
+use super::{Container, Engine};
+use crate::error::Attempt;
+use crate::network::endpoint::Endpoint;
+use crate::network::files::{self, Hosts, Resolving};
+use crate::network::names::Responder;
+use crate::network::{Attachment, Network, Networks, Published, address, port};
+
+/// What `--network` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// A loopback, and nothing else.
+    None,
+    /// The host's.
+    Host,
+    /// Another container's.
+    Container(String),
+    /// A network by its name.
+    Network(String),
+}
+
+impl Mode {
+    /// Reads it; docker's `default` and nothing are the default network.
+    pub fn of(text: &str) -> Mode {
+        match text {
+            "none" => Mode::None,
+            "host" => Mode::Host,
+            "" | "default" => Mode::Network("bridge".into()),
+            text => match text.strip_prefix("container:") {
+                Some(id) => Mode::Container(id.into()),
+                None => Mode::Network(text.into()),
+            },
+        }
+    }
+}
+
+impl Engine {
+    /// The networks of the same store.
+    pub fn networks(&self) -> Result<Networks> {
+        Networks::open(self.store.root(), &self.run)
+    }
+
+    /// The ports of a container (`80/tcp`), and what they are on the host.
+    pub fn published(&self, container: &Container<'_>) -> Result<Vec<(String, String)>> {
+        if !is_attachable(&container.record) {
+            return Ok(Vec::new());
+        }
+        let endpoints = self.networks()?.endpoints_of(container.id())?;
+        let ports = endpoints.iter().flat_map(|endpoint| &endpoint.ports);
+        let host =
+            |port: &Published| port.to_string().rsplit_once('/').map(|(at, _)| at.to_owned()).unwrap_or_default();
+        Ok(ports.map(|port| (format!("{}/{}", port.container, port.protocol), host(port))).collect())
+    }
+}
+
+/// Whether a container may be in networks.
+fn is_attachable(record: &Record) -> bool {
+    matches!(Mode::of(&record.host_config.network_mode), Mode::None | Mode::Network(_))
+}
+
+/// Refuses what can't be, before anything is made.
+pub(super) fn check(engine: &Engine, record: &Record) -> Result<()> {
+    let host = &record.host_config;
+    let mode = Mode::of(&host.network_mode);
+    extra_hosts(host, None)?;
+    servers(host)?;
+    if let Some(mac) = &host.mac_address {
+        address::parse_hardware(mac)?;
+    }
+    let (addresses, published) = (addresses(host)?, published(record)?);
+    let has_own = !addresses.is_empty() || !host.network_aliases.is_empty();
+    match &mode {
+        Mode::Network(name) => {
+            let network = engine.networks()?.get(name)?;
+            ensure!(
+                !has_own || !network.is_predefined(),
+                "addresses and aliases are for networks that users made, and {} is none",
+                network.name
+            );
+            return Ok(());
+        }
+        Mode::Container(id) => {
+            ensure!(published.is_empty(), "conflicting options: port publishing and the container type network mode");
+            ensure!(
+                host.dns.is_empty() && host.extra_hosts.is_empty(),
+                "conflicting options: dns, custom host-to-IP mapping and the container type network mode"
+            );
+            engine.find(id)?;
+        }
+        Mode::None | Mode::Host => {}
+    }
+    ensure!(!has_own, "addresses and aliases are for networks that users made, and {} is none", host.network_mode);
+    ensure!(host.mac_address.is_none(), "conflicting options: mac-address and the network mode {}", host.network_mode);
+    Ok(())
+}
+
+fn addresses(host: &HostConfig) -> Result<Vec<IpAddr>> {
+    let parse = |text: &String| text.parse::<IpAddr>().ok().with_context(|| format!("invalid IP address: {text}"));
+    let all = [&host.address, &host.address6].into_iter().flatten().map(parse).collect::<Result<Vec<_>>>()?;
+    ensure!(host.address.is_none() || all[0].is_ipv4(), "--ip: {} is no IPv4 address", all[0]);
+    Ok(all)
+}
+
+fn servers(host: &HostConfig) -> Result<Vec<IpAddr>> {
+    let parse = |text: &String| {
+        text.parse::<IpAddr>().ok().with_context(|| format!("invalid IP address of a name server: {text}"))
+    };
+    host.dns.iter().map(parse).collect()
+}
+
+/// The lines of `--add-host`; `host-gateway` is the host's address in the container's network.
+fn extra_hosts(host: &HostConfig, gateway: Option<IpAddr>) -> Result<Vec<(String, IpAddr)>> {
+    let read = |text: &String| -> Result<(String, IpAddr)> {
+        let (name, address) = text.split_once(':').with_context(|| format!("bad format for add-host: {text:?}"))?;
+        let address = match address.trim_matches(['[', ']']) {
+            "host-gateway" => gateway.unwrap_or(IpAddr::from([127, 0, 0, 1])),
+            address => address.parse().ok().with_context(|| format!("invalid IP address in add-host: {address:?}"))?,
+        };
+        Ok((name.to_owned(), address))
+    };
+    host.extra_hosts.iter().map(read).collect()
+}
+
+/// The ports to be published: those that are named, and under `--publish-all` every one that the image or the user exposes.
+fn published(record: &Record) -> Result<Vec<Published>> {
+    let host = &record.host_config;
+    let mut all = Vec::new();
+    for (inside, bindings) in &host.port_bindings {
+        for binding in bindings {
+            let address =
+                if binding.host_ip.contains(':') { format!("[{}]", binding.host_ip) } else { binding.host_ip.clone() };
+            let colon = if address.is_empty() { "" } else { ":" };
+            all.extend(port::parse(&format!("{address}{colon}{}:{inside}", binding.host_port))?);
+        }
+    }
+    if host.publish_all_ports {
+        let others = record.config.exposed_ports.keys().filter(|port| !host.port_bindings.contains_key(*port));
+        for port in others {
+            all.extend(port::parse(port)?);
+        }
+    }
+    Ok(all)
+}
+
+/// A file of a namespace of another container, which must run.
+pub(super) fn namespace_of(engine: &Engine, id: &str, file: &str) -> Result<String> {
+    let other = engine.find(id)?;
+    let state = other.state()?;
+    if !state.status.is_up() {
+        bail!("cannot join {file} namespace of a non running container: {id}");
+    }
+    if file == "net" {
+        let note = joined(engine, other.id());
+        File::create(&note).attempt(|| format!("make {note:?}"))?;
+    }
+    Ok(format!("/proc/{}/ns/{file}", state.pid))
+}
+
+/// Whose files and name a container has: its own, or those of the one whose network it joins.
+pub(super) fn owner_of_files(engine: &Engine, record: &Record) -> Result<PathBuf> {
+    match Mode::of(&record.host_config.network_mode) {
+        Mode::Container(id) => Ok(engine.find(&id)?.directory()),
+        _ => Ok(engine.directory(&record.id)),
+    }
+}
+
+/// What a container has of the network while it runs.
+#[derive(Debug, Default)]
+pub(super) struct Attached {
+    /// Bound, so that nobody else takes the host's ports.
+    _ports: Vec<OwnedFd>,
+    names: Option<Responder>,
+    /// What should be known.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Attached {
+    /// Adds what is waited for.
+    pub(super) fn wants<'a>(&'a self, to: &mut Vec<PollFd<'a>>) {
+        if let Some(names) = &self.names {
+            to.extend(
+                names.descriptors().into_iter().map(|(descriptor, flags)| PollFd::from_borrowed_fd(descriptor, flags)),
+            );
+        }
+    }
+
+    /// When it is to be called though nothing came.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.names.as_ref().and_then(Responder::deadline)
+    }
+
+    /// Answers who asked for names.
+    pub(super) fn serve(&mut self, ready: &[PollFlags]) {
+        let is_due = self.next_deadline().is_some_and(|at| at <= Instant::now());
+        if let Some(names) = &mut self.names
+            && (is_due || ready.iter().any(|ready| !ready.is_empty()))
+        {
+            names.serve_ready();
+        }
+    }
+}
+
+/// Does what is needed in a new namespace, before anything of the container runs, and writes the files that depend on it.
+pub(super) fn attach(engine: &Engine, record: &Record, hostname: &str, pid: i32) -> Result<Attached> {
+    let host = &record.host_config;
+    let Mode::Network(name) = Mode::of(&host.network_mode) else { return Ok(Attached::default()) };
+    let networks = engine.networks()?;
+    let network = networks.get(&name)?;
+    let reserved = networks.reserve(&published(record)?)?;
+    let path = format!("/proc/{pid}/ns/net");
+    let namespace = File::open(&path).attempt(|| format!("open {path:?}"))?;
+    let (endpoint, warnings) = networks.attach(&Attachment {
+        container: &record.id,
+        name: &record.name,
+        namespace: namespace.as_fd(),
+        network: &network.id,
+        interface: "eth0",
+        addresses: &addresses(host)?,
+        mac: host.mac_address.as_deref().map(address::parse_hardware).transpose()?,
+        aliases: &host.network_aliases,
+        ports: &reserved.ports,
+    })?;
+    let names = network.has_names().then(|| Responder::open(&networks, &record.id, namespace.as_fd(), &servers(host)?));
+    write_files(engine, record, hostname, Some((&network, &endpoint)))?;
+    Ok(Attached { _ports: reserved.sockets, names: names.transpose()?, warnings })
+}
+
+/// A container that runs was connected to a network, or disconnected: names may have to be answered now.
+pub(super) fn look_again(engine: &Engine, record: &Record, pid: i32, attached: &mut Attached) -> Result<()> {
+    if pid == 0 || attached.names.is_some() || !matches!(Mode::of(&record.host_config.network_mode), Mode::Network(_)) {
+        return Ok(());
+    }
+    let networks = engine.networks()?;
+    let all = networks.list()?;
+    for endpoint in networks.endpoints_of(&record.id)? {
+        let Some(network) = all.iter().find(|network| network.id == endpoint.network && network.has_names()) else {
+            continue;
+        };
+        let path = format!("/proc/{pid}/ns/net");
+        let namespace = File::open(&path).attempt(|| format!("open {path:?}"))?;
+        attached.names =
+            Some(Responder::open(&networks, &record.id, namespace.as_fd(), &servers(&record.host_config)?)?);
+        let path = engine.directory(&record.id).join("hostname");
+        let hostname = fs::read_to_string(&path).attempt(|| format!("read {path:?}"))?;
+        return write_files(engine, record, hostname.trim_end(), Some((network, &endpoint)));
+    }
+    Ok(())
+}
+
+/// The file that says that others are in a container's network namespace, which may outlive it then.
+fn joined(engine: &Engine, id: &str) -> PathBuf {
+    engine.running(id).join("joined")
+}
+
+/// Gives back what a container had that has ended. The link is left to the kernel, which removes it with the namespace.
+pub(super) fn release(engine: &Engine, record: &Record) -> Result<()> {
+    if !is_attachable(record) {
+        return Ok(());
+    }
+    let networks = engine.networks()?;
+    if joined(engine, &record.id).exists() { networks.detach(&record.id, None) } else { networks.release(&record.id) }
+}
+
+/// Writes the files that are mounted on some of `/etc`, in place: what is mounted in a container is the file itself.
+pub(super) fn write_files(
+    engine: &Engine,
+    record: &Record,
+    hostname: &str,
+    place: Option<(&Network, &Endpoint)>,
+) -> Result<()> {
+    let host = &record.host_config;
+    let mode = Mode::of(&host.network_mode);
+    if matches!(mode, Mode::Container(_)) {
+        return Ok(());
+    }
+    let addresses: Vec<IpAddr> = place.iter().flat_map(|(_, place)| &place.addresses).map(ipnet::IpNet::addr).collect();
+    let ipv6 = mode != Mode::Host && addresses.iter().any(IpAddr::is_ipv6) || mode == Mode::None;
+    let gateway = place.and_then(|(network, _)| network.pools.first()).map(|pool| pool.gateway);
+    let extra = extra_hosts(host, gateway)?;
+    let of_host = || fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let hosts = match mode {
+        Mode::Host => {
+            let lines = extra.iter().map(|(name, address)| format!("{address}\t{name}\n"));
+            of_host() + &lines.collect::<String>()
+        }
+        _ => files::hosts(&Hosts {
+            hostname: if addresses.is_empty() { "" } else { hostname },
+            domain: &record.config.domainname,
+            addresses: &addresses,
+            extra: &extra,
+            ipv6,
+        }),
+    };
+    let asks_for_own = !(host.dns.is_empty() && host.dns_search.is_empty() && host.dns_options.is_empty());
+    let resolv_conf = if mode == Mode::Host && !asks_for_own {
+        fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
+    } else {
+        files::resolv_conf(&Resolving {
+            host: &files::host_resolv_conf(),
+            servers: &servers(host)?,
+            search: &host.dns_search,
+            options: &host.dns_options,
+            has_names: place.is_some_and(|(network, _)| network.has_names()),
+            ipv6,
+        })
+    };
+    let directory = engine.directory(&record.id);
+    for (name, content) in [("hostname", format!("{hostname}\n")), ("hosts", hosts), ("resolv.conf", resolv_conf)] {
+        let path = directory.join(name);
+        fs::write(&path, content).attempt(|| format!("write {path:?}"))?;
+    }
+    Ok(())
+}
+
+/// What `inspect` shows of it.
+pub fn described(container: &Container<'_>, state: &State) -> Result<Value> {
+    let mut ports = serde_json::Map::new();
+    for (port, host) in container.engine.published(container)? {
+        if let Some((address, number)) = host.rsplit_once(':') {
+            let binding = json!({"HostIp": address.trim_matches(['[', ']']), "HostPort": number});
+            let bindings = ports.entry(port).or_insert(json!([]));
+            bindings.as_array_mut().into_iter().for_each(|bindings| bindings.push(binding.clone()));
+        }
+    }
+    let networks = container.engine.networks()?;
+    let endpoints = if is_attachable(&container.record) { networks.endpoints_of(container.id())? } else { Vec::new() };
+    let all = networks.list()?;
+    let mut described = serde_json::Map::new();
+    for endpoint in &endpoints {
+        if let Some(network) = all.iter().find(|network| network.id == endpoint.network) {
+            described.insert(network.name.clone(), of_endpoint(network, endpoint));
+        }
+    }
+    let first = described.values().next().cloned().unwrap_or_default();
+    let field = |name: &str| first.get(name).cloned().unwrap_or_else(|| "".into());
+    let key = if state.status.is_up() { format!("/proc/{}/ns/net", state.pid) } else { String::new() };
+    Ok(json!({
+        "SandboxKey": key, "Ports": ports, "Networks": described, "IPAddress": field("IPAddress"), "Gateway": field("Gateway"),
+        "MacAddress": field("MacAddress"),
+    }))
+}
+
+fn of_endpoint(network: &Network, endpoint: &Endpoint) -> Value {
+    let of_family = |v6: bool| endpoint.addresses.iter().find(|address| address.addr().is_ipv6() == v6);
+    let gateway =
+        |v6: bool| network.pools.iter().find(|pool| pool.gateway.is_ipv6() == v6).map(|pool| pool.gateway.to_string());
+    let address = |v6: bool| of_family(v6).map(|address| address.addr().to_string()).unwrap_or_default();
+    let length = |v6: bool| of_family(v6).map_or(0, ipnet::IpNet::prefix_len);
+    json!({
+        "NetworkID": network.id, "EndpointID": endpoint.id(), "MacAddress": endpoint.mac, "Aliases": endpoint.aliases,
+        "Gateway": gateway(false).unwrap_or_default(), "IPAddress": address(false), "IPPrefixLen": length(false),
+        "IPv6Gateway": gateway(true).unwrap_or_default(), "GlobalIPv6Address": address(true),
+        "GlobalIPv6PrefixLen": length(true), "DNSNames": endpoint.names().collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,181 @@
+//! `--volume`, `--mount`, `--tmpfs`.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::engine::record::Mounted;
+
+/// A clean absolute path of the container.
+fn destination(text: &str) -> Result<String> {
+    ensure!(text.starts_with('/'), "invalid mount path: '{text}' mount path must be absolute");
+    let names = text.split('/').filter(|name| !name.is_empty() && *name != ".");
+    let mut clean: Vec<&str> = Vec::new();
+    for name in names {
+        if name == ".." {
+            clean.pop();
+        } else {
+            clean.push(name);
+        }
+    }
+    ensure!(!clean.is_empty(), "invalid specification: destination can't be '/'");
+    Ok(format!("/{}", clean.join("/")))
+}
+
+const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
+
+/// `[SOURCE:]DESTINATION[:OPTIONS]`; a source that is no path is a volume's name.
+pub fn volume(text: &str) -> Result<Mounted> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, options) = match parts[..] {
+        [target] => ("", target, ""),
+        [source, target] => (source, target, ""),
+        [source, target, options] => (source, target, options),
+        _ => bail!("invalid volume specification: '{text}'"),
+    };
+    ensure!(!target.is_empty() && (parts.len() == 1 || !source.is_empty()), "invalid volume specification: '{text}'");
+    let is_bind = source.starts_with('/') || source.starts_with('.');
+    let mut mounted = Mounted {
+        kind: if is_bind { "bind" } else { "volume" }.into(),
+        destination: destination(target)?,
+        mode: options.into(),
+        writable: true,
+        copies: !is_bind,
+        ..Mounted::default()
+    };
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "ro" => mounted.writable = false,
+            "rw" => mounted.writable = true,
+            "nocopy" if !is_bind => mounted.copies = false,
+            option if is_bind && PROPAGATIONS.contains(&option) => mounted.propagation = option.into(),
+            // Labels for SELinux, which the runtime's own labels don't need on a host without it.
+            "z" | "Z" => bail!("invalid volume specification: '{text}': relabelling for SELinux is not supported"),
+            _ => bail!("invalid volume specification: '{text}': invalid mode: {option}"),
+        }
+    }
+    if is_bind {
+        let absolute = std::path::absolute(source).with_context(|| format!("make {source:?} absolute"))?;
+        mounted.source = absolute.to_string_lossy().into_owned();
+        if mounted.propagation.is_empty() {
+            mounted.propagation = "rprivate".into();
+        }
+    } else {
+        mounted.driver = "local".into();
+        mounted.anonymous = source.is_empty();
+        if !mounted.anonymous {
+            crate::engine::volume::check(source)?;
+            mounted.name = source.into();
+        }
+    }
+    Ok(mounted)
+}
+
+/// `--tmpfs PATH[:OPTIONS]`.
+pub fn tmpfs(text: &str) -> Result<(String, String)> {
+    let (path, options) = text.split_once(':').unwrap_or((text, ""));
+    Ok((destination(path)?, options.into()))
+}
+
+/// `--mount type=…,source=…,target=…`. Says whether a bind mount's source may be made; it may not, as with docker.
+pub fn mount(text: &str) -> Result<Mounted> {
+    let mut mounted = Mounted { kind: "volume".into(), writable: true, copies: true, ..Mounted::default() };
+    let mut tmpfs = Vec::new();
+    let mut source = "";
+    for field in text.split(',') {
+        let (key, value) = field.split_once('=').unwrap_or((field, ""));
+        let truth = || match value {
+            "" | "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            other => bail!("invalid value for {key}: {other}"),
+        };
+        match key {
+            "type" => {
+                ensure!(
+                    matches!(value, "bind" | "volume" | "tmpfs"),
+                    "invalid --mount {text:?}: type {value:?} is not supported"
+                );
+                mounted.kind = value.into();
+            }
+            "source" | "src" => source = value,
+            "target" | "dst" | "destination" => mounted.destination = destination(value)?,
+            "readonly" | "ro" => mounted.writable = !truth()?,
+            "bind-propagation" => {
+                ensure!(PROPAGATIONS.contains(&value), "invalid --mount {text:?}: invalid propagation: {value}");
+                mounted.propagation = value.into();
+            }
+            "volume-nocopy" => mounted.copies = !truth()?,
+            "tmpfs-size" => tmpfs.push(format!("size={}", super::bytes(value)?)),
+            "tmpfs-mode" => {
+                ensure!(u32::from_str_radix(value, 8).is_ok(), "invalid --mount {text:?}: invalid mode {value}");
+                tmpfs.push(format!("mode={value}"));
+            }
+            _ => bail!("invalid --mount {text:?}: unexpected key '{key}'"),
+        }
+    }
+    ensure!(!mounted.destination.is_empty(), "invalid --mount {text:?}: target is required");
+    let is = |kind: &str| mounted.kind == kind;
+    ensure!(is("bind") || mounted.propagation.is_empty(), "invalid --mount {text:?}: bind-propagation is for binds");
+    ensure!(is("tmpfs") || tmpfs.is_empty(), "invalid --mount {text:?}: tmpfs-size and tmpfs-mode are for tmpfs");
+    match mounted.kind.as_str() {
+        "bind" => {
+            ensure!(source.starts_with('/'), "invalid --mount {text:?}: the source of a bind must be an absolute path");
+            mounted.source = source.into();
+            mounted.copies = false;
+            // What is not there is an error, where `--volume` makes a directory.
+            mounted.mode = "must-exist".into();
+            if mounted.propagation.is_empty() {
+                mounted.propagation = "rprivate".into();
+            }
+        }
+        "tmpfs" => {
+            ensure!(source.is_empty(), "invalid --mount {text:?}: a tmpfs has no source");
+            mounted.copies = false;
+            mounted.mode = tmpfs.join(",");
+        }
+        _ => {
+            mounted.driver = "local".into();
+            mounted.anonymous = source.is_empty();
+            if !source.is_empty() {
+                crate::engine::volume::check(source)?;
+                mounted.name = source.into();
+            }
+        }
+    }
+    Ok(mounted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_are_read() {
+        let show = |text| {
+            volume(text)
+                .map(|one| format!("{} {}{} {} {}", one.kind, one.name, one.source, one.destination, one.writable))
+        };
+        assert_eq!(show("/a:/b").unwrap(), "bind /a /b true");
+        assert_eq!(show("/a:/b/../c/:ro").unwrap(), "bind /a /c false");
+        assert_eq!(show("data:/b").unwrap(), "volume data /b true");
+        assert!(show("/b").unwrap().starts_with("volume  /b true"));
+        for text in ["", ":/b", "a:b", "/a:/b:xx", "/a:/", "a b:/c", "/a:/b:ro:rw", "data:/b:rshared", "/a:/b:z"] {
+            assert!(volume(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn mounts_are_read() {
+        let one = mount("type=bind,src=/a,dst=/b,readonly").unwrap();
+        assert_eq!((one.kind.as_str(), one.writable, one.mode.as_str()), ("bind", false, "must-exist"));
+        assert_eq!(mount("type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700").unwrap().mode, "size=1048576,mode=700");
+        assert!(mount("target=/v").unwrap().anonymous);
+        for text in [
+            "type=bind,dst=/b",
+            "type=x,dst=/b",
+            "src=a",
+            "type=bind,src=/a,dst=/b,nonsense",
+            "type=tmpfs,src=/a,dst=/b",
+        ] {
+            assert!(mount(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What a monitor that was killed, a command that was killed and a crash of the machine leave, seen to by the next command.
+
+use std::fs;
+
+use anyhow::Result;
+use rustix::fs::FlockOperation;
+
+use super::state::{State, Status};
+use super::{Engine, locks, make_directory, network, now, remove, root};
+use crate::container;
+use crate::error::sentence;
+
+/// Looks at what may have been left. It costs as much as there are containers running.
+pub(super) fn all(engine: &Engine) -> Result<()> {
+    for entry in fs::read_dir(&engine.run).into_iter().flatten().flatten() {
+        let Ok(id) = entry.file_name().into_string() else { continue };
+        if id.len() == 64 && !locks::is_held(&entry.path().join("monitor")) {
+            one(engine, &id)?;
+        }
+    }
+    half_made(engine)
+}
+
+/// The machine was started since: nothing runs, whatever the files say.
+pub(super) fn after_boot(engine: &Engine) -> Result<()> {
+    for id in engine.ids()? {
+        let Some(_alone) = locks::try_alone(&engine.directory(&id)) else { continue };
+        clean(engine, &id)?;
+    }
+    engine.release_stray_names();
+    // Last: it says that this was done.
+    make_directory(&engine.run.join("runtime"))
+}
+
+/// Directories without a record that nobody is working on.
+fn half_made(engine: &Engine) -> Result<()> {
+    let containers = engine.containers();
+    let without: Vec<String> = fs::read_dir(&containers)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|id| !engine.has_record(id))
+        .collect();
+    if without.is_empty() {
+        return Ok(());
+    }
+    // Whoever is making one between mkdir(2) and flock(2) has this lock.
+    let _nobody_makes_any = locks::wait(&containers, FlockOperation::LockExclusive)?;
+    for id in without {
+        if let Some(_alone) = locks::try_alone(&engine.directory(&id))
+            && !engine.has_record(&id)
+        {
+            end_processes(engine, &id)?;
+            remove::remains(engine, &id);
+        }
+    }
+    engine.release_stray_names();
+    Ok(())
+}
+
+/// A container whose monitor may be gone.
+pub(super) fn one(engine: &Engine, id: &str) -> Result<()> {
+    let directory = engine.directory(id);
+    // Somebody who starts or removes it sees to it, too.
+    let Some(_alone) = locks::try_alone(&directory) else {
+        if !directory.exists() {
+            end_processes(engine, id)?;
+        }
+        return Ok(());
+    };
+    if locks::is_held(&engine.running(id).join("monitor")) {
+        return Ok(());
+    }
+    clean(engine, id)
+}
+
+/// Gives back what a container without a monitor has of the host, and says so in its state; it is locked.
+///
+/// Its processes are killed: nobody holds their streams any more, and nobody would hear how they end.
+pub(super) fn clean(engine: &Engine, id: &str) -> Result<()> {
+    let Ok(record) = engine.record(id) else { return end_processes(engine, id) };
+    container::delete(&engine.host(), id, true)?;
+    let directory = engine.directory(id);
+    let mut errors = Vec::new();
+    errors.extend(network::release(engine, &record).err());
+    errors.extend(end_processes(engine, id).err());
+    errors.extend(root::unmount(&directory.join("rootfs")).err());
+    let mut state = State::read(&directory)?;
+    if matches!(state.status, Status::Running | Status::Restarting | Status::Paused) {
+        state.status = Status::Exited;
+        state.pid = 0;
+        state.exit_code = 137;
+        state.finished_at = now();
+        state.error = "the container's monitor was killed, or the machine was started again".into();
+        state.write(&directory)?;
+        engine.happened(&record, "die", &[("exitCode", "137".into())]);
+        if record.host_config.auto_remove {
+            errors.extend(engine.erase(&record, true).err());
+        }
+    }
+    if let Some(error) = errors.first() {
+        anyhow::bail!("what was left of container {} can't all be removed: {}", record.short(), sentence(error));
+    }
+    Ok(())
+}
+
+/// Ends whatever runs, and removes what is below `/run`.
+fn end_processes(engine: &Engine, id: &str) -> Result<()> {
+    container::delete(&engine.host(), id, true)?;
+    let running = engine.running(id);
+    root::unmount(&running.join("shm"))?;
+    match fs::remove_dir_all(&running) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).map_err(|error| anyhow::anyhow!("remove {running:?}: {error}"))
+        }
+        _ => Ok(()),
+    }
+}

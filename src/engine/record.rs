@@ -1,0 +1,276 @@
+//! What was asked for: the record of a container. Names and meanings are those of docker's API (`Config`, `HostConfig`), so that
+//! `inspect` prints what people and programs know.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::image::digest::Digest;
+
+/// The file in a container's directory.
+pub const FILE: &str = "container.json";
+
+/// A container as it was asked for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Record {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Unique among the containers of a store.
+    pub name: String,
+    /// RFC 3339.
+    pub created: String,
+    /// The image's configuration; none for a root directory of the caller's.
+    pub image: Option<Digest>,
+    /// The image's manifest, which keeps the image in the store.
+    pub manifest: Option<Digest>,
+    /// The image's layers, the lowest first.
+    pub layers: Vec<Digest>,
+    /// A directory of the caller's instead of an image.
+    pub rootfs: Option<String>,
+    /// What the container is.
+    pub config: Config,
+    /// What it has of the host.
+    pub host_config: HostConfig,
+    /// What is mounted in it.
+    pub mounts: Vec<Mounted>,
+}
+
+/// What a container is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs, reason = "the names of docker's API are the documentation")]
+pub struct Config {
+    pub hostname: String,
+    pub domainname: String,
+    pub user: String,
+    pub attach_stdin: bool,
+    pub attach_stdout: bool,
+    pub attach_stderr: bool,
+    pub exposed_ports: BTreeMap<String, Value>,
+    pub tty: bool,
+    pub open_stdin: bool,
+    pub stdin_once: bool,
+    pub env: Vec<String>,
+    pub cmd: Vec<String>,
+    pub healthcheck: Option<HealthCheck>,
+    pub image: String,
+    pub volumes: BTreeMap<String, Value>,
+    pub working_dir: String,
+    pub entrypoint: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stop_signal: String,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_timeout: Option<i64>,
+}
+
+/// How the health of a container is asked. Times are nanoseconds, 0 is docker's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct HealthCheck {
+    /// `NONE`; `CMD` and a program; `CMD-SHELL` and a line for the shell.
+    pub test: Vec<String>,
+    /// Between two questions.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub interval: u64,
+    /// For an answer.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub timeout: u64,
+    /// While failures don't count.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub start_period: u64,
+    /// Between two questions during the start.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub start_interval: u64,
+    /// Failures in a row that make a container unhealthy.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retries: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// What a container has of the host.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs, reason = "the names of docker's API are the documentation")]
+pub struct HostConfig {
+    pub binds: Vec<String>,
+    #[serde(rename = "ContainerIDFile")]
+    pub container_id_file: String,
+    pub log_config: LogConfig,
+    pub network_mode: String,
+    pub port_bindings: BTreeMap<String, Vec<PortBinding>>,
+    pub publish_all_ports: bool,
+    pub restart_policy: RestartPolicy,
+    pub auto_remove: bool,
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
+    pub cgroupns_mode: String,
+    pub cgroup_parent: String,
+    pub dns: Vec<String>,
+    pub dns_options: Vec<String>,
+    pub dns_search: Vec<String>,
+    pub extra_hosts: Vec<String>,
+    pub group_add: Vec<String>,
+    pub ipc_mode: String,
+    pub pid_mode: String,
+    #[serde(rename = "UTSMode")]
+    pub uts_mode: String,
+    pub userns_mode: String,
+    pub oom_score_adj: i32,
+    pub privileged: bool,
+    pub readonly_rootfs: bool,
+    pub security_opt: Vec<String>,
+    pub shm_size: u64,
+    pub sysctls: BTreeMap<String, String>,
+    pub tmpfs: BTreeMap<String, String>,
+    pub ulimits: Vec<Ulimit>,
+    pub devices: Vec<Device>,
+    pub device_cgroup_rules: Vec<String>,
+    pub memory: i64,
+    pub memory_reservation: i64,
+    pub memory_swap: i64,
+    pub memory_swappiness: Option<i64>,
+    pub nano_cpus: i64,
+    pub cpu_shares: i64,
+    pub cpu_period: i64,
+    pub cpu_quota: i64,
+    pub cpuset_cpus: String,
+    pub cpuset_mems: String,
+    pub pids_limit: Option<i64>,
+    pub blkio_weight: u16,
+    pub blkio_device_read_bps: Vec<Throttle>,
+    pub blkio_device_write_bps: Vec<Throttle>,
+    pub blkio_device_read_iops: Vec<Throttle>,
+    pub blkio_device_write_iops: Vec<Throttle>,
+    pub masked_paths: Option<Vec<String>>,
+    pub readonly_paths: Option<Vec<String>>,
+    /// Names by which the container is found in its network; not docker's place for them.
+    pub network_aliases: Vec<String>,
+    /// An address that was asked for; not docker's place for it.
+    pub address: Option<String>,
+    /// An IPv6 address that was asked for; not docker's place for it.
+    pub address6: Option<String>,
+    /// A MAC address that was asked for; not docker's place for it.
+    pub mac_address: Option<String>,
+}
+
+/// Where what a container says goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct LogConfig {
+    /// `json-file`, `local` or `none`.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// Options by their names.
+    pub config: BTreeMap<String, String>,
+}
+
+/// A port of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PortBinding {
+    /// An address, or all.
+    pub host_ip: String,
+    /// A number, a range, or empty for a free one.
+    pub host_port: String,
+}
+
+/// What happens at a container's end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct RestartPolicy {
+    /// `no`, `on-failure`, `always` or `unless-stopped`.
+    pub name: String,
+    /// For `on-failure`; 0 without limit.
+    pub maximum_retry_count: u64,
+}
+
+/// A resource limit (setrlimit(2)).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs, reason = "the names of docker's API are the documentation")]
+pub struct Ulimit {
+    pub name: String,
+    pub hard: i64,
+    pub soft: i64,
+}
+
+/// A device of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs, reason = "the names of docker's API are the documentation")]
+pub struct Device {
+    pub path_on_host: String,
+    pub path_in_container: String,
+    pub cgroup_permissions: String,
+}
+
+/// A limit for a block device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs, reason = "the names of docker's API are the documentation")]
+pub struct Throttle {
+    pub path: String,
+    pub rate: u64,
+}
+
+/// Something mounted in a container, as `inspect` shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Mounted {
+    /// `bind`, `volume` or `tmpfs`.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// A volume's name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// A path of the host.
+    pub source: String,
+    /// A path of the container.
+    pub destination: String,
+    /// `local` for volumes.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub driver: String,
+    /// The options as they were given.
+    pub mode: String,
+    /// Whether it can be written.
+    #[serde(rename = "RW")]
+    pub writable: bool,
+    /// How mounts come through.
+    pub propagation: String,
+    /// Whether the image's files are copied into a volume that is empty.
+    #[serde(skip_serializing_if = "is_false")]
+    pub copies: bool,
+    /// Whether the volume was made for this container, and goes with it under `--rm` and `rm -v`.
+    #[serde(skip_serializing_if = "is_false")]
+    pub anonymous: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Record {
+    /// The first twelve digits of the id.
+    pub fn short(&self) -> &str {
+        short(&self.id)
+    }
+
+    /// Program and arguments.
+    pub fn command(&self) -> Vec<String> {
+        [&self.config.entrypoint[..], &self.config.cmd[..]].concat()
+    }
+}
+
+/// The first twelve digits of an id.
+pub fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}

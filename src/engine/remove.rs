@@ -1,0 +1,99 @@
+//! `rm`: a container that goes, with all that it had.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+use anyhow::{Result, bail};
+
+use super::record::Record;
+use super::state::Status;
+use super::{Container, Engine, reconcile, root, volume};
+use crate::error::Attempt;
+use crate::image::layer::tree;
+
+impl Container<'_> {
+    /// Removes it. `force` kills it before, `volumes` takes those along that were made for it.
+    pub fn remove(&self, force: bool, volumes: bool) -> Result<()> {
+        let state = self.state()?;
+        if matches!(state.status, Status::Running | Status::Paused | Status::Restarting) {
+            if !force {
+                let word = state.status.word();
+                bail!(
+                    "cannot remove container \"/{}\": container is {word}: stop the container before removing or force remove",
+                    self.record.name
+                );
+            }
+            self.end()?;
+        }
+        let alone = self.lock()?;
+        // Started again by somebody while we waited.
+        if self.has_monitor() {
+            drop(alone);
+            return self.remove(force, volumes);
+        }
+        reconcile::clean(self.engine, self.id())?;
+        self.engine.erase(&self.record, volumes || self.record.host_config.auto_remove)
+    }
+
+    /// Kills it, and waits until its monitor has seen to the rest.
+    fn end(&self) -> Result<()> {
+        if let Some(channel) = super::protocol::Channel::connect(&self.running())?
+            && channel.request(&super::protocol::Request::Stop(libc::SIGKILL, Some(0)))?
+        {
+            channel.ended()?;
+        }
+        self.wait_for_monitor()
+    }
+
+    /// Waits until no monitor lives.
+    pub(super) fn wait_for_monitor(&self) -> Result<()> {
+        let path = self.running().join("monitor");
+        if path.exists() {
+            // The monitor has it locked as long as it lives.
+            drop(super::locks::wait(&path, rustix::fs::FlockOperation::LockShared));
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Removes what a container has on the disk; it is locked, and doesn't run. The record goes first: from then on it isn't there,
+    /// and what is left is removed by whoever comes next.
+    pub(super) fn erase(&self, record: &Record, volumes: bool) -> Result<()> {
+        let directory = self.directory(&record.id);
+        let path = directory.join(super::record::FILE);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).attempt(|| format!("remove {path:?}"));
+            }
+            _ => {}
+        }
+        if volumes {
+            volume::release(self, record);
+        }
+        self.release(&record.id, &record.name);
+        let removed = self.remove_directory(&record.id);
+        self.store.unpin(&record.id);
+        self.happened(record, "destroy", &[]);
+        removed
+    }
+
+    fn remove_directory(&self, id: &str) -> Result<()> {
+        root::unmount(&self.directory(id).join("rootfs"))?;
+        let containers = self.containers();
+        let parent = fs::File::open(&containers).attempt(|| format!("open {containers:?}"))?;
+        tree::remove(parent, id.as_bytes())
+    }
+}
+
+/// What is left of a container without a record: nothing of it is worth keeping. What can't be removed now is found again.
+pub(super) fn remains(engine: &Engine, id: &str) {
+    for entry in fs::read_dir(engine.store.root().join("names")).into_iter().flatten().flatten() {
+        if fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str().as_bytes() == id.as_bytes()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    volume::release_of(engine, id);
+    let _ = engine.remove_directory(id);
+    engine.store.unpin(id);
+}

@@ -1,0 +1,25 @@
+//! `rename`.
+
+use anyhow::{Result, ensure};
+
+use super::Container;
+
+impl Container<'_> {
+    /// Gives another name. The new one is claimed, then the record is written, then the old one is given back: whatever is
+    /// interrupted, the container has the name that its record says.
+    pub fn rename(&mut self, name: &str) -> Result<()> {
+        let _alone = self.lock()?;
+        let old = self.record.name.clone();
+        let name = name.strip_prefix('/').unwrap_or(name);
+        ensure!(name != old, "Renaming a container with the same name as its current name");
+        self.engine.claim(self.id(), Some(name))?;
+        self.record.name = name.to_owned();
+        if let Err(error) = self.write() {
+            self.engine.release(self.id(), name);
+            return Err(error);
+        }
+        self.engine.release(self.id(), &old);
+        self.engine.happened(&self.record, "rename", &[("oldName", old)]);
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! A container's root: overlayfs over the image's layers, mounted while it runs.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use super::record::Record;
+use super::{Container, Engine};
+use crate::error::Attempt;
+use crate::image::layer::Stack;
+use crate::image::layer::changes::{self, Change};
+use crate::image::mount::Upper;
+
+/// Mounts it, and says where it is.
+pub(super) fn mount(engine: &Engine, record: &Record) -> Result<std::path::PathBuf> {
+    if let Some(rootfs) = &record.rootfs {
+        ensure!(Path::new(rootfs).is_dir(), "the root directory {rootfs:?} is not there");
+        return Ok(rootfs.into());
+    }
+    let directory = engine.directory(&record.id);
+    let (upper, work, point) = (directory.join("upper"), directory.join("work"), directory.join("rootfs"));
+    // Left by a mount that could lose what was written, which this one may not: a container that is started again after a crash of
+    // the machine has what it has.
+    let _ = std::fs::remove_dir_all(work.join("work/incompat"));
+    let upper = Upper { directory: &upper, work: &work, volatile: record.host_config.auto_remove };
+    engine.store.mount_writable(&record.layers, &upper, &point)?;
+    Ok(point)
+}
+
+/// Where it is mounted while the container runs.
+pub(super) fn point(engine: &Engine, record: &Record) -> std::path::PathBuf {
+    match &record.rootfs {
+        Some(rootfs) => rootfs.into(),
+        None => engine.directory(&record.id).join("rootfs"),
+    }
+}
+
+/// Where the shared memory of a container is that others may have, too.
+pub(super) fn shared_memory(engine: &Engine, record: &Record) -> std::path::PathBuf {
+    engine.running(&record.id).join("shm")
+}
+
+/// Mounts it.
+pub(super) fn mount_shared_memory(engine: &Engine, record: &Record) -> Result<()> {
+    let point = shared_memory(engine, record);
+    super::make_directory(&point)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let size = super::specification::shared_memory_size(&record.host_config);
+    let data = std::ffi::CString::new(format!("mode=1777,size={size}"))?;
+    rustix::mount::mount("shm", &point, "tmpfs", flags, Some(data.as_c_str()))
+        .attempt(|| format!("mount a tmpfs at {point:?}"))
+}
+
+/// Unmounts whatever is there.
+pub(super) fn unmount(point: &Path) -> Result<()> {
+    loop {
+        // Lazily: somebody who looks into it must not keep the container.
+        match rustix::mount::unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) => {}
+            // It is no mount point, or not there.
+            Err(Errno::INVAL | Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error).attempt(|| format!("unmount {point:?}")),
+        }
+    }
+}
+
+/// A container's files without what is mounted in it: those of its image alone, and all. Of a root directory of the caller's all is
+/// the container's own.
+pub fn files_of(container: &Container<'_>) -> Result<(Stack, Stack)> {
+    let store = &container.engine.store;
+    let open = |path: &Path| std::fs::File::open(path).attempt(|| format!("open {path:?}"));
+    let below = store.stack(&container.record.layers)?;
+    let mut files = below.clone();
+    let top = match &container.record.rootfs {
+        Some(rootfs) => open(Path::new(rootfs))?,
+        None => open(&container.directory().join("upper"))?,
+    };
+    files.push(top.into());
+    Ok((below, files))
+}
+
+/// Where nothing is the container's own doing: what is mounted there, and the files that the runtime makes for that.
+fn is_mounted_over(container: &Container<'_>, path: &[u8]) -> bool {
+    const ALWAYS: [&str; 6] = ["dev", "proc", "sys", "etc/hostname", "etc/hosts", "etc/resolv.conf"];
+    let record = &container.record;
+    let own = record.mounts.iter().map(|mounted| &mounted.destination).chain(record.host_config.tmpfs.keys());
+    let mut points = own.map(|point| point.trim_start_matches('/')).chain(ALWAYS);
+    points.any(|point| point.as_bytes() == path)
+}
+
+/// What it changed of its image.
+pub fn changes_of(container: &Container<'_>) -> Result<(Vec<Change>, Stack)> {
+    let (below, files) = files_of(container)?;
+    let changes = changes::between(&below, &files, |path| is_mounted_over(container, path))?;
+    Ok((changes, files))
+}

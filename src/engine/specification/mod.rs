@@ -1,0 +1,236 @@
+//! From a record to the runtime's `config.json`: a pure function of the record and of what was looked up ([`Facts`]). The defaults are
+//! docker's.
+
+mod capabilities;
+mod devices;
+mod mounts;
+mod process;
+mod resources;
+mod seccomp;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail, ensure};
+use serde_json::{Map, Value, json};
+
+use super::network::Mode;
+use super::record::Record;
+use crate::image::bundle::User;
+
+pub use devices::Node;
+pub(super) use mounts::size as shared_memory_size;
+pub use process::{Further, further};
+pub(super) use resources::{limits, weights};
+
+/// What the answer depends on beside the record.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Whom the program runs as.
+    pub user: User,
+    /// The groups of `--group-add`, by number.
+    pub groups: Vec<u32>,
+    /// Where the root is mounted.
+    pub rootfs: PathBuf,
+    /// The directory with the files that are mounted on some of `/etc`.
+    pub directory: PathBuf,
+    /// Namespaces of others that are joined: the kind, and its file.
+    pub joined: BTreeMap<&'static str, String>,
+    /// Where the shared memory is mounted on the host, if others may have it, too.
+    pub shared_memory: Option<PathBuf>,
+    /// The devices of `--device`, or all of the host's.
+    pub devices: Vec<Node>,
+    /// The numbers of block devices that limits are for.
+    pub numbers: BTreeMap<String, (u32, u32)>,
+    /// The capabilities of the engine.
+    pub capabilities: u64,
+    /// The name of the host, or of the container whose network it is in.
+    pub host_name: String,
+}
+
+/// Refuses what contradicts itself, before anything is made.
+pub fn check(record: &Record) -> Result<()> {
+    let host = &record.host_config;
+    capabilities::of(host, u64::MAX)?;
+    security(record)?;
+    resources::check(host)?;
+    for (flag, mode) in [("pid", &host.pid_mode), ("ipc", &host.ipc_mode), ("uts", &host.uts_mode)] {
+        let known = match flag {
+            "ipc" => matches!(mode.as_str(), "" | "private" | "shareable" | "host" | "none"),
+            _ => matches!(mode.as_str(), "" | "private" | "host"),
+        };
+        ensure!(known || flag != "uts" && mode.starts_with("container:"), "--{flag}: invalid {flag} mode {mode:?}");
+    }
+    ensure!(
+        matches!(host.userns_mode.as_str(), "" | "host"),
+        "--userns: only host is supported: {:?}",
+        host.userns_mode
+    );
+    ensure!(
+        matches!(host.cgroupns_mode.as_str(), "" | "private" | "host"),
+        "--cgroupns: invalid cgroup namespace mode {:?}",
+        host.cgroupns_mode
+    );
+    if host.uts_mode == "host" && !record.config.hostname.is_empty() {
+        bail!("conflicting options: hostname and the UTS mode");
+    }
+    if matches!(Mode::of(&host.network_mode), Mode::Container(_)) && !record.config.hostname.is_empty() {
+        bail!("conflicting options: hostname and the network mode");
+    }
+    ensure!(
+        !host.auto_remove || matches!(host.restart_policy.name.as_str(), "" | "no"),
+        "conflicting options: cannot specify both --restart and --rm"
+    );
+    let mut seen = std::collections::BTreeSet::new();
+    for mounted in record.mounts.iter().map(|mounted| &mounted.destination).chain(host.tmpfs.keys()) {
+        ensure!(seen.insert(mounted), "Duplicate mount point: {mounted}");
+    }
+    Ok(())
+}
+
+/// What `--security-opt` says.
+#[derive(Debug, Default)]
+pub(super) struct Security {
+    no_new_privileges: bool,
+    seccomp: Option<String>,
+    apparmor: Option<String>,
+    label: Option<String>,
+    paths_unmasked: bool,
+}
+
+fn security(record: &Record) -> Result<Security> {
+    let mut security = Security::default();
+    for option in &record.host_config.security_opt {
+        let split = option.split_once('=').or_else(|| option.split_once(':'));
+        match split.unwrap_or((option, "")) {
+            ("no-new-privileges", value @ ("" | "true" | "false")) => security.no_new_privileges = value != "false",
+            ("seccomp", profile) if !profile.is_empty() => security.seccomp = Some(profile.into()),
+            ("apparmor", profile) if !profile.is_empty() => security.apparmor = Some(profile.into()),
+            // Without labels a container has the engine's own, which is what disables them.
+            ("label", "disable") => security.label = None,
+            ("label", label) => match label.strip_prefix("type:") {
+                Some(kind) => security.label = Some(format!("system_u:system_r:{kind}:s0")),
+                None => bail!("invalid --security-opt: {option:?}: of labels there are disable and type:TYPE"),
+            },
+            ("systempaths", "unconfined") => security.paths_unmasked = true,
+            _ => bail!("invalid --security-opt: {option:?}"),
+        }
+    }
+    Ok(security)
+}
+
+/// The configuration.
+pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
+    let host = &record.host_config;
+    let security = security(record)?;
+    let capabilities = capabilities::of(host, facts.capabilities)?;
+    let mut linux = json!({
+        "cgroupsPath": format!("/{}/{}", cgroup_parent(record), record.id),
+        "namespaces": namespaces(record, facts),
+        "resources": resources::of(host, facts)?,
+        "devices": devices::nodes(host, facts),
+        "sysctl": sysctls(record),
+    });
+    if !host.privileged && !security.paths_unmasked {
+        linux["maskedPaths"] = json!(host.masked_paths.clone().unwrap_or_else(|| owned(&MASKED)));
+        linux["readonlyPaths"] = json!(host.readonly_paths.clone().unwrap_or_else(|| owned(&READ_ONLY)));
+    }
+    match security.seccomp.as_deref() {
+        Some("unconfined") => {}
+        None | Some("builtin") if host.privileged && security.seccomp.is_none() => {}
+        None | Some("builtin") => linux["seccomp"] = seccomp::default(&capabilities)?,
+        Some(path) => linux["seccomp"] = seccomp::of_file(path)?,
+    }
+    let shared = mounts::is_shared(record);
+    if shared {
+        linux["rootfsPropagation"] = "rslave".into();
+    }
+    let mut config = json!({
+        "ociVersion": crate::spec::VERSION,
+        "root": {"path": facts.rootfs, "readonly": host.readonly_rootfs},
+        "process": process::first(record, facts, &capabilities, &security)?,
+        "mounts": mounts::of(record, facts),
+        "linux": linux,
+    });
+    if host.uts_mode != "host" {
+        config["hostname"] = hostname(record, facts).into();
+        if !record.config.domainname.is_empty() {
+            config["domainname"] = record.config.domainname.clone().into();
+        }
+    }
+    Ok(config)
+}
+
+/// Where below the cgroup file system containers are.
+fn cgroup_parent(record: &Record) -> &str {
+    match record.host_config.cgroup_parent.trim_matches('/') {
+        "" => "corten",
+        parent => parent,
+    }
+}
+
+/// The name that a container has for itself.
+pub(super) fn hostname(record: &Record, facts: &Facts) -> String {
+    if !record.config.hostname.is_empty() {
+        return record.config.hostname.clone();
+    }
+    match Mode::of(&record.host_config.network_mode) {
+        Mode::Host | Mode::Container(_) => facts.host_name.clone(),
+        _ => record.short().to_owned(),
+    }
+}
+
+const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+fn owned(list: &[&str]) -> Vec<String> {
+    list.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn namespaces(record: &Record, facts: &Facts) -> Vec<Value> {
+    let host = &record.host_config;
+    let is_host = |kind: &str| match kind {
+        "pid" => host.pid_mode == "host",
+        "ipc" => host.ipc_mode == "host",
+        "uts" => host.uts_mode == "host",
+        "network" => Mode::of(&host.network_mode) == Mode::Host,
+        // A privileged container sees the host's, as docker has it.
+        "cgroup" => host.cgroupns_mode == "host",
+        _ => false,
+    };
+    let mut all = Vec::new();
+    for kind in ["mount", "network", "uts", "pid", "ipc", "cgroup"].into_iter().filter(|kind| !is_host(kind)) {
+        all.push(match facts.joined.get(kind) {
+            Some(path) => json!({"type": kind, "path": path}),
+            None => json!({"type": kind}),
+        });
+    }
+    all
+}
+
+/// docker's two where the network is the container's own: an ordinary user's program there may listen at 80, and ping.
+fn sysctls(record: &Record) -> Map<String, Value> {
+    let mut all = Map::new();
+    if matches!(Mode::of(&record.host_config.network_mode), Mode::None | Mode::Network(_)) {
+        all.insert("net.ipv4.ip_unprivileged_port_start".into(), "0".into());
+        all.insert("net.ipv4.ping_group_range".into(), "0 2147483647".into());
+    }
+    all.extend(record.host_config.sysctls.iter().map(|(key, value)| (key.clone(), value.clone().into())));
+    all
+}
+
+#[cfg(test)]
+mod tests;

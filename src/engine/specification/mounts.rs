@@ -1,0 +1,111 @@
+//! `mounts`.
+
+use serde_json::{Value, json};
+
+use super::Facts;
+use crate::engine::record::{HostConfig, Mounted, Record};
+
+fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value {
+    json!({"destination": destination, "type": kind, "source": source, "options": options})
+}
+
+/// All mounts, in the order in which they are made.
+pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
+    let host = &record.host_config;
+    let mut all = vec![
+        mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
+    ];
+    let access = if host.privileged { "rw" } else { "ro" };
+    all.push(mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]));
+    all.push(mount("/sys/fs/cgroup", "cgroup", "cgroup", &[access, "nosuid", "noexec", "nodev"]));
+    all.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
+    let is_own =
+        |path: &str| record.mounts.iter().any(|mounted| mounted.destination == path) || host.tmpfs.contains_key(path);
+    if let Some(shm) = shm(record, facts).filter(|_| !is_own("/dev/shm")) {
+        all.push(shm);
+    }
+    for name in ["resolv.conf", "hostname", "hosts"] {
+        let path = format!("/etc/{name}");
+        if !is_own(&path) {
+            let source = facts.directory.join(name);
+            let options =
+                if host.readonly_rootfs { vec!["rbind", "rprivate", "ro"] } else { vec!["rbind", "rprivate"] };
+            all.push(json!({"destination": path, "type": "bind", "source": source, "options": options}));
+        }
+    }
+    // What is below another is mounted after it.
+    let mut own: Vec<(String, Value)> =
+        record.mounts.iter().map(|one| (one.destination.clone(), mounted(one))).collect();
+    own.extend(host.tmpfs.iter().map(|(path, options)| (path.clone(), tmpfs(path, options, true))));
+    own.sort_by_key(|(path, _)| path.split('/').count());
+    all.extend(own.into_iter().map(|(_, mount)| mount));
+    all
+}
+
+/// The container's shared memory: its own, or that of the one whose IPC namespace it joins.
+fn shm(record: &Record, facts: &Facts) -> Option<Value> {
+    let host = &record.host_config;
+    match host.ipc_mode.as_str() {
+        "none" => None,
+        "host" => Some(mount("/dev/shm", "bind", "/dev/shm", &["rbind", "rprivate"])),
+        _ => match &facts.shared_memory {
+            Some(source) => Some(
+                json!({"destination": "/dev/shm", "type": "bind", "source": source, "options": ["rbind", "rprivate"]}),
+            ),
+            None => Some(mount(
+                "/dev/shm",
+                "tmpfs",
+                "shm",
+                &["nosuid", "noexec", "nodev", "mode=1777", &format!("size={}", size(host))],
+            )),
+        },
+    }
+}
+
+/// Bytes of shared memory.
+pub(in crate::engine) fn size(host: &HostConfig) -> u64 {
+    if host.shm_size == 0 { 64 << 20 } else { host.shm_size }
+}
+
+fn mounted(mounted: &Mounted) -> Value {
+    if mounted.kind == "tmpfs" {
+        return tmpfs(&mounted.destination, &mounted.mode, mounted.writable);
+    }
+    let propagation = if mounted.propagation.is_empty() { "rprivate" } else { &mounted.propagation };
+    let access = if mounted.writable { "rw" } else { "ro" };
+    mount(&mounted.destination, "bind", &mounted.source, &["rbind", propagation, access])
+}
+
+fn tmpfs(path: &str, options: &str, writable: bool) -> Value {
+    let mut all = vec!["noexec", "nosuid", "nodev"];
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        // What is said takes the place of what is the default.
+        let opposite = match option {
+            "exec" => "noexec",
+            "suid" => "nosuid",
+            "dev" => "nodev",
+            _ => "",
+        };
+        all.retain(|one| *one != opposite);
+        all.push(option);
+    }
+    if !writable {
+        all.push("ro");
+    }
+    mount(path, "tmpfs", "tmpfs", &all)
+}
+
+/// Whether a mount takes part in what others mount: then the root may not be private.
+pub(super) fn is_shared(record: &Record) -> bool {
+    record
+        .mounts
+        .iter()
+        .any(|mounted| mounted.propagation.ends_with("shared") || mounted.propagation.ends_with("slave"))
+}

@@ -1,0 +1,154 @@
+//! `start`: gives a container its monitor, which starts it.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+use rustix::fs::{FlockOperation, flock};
+
+use super::protocol::{CHUNK, Channel, Notice, Request, Streams};
+use super::state::Status;
+use super::{Container, make_directory, reconcile};
+use crate::error::{Attempt, sentence};
+use crate::security::sealed_executable;
+
+/// What a start came to.
+#[derive(Debug)]
+pub enum Attached {
+    /// The program runs; what was attached comes over the channel.
+    Runs(Channel),
+    /// It could not be started: the exit status for that, and the sentence.
+    Failed(u8, String),
+}
+
+impl Container<'_> {
+    /// Starts it, with some streams attached from the first byte on. A container that runs stays as it is.
+    pub fn start(&self, streams: Option<Streams>, warn: impl Fn(&str)) -> Result<Attached> {
+        let lock = loop {
+            let state = self.state()?;
+            if state.status == Status::Paused {
+                bail!("cannot start a paused container, try unpause instead");
+            }
+            if state.status.is_up() {
+                // One that ended this moment is started again.
+                let Some(channel) = Channel::connect(&self.running())? else { continue };
+                if let Some(streams) = streams {
+                    channel.request(&Request::Attach(streams))?;
+                }
+                return Ok(Attached::Runs(channel));
+            }
+            if state.status == Status::Restarting {
+                // Now instead of later.
+                self.stop(Some(libc::SIGKILL), Some(0))?;
+            }
+            // Of the last run, at its end.
+            self.wait_for_monitor()?;
+            let lock = self.lock()?;
+            if !self.has_monitor() {
+                break lock;
+            }
+        };
+        reconcile::clean(self.engine, self.id())?;
+        let running = self.running();
+        make_directory(&running)?;
+        let path = running.join("monitor");
+        let life = File::create(&path).attempt(|| format!("make {path:?}"))?;
+        flock(&life, FlockOperation::LockExclusive).attempt(|| format!("lock {path:?}"))?;
+        let (channel, theirs) = Channel::pair()?;
+        if let Some(streams) = streams {
+            channel.request(&Request::Attach(streams))?;
+        }
+        // What the monitor must have is its standard streams: the channel, the lock of its life, and the container's lock, which it
+        // gives back when the container runs.
+        let program = sealed_executable::sealed()?;
+        let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
+        command.arg0("ctn").arg("monitor").arg(self.engine.store.root()).arg(self.id());
+        command.env_clear().current_dir("/");
+        command.stdin(theirs).stdout(life).stderr(Stdio::from(lock.into_file()));
+        let child = command.spawn();
+        drop(command);
+        child.attempt(|| "start the container's monitor")?;
+        first_word(channel, warn)
+    }
+
+    /// Has it stopped: by its stop signal or another, and after so many seconds by SIGKILL; less than 0 waits for ever. Returns once
+    /// it is over.
+    pub fn stop(&self, signal: Option<i32>, seconds: Option<i64>) -> Result<()> {
+        let state = self.state()?;
+        if !state.status.is_up() && state.status != Status::Restarting {
+            return Ok(());
+        }
+        let own = self.record.config.stop_signal.as_str();
+        let signal = match signal {
+            Some(signal) => signal,
+            None if own.is_empty() => libc::SIGTERM,
+            None => crate::cli::signal::parse(own).map_err(anyhow::Error::msg)?.0,
+        };
+        let seconds = seconds.or(self.record.config.stop_timeout).unwrap_or(10);
+        let patience = u64::try_from(seconds).ok().map(|seconds| seconds.saturating_mul(1000));
+        let Some(channel) = Channel::connect(&self.running())? else { return self.wait_for_monitor() };
+        if channel.request(&Request::Stop(signal, patience))? && channel.ended()?.is_none() {
+            // The monitor ended, or was killed: its successor in this matter is reconciliation.
+            self.state()?;
+        }
+        self.wait_for_monitor()
+    }
+
+    /// Sends a signal.
+    pub fn kill(&self, signal: i32) -> Result<()> {
+        let state = self.state()?;
+        if !state.status.is_up() {
+            bail!("Cannot kill container: {}: Container {} is not running", self.record.name, self.id());
+        }
+        if !self.monitor()?.request(&Request::Kill(signal))? {
+            bail!("Cannot kill container: {}: Container {} is not running", self.record.name, self.id());
+        }
+        Ok(())
+    }
+
+    /// Waits for the end, and says how it was. One that doesn't run has ended already, unless the next end is wanted.
+    pub fn wait(&self) -> Result<u8> {
+        let state = self.state()?;
+        if !matches!(state.status, Status::Running | Status::Paused | Status::Restarting) {
+            return Ok(state.exit_code);
+        }
+        if let Some(channel) = Channel::connect(&self.running())?
+            && channel.request(&Request::Wait)?
+            && let Some(status) = channel.ended()?
+        {
+            return Ok(status);
+        }
+        self.wait_for_monitor()?;
+        // One that went with its end was killed, else its monitor had told the status.
+        Ok(if self.engine.has_record(self.id()) { self.state()?.exit_code } else { 137 })
+    }
+}
+
+fn first_word(channel: Channel, warn: impl Fn(&str)) -> Result<Attached> {
+    let mut buffer = vec![0; CHUNK + 1];
+    loop {
+        match channel.next_notice(&mut buffer)? {
+            Some(Notice::Started) => return Ok(Attached::Runs(channel)),
+            Some(Notice::Failed(status, text)) => return Ok(Attached::Failed(status, text)),
+            Some(Notice::Warning(text)) => warn(&text),
+            Some(other) => bail!("the container's monitor said {other:?} before the start"),
+            None => bail!("the container's monitor was killed"),
+        }
+    }
+}
+
+/// docker's exit status of a program that could not be executed: 127 where it isn't there, 126 otherwise. None where the failure was
+/// another. The runtime's texts are those by which engines tell one from the other.
+pub fn exit_status(error: &anyhow::Error) -> Option<u8> {
+    let text = sentence(error);
+    let cause = &text[text.find("exec: \"")?..];
+    let is_missing = ["executable file not found", "no such file or directory", "not a directory"];
+    Some(if is_missing.iter().any(|words| cause.contains(words)) { 127 } else { 126 })
+}
+
+/// Gives a container's lock back that this process was given by the one that started it.
+pub(super) fn unlock(lock: &impl AsFd) -> Result<()> {
+    flock(lock, FlockOperation::Unlock).attempt(|| "unlock the container")
+}

@@ -1,0 +1,181 @@
+//! Volumes: directories of the host that outlive containers, `ROOT/volumes/NAME/`.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `volume.json` | the record |
+//! | `_data/` | what containers see |
+//! | `users/ID` | an empty file for each container that has it |
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::record::{Mounted, Record};
+use super::{Engine, make_directory, now};
+use crate::error::Attempt;
+use crate::image::layer::attributes::Warnings;
+use crate::image::layer::copy::{self, IdMaps};
+use crate::image::layer::stack::Found;
+use crate::image::layer::{Stack, tree};
+use crate::image::store::file;
+
+const RECORD: &str = "volume.json";
+
+/// What is known of a volume.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Volume {
+    /// Unique in the store.
+    pub name: String,
+    /// RFC 3339.
+    pub created_at: String,
+    /// What people attach to it.
+    pub labels: BTreeMap<String, String>,
+    /// Whether nobody named it.
+    pub anonymous: bool,
+}
+
+/// Refuses what docker refuses, too.
+pub fn check(name: &str) -> Result<()> {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter);
+    let good =
+        name.len() >= 2 && name.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && name.chars().all(fits);
+    ensure!(
+        good && name.len() <= 255,
+        "{name:?} includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. \
+         If you intended to pass a host directory, use absolute path"
+    );
+    Ok(())
+}
+
+impl Engine {
+    fn volumes(&self) -> PathBuf {
+        self.store.root().join("volumes")
+    }
+
+    fn volume_directory(&self, name: &str) -> PathBuf {
+        self.volumes().join(name)
+    }
+
+    /// What containers see of a volume.
+    pub fn volume_data(&self, name: &str) -> PathBuf {
+        self.volume_directory(name).join("_data")
+    }
+
+    /// Makes a volume, unless it is there.
+    pub fn create_volume(&self, name: Option<&str>, labels: BTreeMap<String, String>) -> Result<Volume> {
+        let (name, anonymous) = match name {
+            Some(name) => (name.to_owned(), false),
+            None => (super::create::new_id()?, true),
+        };
+        check(&name)?;
+        let directory = self.volume_directory(&name);
+        if !directory.join(RECORD).exists() {
+            make_directory(&directory.join("users"))?;
+            let data = directory.join("_data");
+            let made = DirBuilder::new().recursive(true).mode(0o755).create(&data);
+            made.attempt(|| format!("make the directory {data:?}"))?;
+            let volume = Volume { name: name.clone(), created_at: now(), labels, anonymous };
+            file::write_whole(&directory, RECORD, &serde_json::to_vec(&volume)?)?;
+        }
+        self.volume(&name)
+    }
+
+    /// Finds a volume.
+    pub fn volume(&self, name: &str) -> Result<Volume> {
+        let missing = || format!("get {name}: no such volume");
+        check(name).ok().with_context(missing)?;
+        let bytes = fs::read(self.volume_directory(name).join(RECORD)).ok().with_context(missing)?;
+        serde_json::from_slice(&bytes).with_context(|| format!("the record of volume {name} can't be read"))
+    }
+
+    /// All volumes, by name.
+    pub fn all_volumes(&self) -> Vec<Volume> {
+        let entries = fs::read_dir(self.volumes()).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut all: Vec<Volume> = names.filter_map(|name| self.volume(&name).ok()).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
+    /// The containers that have it.
+    pub fn users_of(&self, name: &str) -> Vec<String> {
+        let users = self.volume_directory(name).join("users");
+        let entries = fs::read_dir(&users).into_iter().flatten().flatten();
+        let ids = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        ids.filter(|id| {
+            let there = self.directory(id).exists();
+            if !there {
+                let _ = fs::remove_file(users.join(id));
+            }
+            there
+        })
+        .collect()
+    }
+
+    /// Removes a volume that no container has.
+    pub fn remove_volume(&self, name: &str) -> Result<()> {
+        self.volume(name)?;
+        let users = self.users_of(name);
+        if !users.is_empty() {
+            bail!("remove {name}: volume is in use - [{}]", users.join(", "));
+        }
+        let directory = self.volume_directory(name);
+        // Without its record it isn't there, whatever is left of it.
+        let _ = fs::remove_file(directory.join(RECORD));
+        let volumes = self.volumes();
+        let parent = File::open(&volumes).attempt(|| format!("open {volumes:?}"))?;
+        tree::remove(parent, name.as_bytes())
+    }
+}
+
+/// Makes the volumes that a container wants, and notes that it has them.
+pub(super) fn take(engine: &Engine, record: &mut Record) -> Result<()> {
+    for mounted in record.mounts.iter_mut().filter(|mounted| mounted.kind == "volume") {
+        let name = Some(mounted.name.as_str()).filter(|name| !name.is_empty());
+        let volume = engine.create_volume(name, BTreeMap::new())?;
+        let user = engine.volume_directory(&volume.name).join("users").join(&record.id);
+        File::create(&user).attempt(|| format!("make {user:?}"))?;
+        mounted.source = engine.volume_data(&volume.name).to_string_lossy().into_owned();
+        mounted.name = volume.name;
+    }
+    Ok(())
+}
+
+/// Gives the volumes of a container back; those that were made for it go.
+pub(super) fn release(engine: &Engine, record: &Record) {
+    for mounted in record.mounts.iter().filter(|mounted| mounted.kind == "volume") {
+        let _ = fs::remove_file(engine.volume_directory(&mounted.name).join("users").join(&record.id));
+        if mounted.anonymous {
+            // Another container that has it, too, keeps it.
+            let _ = engine.remove_volume(&mounted.name);
+        }
+    }
+}
+
+/// As [`release`], of a container that has no record.
+pub(super) fn release_of(engine: &Engine, id: &str) {
+    for volume in engine.all_volumes() {
+        let user = engine.volume_directory(&volume.name).join("users").join(id);
+        if fs::remove_file(user).is_ok() && volume.anonymous {
+            let _ = engine.remove_volume(&volume.name);
+        }
+    }
+}
+
+/// Copies what the image has at a volume's place into the volume, if that is empty: a program finds there what it was built with.
+pub(super) fn fill(mounted: &Mounted, files: &Stack) -> Result<()> {
+    let data = Path::new(&mounted.source);
+    let mut inside = fs::read_dir(data).attempt(|| format!("read {data:?}"))?;
+    if !mounted.copies || inside.next().is_some() {
+        return Ok(());
+    }
+    let Some(Found::Directory(directory)) = files.resolve(mounted.destination.as_bytes())? else { return Ok(()) };
+    let target = File::open(data).attempt(|| format!("open {data:?}"))?;
+    copy::tree(&directory.stack(), target.into(), &IdMaps::default(), &mut Warnings::new())
+        .with_context(|| format!("fill the volume {}", mounted.name))
+}

@@ -1,0 +1,59 @@
+//! A container's place in a network.
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::port::Published;
+use crate::image::digest::Digest;
+
+/// All that is made for a container in a network; the record from which it is removed again, and from which names are answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The container's id.
+    pub container: String,
+    /// The container's name.
+    pub name: String,
+    /// The network's id.
+    pub network: String,
+    /// The how-manieth of the container's networks it is: the first one has the default route.
+    pub order: u32,
+    /// The link inside: `eth0`.
+    pub interface: String,
+    /// The host's end, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// With the length of the subnet's prefix.
+    pub addresses: Vec<IpNet>,
+    /// The link's hardware address, written as usual.
+    pub mac: String,
+    /// Further names in this network.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Ports of the host that lead here.
+    #[serde(default)]
+    pub ports: Vec<Published>,
+}
+
+impl Endpoint {
+    /// Docker's name for an endpoint: 64 digits.
+    pub fn id(&self) -> String {
+        Digest::of(format!("{} {}", self.container, self.network).as_bytes()).hex().to_owned()
+    }
+
+    /// All names by which others find it: the container's, its short id, its aliases.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let short = self.container.get(..12).unwrap_or(&self.container);
+        [self.name.as_str(), short].into_iter().chain(self.aliases.iter().map(String::as_str))
+    }
+}
+
+/// Whether a link's name is one of those that [`link_name`] makes.
+pub(super) fn is_link_name(name: &str) -> bool {
+    let digits = name.strip_prefix("veth").unwrap_or_default();
+    digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The host's end of a container's link: its name follows from both ids, so it is found without having been noted.
+pub(super) fn link_name(container: &str, network: &str) -> String {
+    format!("veth{}", &Digest::of(format!("{container} {network}").as_bytes()).hex()[..10])
+}

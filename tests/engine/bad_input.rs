@@ -1,0 +1,96 @@
+//! One sentence, docker's exit status, and nothing left.
+
+use crate::harness::Place;
+
+#[test]
+fn what_contradicts_itself_or_is_not_there() {
+    let place = Place::new();
+    place.ctn(&["create", "--name", "taken", "--network", "none", "box"]);
+    let taken = place.leftovers();
+    for (flags, words) in [
+        (&["--pull", "never", "nosuch"][..], "No such image: nosuch"),
+        (&["localhost:1/nosuch"], "pull localhost:1/nosuch"),
+        (&["--name", "taken", "box"], "already in use"),
+        (&["--name", "a b", "box"], "Invalid container name"),
+        (&["--mount", "type=bind,src=/nonsense/path,dst=/x", "box"], "bind source path does not exist: /nonsense/path"),
+        (&["-v", "/a:/b:nonsense", "box"], "invalid mode: nonsense"),
+        (&["-v", "/a:/b", "-v", "/c:/b", "box"], "Duplicate mount point: /b"),
+        (&["--rm", "--restart", "always", "box"], "--restart and --rm"),
+        (&["-m", "1k", "box"], "Minimum memory limit"),
+        (&["--memory", "nonsense", "box"], "invalid size"),
+        (&["--cap-add", "nonsense", "box"], "unknown capability"),
+        (&["--security-opt", "nonsense", "box"], "--security-opt"),
+        (&["--security-opt", "seccomp=/nonsense", "box", "true"], "seccomp profile"),
+        (&["--ulimit", "nonsense=1", "box"], "invalid ulimit type"),
+        (&["--log-driver", "nonsense", "box"], "is not supported"),
+        (&["--log-opt", "max-size=x", "box"], "max-size"),
+        (&["-p", "1:2:3:4", "box"], "invalid IP address"),
+        (&["-u", "nobody", "box"], "unable to find user nobody"),
+        (&["-w", "relative", "box"], "needs to be an absolute path"),
+        (&["--env-file", "nonsense", "box"], "nonsense"),
+        (&["--stop-signal", "nonsense", "box"], "Invalid signal"),
+        (&["--userns", "keep-id", "box"], "--userns"),
+        (&["--health-interval", "5s", "box"], "need --health-cmd"),
+        (&["--network", "nonsense", "box"], "nonsense"),
+        (&["--nonsense", "box"], "--nonsense"),
+        (&["--pull", "sometimes", "box"], "sometimes"),
+        (&["-d", "-a", "stdout", "box"], "Conflicting options"),
+        (&["-it", "box"], "the input device is not a TTY"),
+    ] {
+        let network: &[&str] = if flags.contains(&"--network") { &[] } else { &["--network", "none"] };
+        let refusal = place.refusal(125, &[&["run"], network, flags].concat());
+        assert!(refusal.contains(words), "{flags:?}: {refusal}");
+        assert!(!refusal.contains("panicked"), "{refusal}");
+        // Of a container that was made and could not be started, the container is left, as with docker.
+        let made = place.ctn(&["ps", "-aq", "--filter", "since=taken"]);
+        for id in made.lines() {
+            place.ctn(&["rm", id]);
+        }
+        assert_eq!(place.leftovers(), taken, "{flags:?}");
+    }
+}
+
+#[test]
+fn programs_that_cannot_be_executed() {
+    let place = Place::new();
+    for (program, status, words) in [
+        ("nonsense", 127, "executable file not found"),
+        ("/nonsense", 127, "no such file or directory"),
+        ("/not-executable", 126, "permission denied"),
+        ("/data", 126, "permission denied"),
+    ] {
+        let refusal = place.refusal(status, &["run", "--rm", "--network", "none", "box", program]);
+        assert!(refusal.contains(words), "{program}: {refusal}");
+        place.assert_nothing_left();
+        let refusal = place.refusal(status, &["run", "--name", "left", "--network", "none", "box", program]);
+        assert!(refusal.contains(words), "{program}: {refusal}");
+        assert_eq!(place.field("left", ".State.Status"), "created");
+        assert_eq!(place.field("left", ".State.ExitCode"), status.to_string());
+        assert!(place.refusal(1, &["start", "left"]).contains(words));
+        place.ctn(&["rm", "left"]);
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
+fn commands_on_what_is_not_there() {
+    let place = Place::new();
+    for command in [
+        "start", "stop", "restart", "kill", "rm", "logs", "attach", "wait", "pause", "unpause", "top", "port", "update",
+    ] {
+        let refusal = place.refusal(1, &[command, "nobody"]);
+        assert_eq!(refusal, "Error: No such container: nobody\n", "{command}");
+    }
+    assert_eq!(place.refusal(1, &["exec", "nobody", "true"]), "Error: No such container: nobody\n");
+    assert_eq!(place.outcome(&["rm", "-f", "nobody"]).0, Some(0));
+    assert_eq!(place.outcome(&["run"]).0, Some(125));
+    // An image that a container was made of stays.
+    place.ctn(&["create", "--name", "user", "--network", "none", "box"]);
+    let refusal = place.refusal(1, &["rmi", "box"]);
+    assert!(refusal.contains("is using its referenced image"), "{refusal}");
+    place.ctn(&["rmi", "-f", "box"]);
+    assert_eq!(place.outcome(&["start", "-a", "user"]).0, Some(0));
+    place.ctn(&["rm", "user"]);
+    place.ctn(&["image", "prune", "-af"]);
+    assert_eq!(std::fs::read_dir(place.store().join("layers/sha256")).unwrap().count(), 0);
+}

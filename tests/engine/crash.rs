@@ -1,0 +1,124 @@
+//! SIGKILL of everything at any time: one command later nothing is leaked and what is said is true.
+
+use std::fs;
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{Place, until};
+
+fn kill(pid: i32) {
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_killed_monitor_ends_its_container() {
+    let place = Place::new();
+    let id = place.detached("orphan", &[], "sleep 1000");
+    let pid = place.field("orphan", ".State.Pid");
+    let waiting = place.spawn(&["wait", "orphan"]);
+    kill(place.monitor_of("orphan"));
+    let output = waiting.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "137\n");
+    assert_eq!(place.field("orphan", ".State.Status"), "exited");
+    assert!(place.field("orphan", ".State.Error").contains("monitor was killed"));
+    assert!(!fs::exists(format!("/proc/{pid}/cwd")).unwrap_or(false));
+    assert!(!fs::exists(format!("/sys/fs/cgroup/corten/{id}")).unwrap());
+    // It can be started again.
+    place.ctn(&["start", "orphan"]);
+    kill(place.monitor_of("orphan"));
+    place.ctn(&["rm", "-f", "orphan"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_killed_monitor_of_a_container_that_was_to_go() {
+    let place = Place::new();
+    place.detached("going", &["--rm", "-v", "/data"], "sleep 1000");
+    kill(place.monitor_of("going"));
+    assert_eq!(place.ctn(&["ps", "-aq"]), "");
+    assert_eq!(place.ctn(&["volume", "ls", "-q"]), "");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_killed_client_leaves_the_container_running() {
+    let place = Place::new();
+    let mut client =
+        place.spawn(&["run", "--name", "stays", "--network", "none", "box", "sh", "-c", "echo up; sleep 1000"]);
+    until("it runs", || place.outcome(&["logs", "stays"]).1 == "up\n");
+    client.kill().unwrap();
+    client.wait().unwrap();
+    assert_eq!(place.ctn(&["exec", "stays", "echo", "still"]), "still\n");
+    place.ctn(&["rm", "-f", "stays"]);
+    place.assert_nothing_left();
+}
+
+/// strace(1) kills a process at its nth system call of some kinds.
+fn killed_at(place: &Place, who: &str, calls: &str, number: usize, arguments: &[&str]) -> bool {
+    let follow: &[&str] = if who == "all" { &["-f"] } else { &[] };
+    let inject = format!("{calls}:signal=SIGKILL:when={number}");
+    let mut command = Command::new("strace");
+    command.args(follow).args(["-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &format!("inject={inject}")]);
+    command.arg(crate::harness::CTN).args(arguments);
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("CTN_ROOT", place.store())
+        .current_dir(&place.path);
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    use std::os::unix::process::ExitStatusExt;
+    output.status.signal() == Some(9) || output.status.code() == Some(137)
+}
+
+#[test]
+fn killed_at_every_step() {
+    let place = Place::new();
+    let arguments = ["run", "--rm", "--network", "none", "-v", "/data", "box", "true"];
+    // What changes something that others see. With -f each process has a count of its own, so that the number is that of the
+    // command's steps, of the monitor's and of the container's init, too.
+    let calls = "mkdir,symlink,symlinkat,rename,unlink,rmdir,clone3,clone,vfork,move_mount,umount2,mount,sendmsg,openat2,linkat,mknodat";
+    let mut killed = 0;
+    for number in 1..40 {
+        if killed_at(&place, "all", calls, number, &arguments) {
+            killed += 1;
+        }
+        // Whoever survived may still be at its work; the last of them is waited for, by nothing more than the next command.
+        until(&format!("nothing is left after step {number}"), || {
+            let (code, _, errors) = place.outcome(&["ps", "-q"]);
+            assert_eq!((code, errors.as_str()), (Some(0), ""), "step {number}");
+            // A container that was made and not started yet is one, and is said to be.
+            for id in place.ctn(&["ps", "-aq", "--filter", "status=created"]).lines() {
+                place.outcome(&["rm", id]);
+            }
+            place.leftovers().is_empty()
+        });
+        assert_eq!(place.ctn(&["volume", "ls", "-q"]), "", "step {number}");
+    }
+    assert!(killed > 10, "only {killed} were killed");
+}
+
+#[test]
+fn a_machine_that_was_started_again() {
+    let place = Place::new();
+    place.detached("before", &["--restart", "always"], "sleep 1000");
+    place.detached("temporary", &["--rm"], "sleep 1000");
+    // Both before any command has a look.
+    let monitors = ["before", "temporary"].map(|name| place.monitor_of(name));
+    monitors.into_iter().for_each(kill);
+    // What is below /run is gone with the machine; the processes of this test are killed by hand.
+    let ids = place.ids_ever();
+    for id in &ids {
+        let group = format!("/sys/fs/cgroup/corten/{id}");
+        fs::write(format!("{group}/cgroup.kill"), "1").unwrap();
+        until("the group is empty", || {
+            fs::read_to_string(format!("{group}/cgroup.events")).unwrap().contains("populated 0")
+        });
+        fs::remove_dir(&group).unwrap();
+    }
+    fs::remove_dir_all(place.run().unwrap()).unwrap();
+    assert_eq!(place.ctn(&["ps", "-a", "--format", "{{.Names}} {{.State}}"]), "before exited\n");
+    place.ctn(&["start", "before"]);
+    place.ctn(&["rm", "-f", "before"]);
+    place.assert_nothing_left();
+}

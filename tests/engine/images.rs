@@ -1,0 +1,61 @@
+use crate::harness::Place;
+
+#[test]
+fn the_image_that_is_built_in_needs_nothing_else() {
+    let place = Place::new();
+    let output = place.ctn(&["run", "--rm", "--network", "none", "-h", "greeter", "corten/hello", "there"]);
+    for words in [
+        "Hello from a container",
+        "1: /hello there",
+        "greeter",
+        "CapEff: 00000000a80425fb",
+        "root files     dev etc hello proc sys",
+    ] {
+        assert!(output.contains(words), "{words}: {output}");
+    }
+    assert!(place.ctn(&["images"]).contains("corten/hello"));
+    let refusal = place.refusal(125, &["run", "--rm", "--pull", "never", "--network", "none", "corten/other"]);
+    assert!(refusal.contains("No such image: corten/other"), "{refusal}");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn what_a_container_changed_becomes_an_image() {
+    let place = Place::new();
+    let script = "echo new >/root/new; echo more >>/data/of-image; rm /not-executable";
+    place.ctn(&[
+        "run",
+        "--name",
+        "changed",
+        "--network",
+        "none",
+        "-e",
+        "TOLD=yes",
+        "-v",
+        "/elsewhere",
+        "box",
+        "sh",
+        "-c",
+        script,
+    ]);
+    let changes = place.ctn(&["diff", "changed"]);
+    assert_eq!(
+        changes.lines().filter(|line| !line.ends_with("/elsewhere")).collect::<Vec<_>>(),
+        ["D /not-executable", "C /data", "C /data/of-image", "C /root", "A /root/new"]
+    );
+    place.ctn(&["commit", "-c", "CMD [\"cat\", \"/root/new\"]", "changed", "made"]);
+    assert_eq!(place.ctn(&["run", "--rm", "--network", "none", "made"]), "new\n");
+    assert_eq!(
+        place.ctn(&["run", "--rm", "--network", "none", "made", "sh", "-c", "echo $TOLD; cat /data/of-image"]),
+        "yes\nfrom the image\nmore\n"
+    );
+    place.ctn(&["export", "-o", "all.tar", "changed"]);
+    let listed = std::process::Command::new("tar").args(["-tf", "all.tar"]).current_dir(&place.path).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("root/new") && !listed.contains("not-executable"), "{listed}");
+    // Of one that runs, frozen meanwhile.
+    place.detached("running", &[], "echo x >/root/x; sleep 1000");
+    crate::harness::until("it wrote", || place.ctn(&["diff", "running"]).contains("A /root/x"));
+    place.ctn(&["commit", "running", "of-running"]);
+    assert_eq!(place.field("running", ".State.Status"), "running");
+}

@@ -1,0 +1,151 @@
+use crate::harness::{Place, until};
+
+#[test]
+fn a_container_is_run_and_gone() {
+    let place = Place::new();
+    assert_eq!(place.inside(&[], "echo out; echo err >&2"), "out\n");
+    let (code, output, errors) =
+        place.outcome(&["run", "--rm", "--network=none", "box", "sh", "-c", "echo err >&2; exit 7"]);
+    assert_eq!((code, output.as_str(), errors.as_str()), (Some(7), "", "err\n"));
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_life_from_create_to_rm() {
+    let place = Place::new();
+    let id = place.ctn(&[
+        "create",
+        "--name",
+        "web",
+        "--network",
+        "none",
+        "-e",
+        "A=1",
+        "box",
+        "sh",
+        "-c",
+        "echo $A $OF; exec sleep 1000",
+    ]);
+    let id = id.trim();
+    assert_eq!(id.len(), 64);
+    assert_eq!(place.field("web", ".State.Status"), "created");
+    assert_eq!(place.ctn(&["start", "web"]), "web\n");
+    assert_eq!(place.field(&id[..12], ".State.Running"), "true");
+    until("the log has its line", || place.ctn(&["logs", "web"]) == "1 image\n");
+    assert_eq!(place.ctn(&["exec", "web", "echo", "hi"]), "hi\n");
+    assert_eq!(place.outcome(&["exec", "web", "sh", "-c", "exit 9"]).0, Some(9));
+    // Started again while it runs, it stays as it is.
+    let pid = place.field("web", ".State.Pid");
+    place.ctn(&["start", "web"]);
+    assert_eq!(place.field("web", ".State.Pid"), pid);
+    let refusal = place.refusal(1, &["rm", "web"]);
+    assert!(refusal.contains("container is running"), "{refusal}");
+    place.ctn(&["rename", "web", "other"]);
+    assert_eq!(place.ctn(&["stop", "-t", "0", "other"]), "other\n");
+    assert_eq!(place.field("other", ".State.ExitCode"), "137");
+    assert_eq!(place.ctn(&["wait", "other"]), "137\n");
+    place.ctn(&["restart", "other"]);
+    assert_eq!(place.field("other", ".State.Status"), "running");
+    place.ctn(&["rm", "-f", "other"]);
+    assert!(place.refusal(1, &["inspect", "other"]).contains("No such object: other"));
+    place.assert_nothing_left();
+}
+
+#[test]
+fn what_was_written_stays_until_rm() {
+    let place = Place::new();
+    place.ctn(&[
+        "run",
+        "--name",
+        "keeper",
+        "--network",
+        "none",
+        "box",
+        "sh",
+        "-c",
+        "echo kept >>/root/file; cat /root/file",
+    ]);
+    let (_, output, _) = place.outcome(&["start", "-a", "keeper"]);
+    assert_eq!(output, "kept\nkept\n");
+    place.ctn(&["rm", "keeper"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn signals_and_the_stop_signal() {
+    let place = Place::new();
+    let script = "trap 'echo usr1' USR1; trap 'exit 5' INT; echo ready; while :; do sleep 0.05; done";
+    place.detached("traps", &["--stop-signal", "SIGINT"], script);
+    until("the traps are set", || place.ctn(&["logs", "traps"]) == "ready\n");
+    place.ctn(&["kill", "-s", "USR1", "traps"]);
+    until("the signal came", || place.ctn(&["logs", "traps"]) == "ready\nusr1\n");
+    place.ctn(&["stop", "traps"]);
+    assert_eq!(place.field("traps", ".State.ExitCode"), "5");
+    assert!(place.refusal(1, &["kill", "traps"]).contains("is not running"));
+}
+
+#[test]
+fn a_frozen_container_is_thawed_and_can_be_stopped() {
+    let place = Place::new();
+    place.detached("ice", &[], "sleep 1000");
+    place.ctn(&["pause", "ice"]);
+    assert_eq!(place.field("ice", ".State.Status"), "paused");
+    assert!(place.ctn(&["ps"]).contains("(Paused)"));
+    assert!(place.refusal(1, &["exec", "ice", "true"]).contains("paused"));
+    place.ctn(&["unpause", "ice"]);
+    assert_eq!(place.field("ice", ".State.Status"), "running");
+    place.ctn(&["pause", "ice"]);
+    place.ctn(&["rm", "-f", "ice"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn wait_waits_for_the_end() {
+    let place = Place::new();
+    place.detached("waited", &["-i"], "cat >/dev/null; exit 3");
+    let waiting = place.spawn(&["wait", "waited"]);
+    place.ctn(&["kill", "-s", "KILL", "waited"]);
+    let output = waiting.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "137\n");
+}
+
+#[test]
+fn input_comes_and_ends() {
+    use std::io::Write;
+    let place = Place::new();
+    let mut command = place.command(&["run", "--rm", "-i", "--network", "none", "box", "wc", "-c"]);
+    let mut child = command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let bytes = vec![b'x'; 3 << 20];
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&bytes).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), bytes.len().to_string());
+    // Without -i there is nothing to read.
+    assert_eq!(place.inside(&[], "cat"), "");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_restart_policy_is_kept_until_somebody_stops_it() {
+    let place = Place::new();
+    place.detached("again", &["--restart", "on-failure:2"], "echo run; exit 1");
+    until("it was started twice more", || place.ctn(&["logs", "again"]) == "run\nrun\nrun\n");
+    place.until_field("again", ".State.Status", "exited");
+    assert_eq!(place.field("again", ".RestartCount"), "2");
+    place.detached("always", &["--restart", "always"], "exit 0");
+    until("it was started again", || place.field("always", ".RestartCount").parse::<u32>().unwrap() > 1);
+    place.ctn(&["stop", "always"]);
+    assert_eq!(place.field("always", ".State.Status"), "exited");
+    place.ctn(&["rm", "again", "always"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn the_id_is_written_where_it_is_wanted() {
+    let place = Place::new();
+    let id = place.ctn(&["run", "-d", "--network", "none", "--cidfile", "id", "box", "true"]);
+    assert_eq!(std::fs::read_to_string(place.join("id")).unwrap(), id.trim());
+    let refusal = place.refusal(125, &["run", "--network", "none", "--cidfile", "id", "box", "true"]);
+    assert!(refusal.contains("container ID file found"), "{refusal}");
+}

@@ -1,0 +1,95 @@
+use std::io::{BufRead, BufReader};
+
+use crate::harness::{Place, until};
+
+#[test]
+fn ps_has_dockers_columns_filters_and_templates() {
+    let place = Place::new();
+    let up = place.detached("up", &["-l", "tier=web"], "sleep 1000");
+    assert_eq!(place.outcome(&["run", "--name", "down", "--network", "none", "box", "sh", "-c", "exit 3"]).0, Some(3));
+    let table = place.ctn(&["ps", "-a"]);
+    let heading = table.lines().next().unwrap();
+    assert_eq!(
+        heading.split("   ").map(str::trim).filter(|column| !column.is_empty()).collect::<Vec<_>>(),
+        ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
+    );
+    assert!(table.contains("\"sh -c 'sleep 1000'\"") || table.contains("\"sh -c sleep 1000\""), "{table}");
+    let names = |arguments: &[&str]| {
+        let list = place.ctn(&[&["ps", "--format", "{{.Names}}"], arguments].concat());
+        list.lines().map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    for (arguments, wanted) in [
+        (&[][..], "up"),
+        (&["-a"], "down up"),
+        (&["-l"], "down"),
+        (&["-n", "2"], "down up"),
+        (&["-a", "-f", "name=^u"], "up"),
+        (&["-f", "status=exited"], "down"),
+        (&["-f", "exited=3"], "down"),
+        (&["-f", "exited=0"], ""),
+        (&["-a", "-f", "label=tier"], "up"),
+        (&["-a", "-f", "label=tier=db"], ""),
+        (&["-a", "-f", "ancestor=box"], "down up"),
+        (&["-a", "-f", "before=down"], "up"),
+        (&["-a", "-f", "network=none"], "down up"),
+    ] {
+        assert_eq!(names(arguments), wanted, "{arguments:?}");
+    }
+    assert_eq!(place.ctn(&["ps", "-q", "--no-trunc"]).trim(), up);
+    let status = place.ctn(&["ps", "-a", "--format", "{{.Names}} {{.State}} {{.Status}}", "-f", "name=down"]);
+    assert!(status.starts_with("down exited Exited (3) "), "{status}");
+    let json: serde_json::Value = serde_json::from_str(&place.ctn(&["ps", "--format", "json"])).unwrap();
+    assert_eq!((json["Image"].as_str(), json["Labels"].as_str()), (Some("box"), Some("tier=web")));
+    place.ctn(&["container", "prune", "-f"]);
+    assert_eq!(names(&["-a"]), "up");
+}
+
+#[test]
+fn inspect_is_dockers() {
+    let place = Place::new();
+    place.detached("seen", &["-e", "A=1", "--shm-size", "32m", "-p", "8080:80"], "sleep 1000");
+    let all: serde_json::Value = serde_json::from_str(&place.ctn(&["inspect", "seen"])).unwrap();
+    let one = &all[0];
+    assert_eq!(one["Name"], "/seen");
+    assert_eq!(one["Path"], "sh");
+    assert_eq!(one["State"]["Status"], "running");
+    assert_eq!(one["HostConfig"]["ShmSize"], 32 << 20);
+    assert_eq!(one["HostConfig"]["PortBindings"]["80/tcp"][0]["HostPort"], "8080");
+    assert_eq!(one["HostConfig"]["NetworkMode"], "none");
+    assert!(one["Config"]["Env"].as_array().unwrap().contains(&"A=1".into()));
+    assert!(place.field("seen", ".LogPath").ends_with("-json.log"));
+    assert_eq!(place.ctn(&["inspect", "--type", "image", "-f", "{{index .RepoTags 0}}", "box"]), "box:latest\n");
+    let info: serde_json::Value = serde_json::from_str(&place.ctn(&["info", "-f", "json"])).unwrap();
+    assert_eq!((info["ContainersRunning"].as_u64(), info["Containers"].as_u64()), (Some(1), Some(1)));
+}
+
+#[test]
+fn events_tell_what_happened() {
+    let place = Place::new();
+    let mut following = place.spawn(&["events", "--format", "{{.Action}}", "--filter", "container=told"]);
+    // What happens before somebody follows is not told: it watches a file then.
+    until("somebody follows", || {
+        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", following.id())).unwrap().flatten();
+        let mut targets = descriptors.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        targets.any(|target| target.to_string_lossy().contains("inotify"))
+    });
+    place.ctn(&["run", "--name", "told", "--network", "none", "box", "true"]);
+    place.ctn(&["rm", "told"]);
+    let since = place.ctn(&[
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "--format",
+        "{{.Action}}",
+        "--filter",
+        "container=told",
+    ]);
+    assert_eq!(since, "create\nstart\nattach\ndie\ndestroy\n");
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let told: Vec<String> = lines.by_ref().take(since.lines().count()).collect();
+    assert_eq!(told, since.lines().collect::<Vec<_>>());
+    following.kill().unwrap();
+    following.wait().unwrap();
+}

@@ -1,0 +1,99 @@
+use std::fs;
+use std::io::{BufRead, BufReader};
+
+use crate::harness::Place;
+
+#[test]
+fn logs_are_dockers_json_file() {
+    let place = Place::new();
+    place.ctn(&[
+        "run",
+        "--name",
+        "said",
+        "--network",
+        "none",
+        "box",
+        "sh",
+        "-c",
+        "echo one; echo two >&2; printf 'no end'",
+    ]);
+    let file = fs::read_to_string(place.field("said", ".LogPath")).unwrap();
+    let mut lines: Vec<serde_json::Value> = file.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines.sort_by_key(|line| line["log"].as_str().unwrap().to_owned());
+    assert_eq!(lines.len(), 3);
+    assert_eq!((&lines[1]["log"], &lines[1]["stream"]), (&"one\n".into(), &"stdout".into()));
+    assert_eq!((&lines[2]["log"], &lines[2]["stream"]), (&"two\n".into(), &"stderr".into()));
+    let (_, output, errors) = place.outcome(&["logs", "said"]);
+    assert_eq!((output.as_str(), errors.as_str()), ("one\nno end", "two\n"));
+    let stamped = place.ctn(&["logs", "-t", "said"]);
+    assert!(stamped.lines().next().unwrap().ends_with("Z one"), "{stamped}");
+    assert_eq!(place.ctn(&["logs", "--since", "2099-01-01T00:00:00Z", "said"]), "");
+    assert_eq!(place.ctn(&["logs", "--until", "2001-01-01T00:00:00Z", "said"]), "");
+}
+
+#[test]
+fn the_last_lines_and_what_follows() {
+    let place = Place::new();
+    place.detached("talks", &["-i"], "seq 1 1000; cat; seq 1001 1003");
+    crate::harness::until("it spoke", || place.ctn(&["logs", "-n", "1", "talks"]) == "1000\n");
+    assert_eq!(place.ctn(&["logs", "--tail", "3", "talks"]), "998\n999\n1000\n");
+    assert_eq!(place.ctn(&["logs", "--tail", "0", "talks"]), "");
+    let mut following = place.spawn(&["logs", "-f", "--tail", "1", "talks"]);
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "1000");
+    // Attached with the input, and gone again: what was opened for a detached container stays open.
+    let mut attached = place.command(&["attach", "talks"]);
+    let mut attached =
+        attached.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(attached.stdin.as_mut().unwrap(), b"echoed\n").unwrap();
+    let mut from_attached = BufReader::new(attached.stdout.take().unwrap()).lines();
+    assert_eq!(from_attached.next().unwrap().unwrap(), "echoed");
+    assert_eq!(lines.next().unwrap(), "echoed");
+    place.ctn(&["stop", "-t", "0", "talks"]);
+    // Both end with the container.
+    assert_eq!(lines.next(), None);
+    assert!(following.wait().unwrap().success());
+    assert_eq!(attached.wait().unwrap().code(), Some(137));
+}
+
+#[test]
+fn logs_rotate_and_may_be_none() {
+    let place = Place::new();
+    place.ctn(&[
+        "run",
+        "--name",
+        "much",
+        "--network",
+        "none",
+        "--log-opt",
+        "max-size=10k",
+        "--log-opt",
+        "max-file=3",
+        "box",
+        "seq",
+        "1",
+        "2000",
+    ]);
+    let path = place.field("much", ".LogPath");
+    for suffix in ["", ".1", ".2"] {
+        assert!(fs::metadata(format!("{path}{suffix}")).unwrap().len() <= 11 << 10, "{suffix}");
+    }
+    assert!(!fs::exists(format!("{path}.3")).unwrap());
+    let log = place.ctn(&["logs", "much"]);
+    let numbers: Vec<u32> = log.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1) && numbers.last() == Some(&2000));
+    place.ctn(&["run", "--name", "mute", "--network", "none", "--log-driver", "none", "box", "echo", "x"]);
+    assert!(place.refusal(1, &["logs", "mute"]).contains("does not support reading"));
+}
+
+#[test]
+fn a_slow_reader_loses_nothing() {
+    let place = Place::new();
+    let mut child = place.spawn(&["run", "--rm", "--network", "none", "box", "sh", "-c", "seq 1 200000; echo end >&2"]);
+    // Nothing is read until the container is held up by its reader.
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let numbers = stdout.lines().map(|line| line.unwrap().parse::<u32>().unwrap());
+    assert!(numbers.eq(1..=200_000));
+    assert!(child.wait().unwrap().success());
+    place.assert_nothing_left();
+}

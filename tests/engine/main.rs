@@ -1,0 +1,28 @@
+//! Black-box tests of `ctn`'s containers: looked at from inside and outside.
+//!
+//! They need root and busybox-static, and nothing else.
+
+#![allow(unreachable_pub, reason = "a test program has no outside")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, wherever it is")]
+
+mod harness;
+
+#[path = "../runtime/harness/terminal.rs"]
+#[allow(dead_code, reason = "it serves the tests of tests/runtime, too")]
+mod pty;
+#[path = "../runtime/harness/wait.rs"]
+#[allow(dead_code, reason = "it serves the tests of tests/runtime, too")]
+mod wait;
+
+mod bad_input;
+mod concurrency;
+mod crash;
+mod images;
+mod inside;
+mod lifecycle;
+mod lists;
+mod logs;
+mod monitor;
+mod network;
+mod terminal;
+mod volumes;
