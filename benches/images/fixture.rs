@@ -40,44 +40,58 @@ impl Fixture {
     pub(crate) fn make(directory: &Path) -> Result<Fixture> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/debian");
         ensure!(root.join("usr").is_dir(), "there is no Debian in {root:?}: scripts/debian-root makes it");
-        let layout = directory.join("layout");
-        fs::create_dir_all(layout.join("blobs/sha256"))?;
-        fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        let lists = lists(&root, directory)?;
         let registry = registry(directory)?;
         let (_, address) = registry.ready.split_once("listening on ").context("the registry has no address")?;
         let address = address[..address.find([',', '"']).unwrap_or(address.len())].to_owned();
         let mut fixture =
             Fixture { images: Vec::new(), archives: BTreeMap::new(), size: 0, entries: 0, _registry: registry };
+        let layout = directory.join("layout");
+        fixture.make_layout(&root, &layout, directory, &address)?;
+        fixture.copy(&layout, directory)?;
+        Ok(fixture)
+    }
+
+    /// Makes all images in a layout.
+    fn make_layout(&mut self, root: &Path, layout: &Path, directory: &Path, address: &str) -> Result<()> {
+        fs::create_dir_all(layout.join("blobs/sha256"))?;
+        fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        let lists = lists(root, directory)?;
+        self.entries = fs::read(&lists[0])?.iter().filter(|byte| **byte == 0).count();
         let mut index = Vec::new();
         for (count, lists) in [(1, &lists[..1]), (20, &lists[1..])] {
             for compression in ["gzip", "zstd"] {
-                let (manifest, size) = image(&root, &layout, lists, compression)?;
+                let (mut manifest, size) = image(root, layout, lists, compression)?;
                 let tag = format!("{count}-{compression}");
-                let mut manifest = manifest;
                 manifest["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
                 index.push(manifest);
-                let what = format!("{count} layer{}, {compression}", if count == 1 { "" } else { "s" });
-                fixture.images.push(Image { what, name: format!("{address}/debian:{tag}") });
-                fixture.size = fixture.size.max(size);
+                let what = format!("{}, {compression}", layers(count));
+                self.images.push(Image { what, name: format!("{address}/debian:{tag}") });
+                self.size = self.size.max(size);
             }
         }
-        fixture.entries = fs::read(&lists[0])?.iter().filter(|byte| **byte == 0).count();
         let table = json!({"schemaVersion": 2, "manifests": index});
-        fs::write(layout.join("index.json"), table.to_string())?;
-        for image in &fixture.images {
+        Ok(fs::write(layout.join("index.json"), table.to_string())?)
+    }
+
+    /// Copies them to where they are brought in from.
+    fn copy(&mut self, layout: &Path, directory: &Path) -> Result<()> {
+        for image in &self.images {
             let tag = image.name.rsplit(':').next().unwrap_or_default();
             let source = format!("oci:{}:{tag}", layout.display());
             skopeo(&["--dest-tls-verify=false", &source, &format!("docker://{}", image.name)])?;
+            // Layers in archives are as they are unpacked, however they were compressed.
             if let Some(count) = tag.strip_suffix("-gzip") {
                 let path = directory.join(format!("{count}.tar"));
                 skopeo(&[&source, &format!("docker-archive:{}:bench/debian:{count}", path.display())])?;
-                let what = if count == "1" { "1 layer".to_owned() } else { format!("{count} layers") };
-                fixture.archives.insert(what, path);
+                self.archives.insert(layers(count.parse()?), path);
             }
         }
-        Ok(fixture)
+        Ok(())
     }
+}
+
+fn layers(count: usize) -> String {
+    format!("{count} layer{}", if count == 1 { "" } else { "s" })
 }
 
 fn skopeo(arguments: &[&str]) -> Result<()> {

@@ -39,8 +39,8 @@ pub(crate) fn trials(host: &Arc<Host>) -> Vec<Trial> {
         ("skopeo_reads_what_is_saved", &["skopeo"], skopeo_reads),
         ("skopeo_writes_what_is_loaded", &["skopeo"], skopeo_writes),
         ("podman_reads_and_writes", &["podman"], podman),
-        ("a_debian_tree_is_as_umoci_and_tar_unpack_it", &["skopeo", "umoci"], debian),
-        ("monsters_are_as_umoci_unpacks_them", &["skopeo", "umoci"], monsters),
+        ("a_debian_tree_is_as_umoci_and_tar_unpack_it", &["docker-registry", "umoci"], debian),
+        ("monsters_are_as_umoci_unpacks_them", &["umoci"], monsters),
         ("four_gigabytes_pass_through_a_little_memory", &[], large::four_gigabytes),
         ("through_a_registry", &["docker-registry", "skopeo"], registries::plain),
         ("through_a_registry_behind_tls", &["docker-registry", "openssl", "skopeo"], registries::with_certificate),
@@ -216,7 +216,15 @@ fn debian(host: &Arc<Host>) -> Result<()> {
     same("GNU tar", &own, &place.join("tar"))?;
     same("the mount", Path::new(place.ctn(&["mount", "debian:1"]).trim()), &own)?;
     place.ctn(&["unmount", "debian:1"]);
-    same("umoci", &own, &umoci(&place, "debian:1"))
+    same("umoci", &own, &umoci(&place, "debian:1"))?;
+    let registry = registry::Registry::open(&place)?;
+    let name = registry.name("debian:1");
+    place.ctn(&["tag", "debian:1", &name]);
+    place.ctn(&["push", &name]);
+    let second = Place::new();
+    second.ctn(&["pull", &name]);
+    second.ctn(&["unpack", &name, "bundle"]);
+    same("what was pushed and pulled", &second.join("bundle/rootfs"), &own)
 }
 
 fn monsters(_: &Arc<Host>) -> Result<()> {

@@ -117,3 +117,18 @@ fn a_mounted_image_is_in_use() {
     assert!(!point.exists());
     place.ctn(&["rmi", "app:1"]);
 }
+
+#[test]
+fn what_images_share_is_shown() {
+    let place = Place::new();
+    for (name, own) in [("one:1", "1"), ("two:1", "22")] {
+        let image = Made::new(name, &[vec![file("base", "12345")], vec![file("own", own)]]);
+        place.ctn(&["load", "-i", &image.archive(&place, &name.replace(':', "-"))]);
+    }
+    let df = place.ctn(&["system", "df", "-v"]);
+    for (name, sizes) in [("one", ["6B", "5B", "1B"]), ("two", ["7B", "5B", "2B"])] {
+        let row = df.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{df}"));
+        let last: Vec<&str> = row.split_whitespace().rev().take(3).collect();
+        assert_eq!(last, [sizes[2], sizes[1], sizes[0]], "{df}");
+    }
+}

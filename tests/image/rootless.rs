@@ -14,6 +14,7 @@ fn user(place: &Place, program: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(program);
     command.args(arguments).uid(USER).gid(USER).current_dir(&place.path);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("XDG_DATA_HOME", place.join("data"));
+    command.env("XDG_CONFIG_HOME", place.join("config"));
     command.output().unwrap()
 }
 
@@ -56,6 +57,18 @@ fn a_user_pulls_and_pushes() {
     succeeded(&user(&place, &ctn, &["tag", &name, &other]), "tag");
     succeeded(&user(&place, &ctn, &["push", &other]), "push");
     assert_eq!(registry.contents().repositories["other"].tags["1"], image.manifest_blob().digest());
+}
+
+#[test]
+fn a_mirror_of_dockers_is_asked_for_what_docker_hub_has() {
+    let (place, ctn) = place();
+    let image = Made::small("app:1");
+    let mirror = crate::registry::with_image(&image, |_, answer| Some(answer));
+    mirror.contents().add("library/app", "1", &image);
+    let daemon = serde_json::json!({"registry-mirrors": [format!("http://{}", mirror.address)]});
+    place.write("config/docker/daemon.json", daemon.to_string());
+    succeeded(&user(&place, &ctn, &["pull", "app:1"]), "pull");
+    assert_eq!(succeeded(&user(&place, &ctn, &["images", "-q", "--no-trunc"]), "images"), image.id() + "\n");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use rustls::CertificateError;
+use rustls::{AlertDescription, CertificateError};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use crate::error::Attempt;
@@ -112,6 +112,12 @@ pub fn advised(error: &rustls::Error, authority: &str) -> anyhow::Error {
              /etc/docker/certs.d/{authority}/ca.crt"
         )),
         rustls::Error::InvalidCertificate(_) => cause.context(format!("the certificate of {authority} is not valid")),
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => {
+            cause.context(format!(
+                "{authority} wants to know a certificate of this client: client.cert and client.key in \
+                 /etc/docker/certs.d/{authority}"
+            ))
+        }
         rustls::Error::InvalidMessage(_) => {
             cause.context(format!("{authority} doesn't speak TLS; --tls-verify=false also takes plain HTTP"))
         }

@@ -34,13 +34,13 @@ impl Repository<'_> {
         if let Some(wanted) = wanted {
             ensure!(digest == wanted, "{}: the manifest is {digest}, where {wanted} is declared", self.host());
         }
-        Document::parse(&bytes, &declared).with_context(|| {
-            if bytes.trim_ascii_start().starts_with(b"{") {
-                return format!("{}: manifest {reference}", self.host());
-            }
-            let kind = if declared.is_empty() { "text" } else { &declared };
-            format!("{} is no registry: asked for a manifest, it answers with {kind:?}", self.host())
-        })?;
+        let kind = if declared.is_empty() { "text" } else { &declared };
+        ensure!(
+            bytes.trim_ascii_start().starts_with(b"{"),
+            "{} is no registry: asked for a manifest, it answers with {kind:?}",
+            self.host()
+        );
+        Document::parse(&bytes, &declared).with_context(|| format!("{}: manifest {reference}", self.host()))?;
         Ok((Descriptor::new(&declared_or_own(declared, &bytes), digest, bytes.len() as u64), bytes))
     }
 

@@ -1,6 +1,7 @@
 //! Addresses: as much of RFC 3986 as registries use.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use anyhow::{Context, Result, bail, ensure};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -152,9 +153,13 @@ pub fn split_port(authority: &str) -> Result<(&str, Option<u16>)> {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (authority, None),
     };
-    let inside = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
-    ensure!(!host.is_empty() && host.bytes().all(inside), "{authority:?} is no host");
-    ensure!(host.starts_with('[') || !host.contains(':'), "{authority:?} is no host");
+    let is_name = || host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    // What stands behind the bracket others leave out, and talk to whom is inside.
+    let is_host = match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => !host.is_empty() && is_name(),
+    };
+    ensure!(is_host, "{authority:?} is no host");
     let port = port.map(|port| port.parse().with_context(|| format!("{port:?} is no port"))).transpose()?;
     Ok((host, port))
 }
@@ -182,7 +187,17 @@ mod tests {
         ] {
             assert_eq!(own.join(location).unwrap().to_string(), wanted, "{location}");
         }
-        for wrong in ["ftp://x/", "https://user@host/", "https:///x", "https://h:99999/", "https://h/a b", "/a b"] {
+        for wrong in [
+            "ftp://x/",
+            "https://user@host/",
+            "https:///x",
+            "https://h:99999/",
+            "https://h/a b",
+            "/a b",
+            "http://[::1]ev/",
+            "http://[h]/",
+            "http://a[b/",
+        ] {
             assert!(own.join(wrong).is_err(), "{wrong}");
         }
     }

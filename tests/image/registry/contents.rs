@@ -216,6 +216,11 @@ impl Contents {
         Answer::new(201, "").with("Location", format!("/v2/{name}/blobs/{digest}"))
     }
 
+    /// Begins so many sessions that another registry sends its clients to.
+    pub fn promise(&mut self, count: usize) {
+        self.uploads.extend((1..=count).map(|number| (format!("session-{number}"), Vec::new())));
+    }
+
     /// Uploads that nobody finished or gave up.
     pub fn unfinished(&self) -> usize {
         self.uploads.len()

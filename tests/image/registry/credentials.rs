@@ -222,3 +222,80 @@ fn login_leaves_the_rest_of_the_file() {
     assert_eq!(config["auths"]["example.org"]["auth"], "b3RoZXI6eA==");
     pulled(&place, &registry);
 }
+
+/// A server beside the registry, which says where it is; both want to know who is asking.
+fn with_other(image: &Made, leads: fn(&Request, Answer, SocketAddr) -> Answer) -> (Registry, Registry) {
+    let other = with_image(image, |_, answer| Some(answer));
+    let address = other.address;
+    let registry = with_image(image, move |request, answer| {
+        let known = authorization(request) == format!("Basic {ENCODED}");
+        let who = Answer::error(401, "UNAUTHORIZED", "authentication required")
+            .with("WWW-Authenticate", "Basic realm=\"tests\"");
+        Some(if known { leads(request, answer, address) } else { who })
+    });
+    (registry, other)
+}
+
+#[track_caller]
+fn assert_not_told(other: &Registry) {
+    assert!(!other.requests().is_empty());
+    for request in other.requests() {
+        assert_eq!(authorization(&request), "", "{request}");
+    }
+}
+
+#[test]
+fn an_upload_to_another_host_is_by_nobody() {
+    let image = Made::small("app:1");
+    let (registry, other) = with_other(&Made::new("x", &[]), |request, answer, address| {
+        let begins = request.method == "POST";
+        // What was sent elsewhere is there.
+        let there = request.method == "PUT" && answer.status == 400;
+        match answer.headers.iter().find(|(name, _)| name == "Location") {
+            _ if there => Answer::new(201, ""),
+            Some((_, location)) if begins => {
+                let location = format!("http://{address}{location}");
+                answer.with("Location", location)
+            }
+            _ => answer,
+        }
+    });
+    // Sessions of the two have the same names.
+    other.contents().promise(9);
+    let place = Place::new();
+    place.ctn(&["load", "-i", &image.archive(&place, "in")]);
+    place.ctn(&["tag", "app:1", &registry.name("app:2")]);
+    place.ctn(&["push", "--creds", "user:secret", &registry.name("app:2")]);
+    assert_not_told(&other);
+    let contents = other.contents();
+    assert!(image.layers.iter().all(|layer| contents.repositories["app"].blobs.contains_key(&layer.digest())));
+}
+
+#[test]
+fn a_list_that_goes_on_at_another_host_tells_it_nothing() {
+    let (registry, other) = with_other(&Made::small("app:1"), |request, answer, address| {
+        let first = request.path.ends_with("/tags/list");
+        if first {
+            answer.with("Link", format!("<http://{address}/v2/app/tags/list?last=0>; rel=\"next\""))
+        } else {
+            answer
+        }
+    });
+    let place = Place::new();
+    let output = place.call(&["image", "tags", "--creds", "user:secret", &registry.name("app")]);
+    // Refused or followed, but never as somebody.
+    assert!(output.status.success() || other.requests().is_empty(), "{output:?}");
+    assert!(other.requests().iter().all(|request| authorization(request).is_empty()));
+}
+
+#[test]
+fn a_redirect_within_the_registry_is_by_the_same_user() {
+    let image = Made::small("app:1");
+    let (registry, _) = with_other(&image, |request, answer, _| {
+        let moved = request.path.contains("/blobs/") && request.asks("moved").is_none();
+        if moved { Answer::new(307, "").with("Location", format!("{}?moved=1", request.path)) } else { answer }
+    });
+    let place = Place::new();
+    place.ctn(&["pull", "--creds", "user:secret", &registry.name("app:1")]);
+    assert_pulled(&place, &registry.name("app:1"), &image);
+}

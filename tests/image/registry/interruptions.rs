@@ -85,6 +85,11 @@ fn slow_bodies_are_waited_for() {
     assert_pulled(&place, &registry.name("app:1"), &image);
 }
 
+#[test]
+fn bodies_need_no_length() {
+    pulled(|_, _, answer| Some(answer.body(Body::Chunked)));
+}
+
 /// The connection is there, and nothing comes.
 #[test]
 fn a_body_that_stands_still_is_asked_for_anew() {

@@ -146,6 +146,8 @@ pub enum Body {
     Whole(Vec<u8>),
     /// What was announced, but the connection ends after so many bytes.
     Cut(Vec<u8>, usize),
+    /// Without a length, in pieces that have theirs (RFC 9112, 7.1).
+    Chunked(Vec<u8>),
     /// A byte at a time.
     Drops(Vec<u8>),
     /// So many bytes, and the rest when the test says so.
@@ -195,12 +197,13 @@ impl Answer {
         }
         let length = match &self.body {
             Body::Whole(bytes) | Body::Cut(bytes, _) | Body::Drops(bytes) | Body::Held(bytes, ..) => Some(bytes.len()),
-            Body::Endless(_) => None,
+            Body::Chunked(_) | Body::Endless(_) => None,
         };
         let said = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
         match length {
             Some(length) if !said => head += &format!("Content-Length: {length}\r\n"),
             Some(_) => {}
+            None if matches!(self.body, Body::Chunked(_)) => head += "Transfer-Encoding: chunked\r\n",
             None => head += "Connection: close\r\n",
         }
         stream.write_all((head + "\r\n").as_bytes())?;
@@ -210,6 +213,14 @@ impl Answer {
         match self.body {
             Body::Whole(bytes) => stream.write_all(&bytes).map(|()| true),
             Body::Cut(bytes, count) => stream.write_all(&bytes[..count]).map(|()| false),
+            Body::Chunked(bytes) => {
+                for chunk in bytes.chunks(1000) {
+                    write!(stream, "{:x}\r\n", chunk.len())?;
+                    stream.write_all(chunk)?;
+                    stream.write_all(b"\r\n")?;
+                }
+                stream.write_all(b"0\r\n\r\n").map(|()| true)
+            }
             Body::Drops(bytes) => {
                 stream.set_nodelay(true)?;
                 bytes.iter().try_for_each(|byte| stream.write_all(&[*byte])).map(|()| true)
