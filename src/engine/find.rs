@@ -39,8 +39,9 @@ impl Engine {
     pub fn find(&self, text: &str) -> Result<Container<'_>> {
         let text = text.strip_prefix('/').unwrap_or(text);
         let missing = || format!("No such container: {text}");
+        let is_id = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let id = match self.id_of_name(text) {
-            _ if text.len() == 64 && self.has_record(text) => text.to_owned(),
+            _ if is_id && self.has_record(text) => text.to_owned(),
             Some(id) if self.has_record(&id) => id,
             _ => self.by_beginning(text)?.with_context(missing)?,
         };

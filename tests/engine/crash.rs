@@ -3,13 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::harness::{Place, until};
-
-fn kill(pid: i32) {
-    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
-}
+use crate::harness::{Place, kill, until};
 
 #[test]
 fn a_killed_monitor_ends_its_container() {

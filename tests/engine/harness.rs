@@ -7,6 +7,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Signal, kill_process};
+
+use crate::wait::Process;
+
 pub const CTN: &str = env!("CARGO_BIN_EXE_ctn");
 
 /// For what must happen some time. Nothing is timed by it.
@@ -217,6 +221,14 @@ impl Place {
 pub fn succeeded(output: &Output, what: impl std::fmt::Debug) -> String {
     assert!(output.status.success(), "{what:?}: {:?} {}", output.status, String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Kills a process, and waits until it is gone: before that it is right to say that it lives.
+#[track_caller]
+pub fn kill(pid: i32) {
+    let process = Process::watch(pid);
+    kill_process(process.pid, Signal::KILL).unwrap();
+    process.wait_gone();
 }
 
 /// Looks again and again until something is so that other processes do.

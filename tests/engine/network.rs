@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::net::TcpStream;
 
-use crate::harness::{Place, until};
+use crate::harness::{Place, kill, until};
 
 #[test]
 fn a_port_is_published_and_held() {
@@ -23,9 +23,7 @@ fn a_port_is_published_and_held() {
     let refusal = place.refusal(1, &["network", "rm", "bridge"]);
     assert!(refusal.contains("pre-defined"), "{refusal}");
     // Whatever its monitor held is free again with the next command.
-    let monitor = place.monitor_of("server");
-    rustix::process::kill_process(rustix::process::Pid::from_raw(monitor).unwrap(), rustix::process::Signal::KILL)
-        .unwrap();
+    kill(place.monitor_of("server"));
     place.ctn(&["ps"]);
     place.ctn(&["run", "--rm", "-p", "127.0.0.1:18080:80", "box", "true"]);
     place.ctn(&["rm", "server"]);

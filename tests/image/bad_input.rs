@@ -152,8 +152,9 @@ fn a_store_that_can_not_be_written_can_be_read() {
 fn mistakes_on_the_command_line() {
     let place = Place::new();
     for (arguments, wanted) in [
-        (&["inspect", "none"][..], "No such image: none:latest"),
-        (&["inspect", "UPPER"], "No such image: UPPER"),
+        (&["image", "inspect", "none"][..], "No such image: none:latest"),
+        (&["image", "inspect", "UPPER"], "No such image: UPPER"),
+        (&["inspect", "UPPER"], "No such object: UPPER"),
         (&["rmi", "deadbeef"], "No such image: deadbeef"),
         (&["load", "-i", "/nonexistent"], "open \"/nonexistent\": no such file or directory"),
         (&["images", "--format", "{{.Nothing}}x"], ""),

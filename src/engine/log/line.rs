@@ -42,7 +42,9 @@ fn escape(to: &mut Vec<u8>, text: &[u8]) {
             to.extend_from_slice(&valid[plain..at]);
             plain = at + 1;
             if escaped.is_empty() {
-                to.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                to.extend_from_slice(b"\\u00");
+                to.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
             } else {
                 to.extend_from_slice(escaped);
             }

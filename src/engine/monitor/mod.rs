@@ -1,8 +1,8 @@
 //! The monitor: one small process for each container that runs. It is init's parent and reaps, holds the streams, writes the log, and
 //! answers whoever attaches, waits or stops.
 //!
-//! It is this program, started by whoever starts the container ([`super::start`]), with one thread and without an allocation that
-//! outlives its use; all that it knows is in its container's files, so that it may be killed at any instant ([`super::reconcile`]).
+//! It is this program, started by whoever starts the container ([`super::start`]), with one thread. All that matters of what it knows
+//! is in its container's files, so that it may be killed at any instant ([`super::reconcile`]).
 
 mod clients;
 mod end;
