@@ -151,6 +151,8 @@ impl Host {
         let name = format!("ctn-network-tests-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(name);
         unshare(CloneFlags::NEWNET).unwrap();
+        // A new namespace begins as the machine is (Documentation/networking/ip-sysctl.rst, devconf_inherit_init_net).
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
         ip("link set lo up");
         let outside = Namespace::new();
         ip(&format!("link add eth0 type veth peer name eth0 netns {}", outside.thread));
