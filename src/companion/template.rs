@@ -106,6 +106,10 @@ mod tests {
             ("{{$x := .Size}}{{$x}}", "12"),
             ("{{println .Size}}", "12\n"),
             ("{{printf \"%s-%d-%q\" .Id .Size \"q\"}}", "sha256:0123-12-\"q\""),
+            (
+                "{{printf \"%-6s|%5d|%.3s|%8.6q|%t|100%%.\" \"ab\" .Size .Id .Id .Yes}}",
+                "ab    |   12|sha|\"sha256\"|true|100%.",
+            ),
             ("{{.None}}", "<no value>"),
             ("{{\"{{\"}}", "{{"),
             ("{{`raw\\n`}}", "raw\\n"),
@@ -124,6 +128,9 @@ mod tests {
             ("{{nothing .Id}}", "function \"nothing\" not defined"),
             ("{{index .Tags 5}}", "out of range"),
             ("{{\"open}}", "unterminated"),
+            ("{{printf \"%z\" .Id}}", "verb %z"),
+            ("{{printf \"%99999999999999999999s\" .Id}}", "too much padding"),
+            ("{{printf \"%-\" .Id}}", "ends with %"),
             ("{{$x}}", "undefined variable"),
             ("{{(.Id}}", "bracket"),
         ] {

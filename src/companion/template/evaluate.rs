@@ -1,5 +1,7 @@
 //! Filling in a template.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
@@ -249,27 +251,47 @@ fn compared(one: &Value, other: &Value) -> Result<std::cmp::Ordering> {
     }
 }
 
-/// `%s`, `%v`, `%d`, `%q` and `%%`.
+/// `%s`, `%v`, `%d`, `%t`, `%q` and `%%`; with a width, to the left of it after `-` (`%-20s`), and of texts the first so many letters (`%.12s`).
 fn formatted(format: &str, arguments: &[Value]) -> Result<String> {
     let mut output = String::new();
     let mut arguments = arguments.iter();
-    let mut letters = format.chars();
-    while let Some(letter) = letters.next() {
-        if letter != '%' {
-            output.push(letter);
-            continue;
-        }
+    let mut rest = format;
+    while let Some((before, after)) = rest.split_once('%') {
+        output.push_str(before);
+        let (to_the_left, after) = after.strip_prefix('-').map_or((false, after), |after| (true, after));
+        let (width, after) = leading_number(after)?;
+        let (precision, after) = match after.strip_prefix('.') {
+            Some(after) => leading_number(after).map(|(number, after)| (Some(number), after))?,
+            None => (None, after),
+        };
+        let mut letters = after.chars();
         let verb = letters.next().context("the format ends with %")?;
+        rest = letters.as_str();
         if verb == '%' {
             output.push('%');
             continue;
         }
         let value = arguments.next().context("an argument is missing")?;
+        let mut text = shown(value);
+        if let (Some(precision), Value::String(whole)) = (precision, value) {
+            text = whole.chars().take(precision).collect();
+        }
         match verb {
-            's' | 'v' | 'd' => output.push_str(&shown(value)),
-            'q' => output.push_str(&Value::from(shown(value)).to_string()),
+            's' | 'v' | 'd' | 't' => {}
+            'q' => text = Value::from(text).to_string(),
             other => bail!("the verb %{other} is not known here"),
         }
+        // Writing to a String can't fail.
+        let _ = if to_the_left { write!(output, "{text:<width$}") } else { write!(output, "{text:>width$}") };
     }
-    Ok(output)
+    Ok(output + rest)
+}
+
+/// The number that a text begins with, 0 without one, and the rest.
+fn leading_number(text: &str) -> Result<(usize, &str)> {
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    let number = if digits.is_empty() { 0 } else { digits.parse().unwrap_or(usize::MAX) };
+    ensure!(number <= 1000, "too much padding");
+    Ok((number, rest))
 }
