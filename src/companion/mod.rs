@@ -21,6 +21,7 @@ mod network;
 mod output;
 mod progress;
 mod prune;
+mod pruned;
 mod pull;
 mod push;
 mod registry;
@@ -36,6 +37,7 @@ mod unpack;
 mod user_namespace;
 mod volume;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -46,6 +48,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::engine::{Engine, monitor};
 use crate::error::sentence;
+use crate::image::digest::Digest;
 use crate::image::layer::copy::IdMaps;
 use crate::image::store::Store;
 use crate::image::store::table::Image;
@@ -156,6 +159,22 @@ impl Context {
         Ok(is_there.then_some(engine))
     }
 
+    /// The image of each container. An ordinary user has none.
+    fn images_of_containers(&self) -> Result<Vec<Digest>> {
+        if self.ids.is_some() {
+            return Ok(Vec::new());
+        }
+        let engine = self.engine()?;
+        Ok(engine.all()?.into_iter().filter_map(|container| container.record.image).collect())
+    }
+
+    /// The hexadecimal ids of images that containers were made of, or that are mounted.
+    fn used_images(&self, store: &Store) -> Result<BTreeSet<String>> {
+        let of_containers = self.images_of_containers()?.into_iter().map(|id| id.hex().to_owned());
+        let mounted = store.mounts()?.into_iter().map(|(id, _)| id);
+        Ok(of_containers.chain(mounted).collect())
+    }
+
     /// The user's number on the machine.
     fn user(&self) -> u32 {
         let own = rustix::process::geteuid().as_raw();
@@ -257,6 +276,15 @@ pub fn tree() -> clap::Command {
 /// `0.0.0.0:8080->80/tcp, …`, as `ps` shows published ports.
 fn network_ports(published: &[(String, String)]) -> String {
     published.iter().map(|(port, host)| format!("{host}->{port}")).collect::<Vec<_>>().join(", ")
+}
+
+/// What a filter's value says, as docker reads it.
+fn truth(value: &str) -> Option<bool> {
+    match value {
+        "1" | "true" => Some(true),
+        "0" | "false" => Some(false),
+        _ => None,
+    }
 }
 
 /// Bytes of an image's files, all layers together, as docker counts them.
