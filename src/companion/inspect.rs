@@ -108,7 +108,9 @@ impl Inspect {
             }
         }
         match super::network::described(context, name) {
-            Err(error) if self.kind.is_none() => bail!("No such object: {name} ({})", sentence(&error)),
+            Err(error) if self.kind.is_none() && error.to_string().ends_with("not found") => {
+                bail!("No such object: {name}")
+            }
             described => described,
         }
     }
@@ -146,12 +148,15 @@ fn described(store: &Store, image: &Image) -> Result<Value> {
     let mut digests: Vec<String> =
         image.names.iter().map(|name| format!("{}@{}", name.familiar_name(), image.entry.digest)).collect();
     digests.dedup();
+    // Where builders, `commit` and `import` write what was said of it.
+    let of_history = || config.history.last().map_or("", |last| last.comment.as_str());
+    let comment = Some(config.comment.as_str()).filter(|comment| !comment.is_empty()).unwrap_or_else(of_history);
     let mut described = json!({
         "Id": image.id,
         "RepoTags": image.names.iter().filter(|name| name.tag().is_some()).map(Reference::familiar).collect::<Vec<_>>(),
         "RepoDigests": digests,
         "Parent": "",
-        "Comment": config.comment,
+        "Comment": comment,
         "Created": config.created,
         "Author": config.author,
         "Config": {

@@ -42,7 +42,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -82,6 +82,7 @@ enum Command {
     History(history::History),
     Unpack(unpack::Unpack),
     Mount(mount::Mount),
+    #[command(visible_alias = "umount")]
     Unmount(mount::Unmount),
     Diff(diff::Diff),
     Commit(commit::Commit),
@@ -225,8 +226,8 @@ impl Operation for Command {
     }
 }
 
-/// Reads the program's arguments, its name first, does what they say, and returns the exit status: docker's 125 for a mistake in them,
-/// 1 for what failed.
+/// Reads the program's arguments, its name first, does what they say, and returns the exit status: docker's 125 for a mistake in a flag,
+/// 1 for any other and for what failed.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // Modes are set as they are wanted.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
@@ -239,11 +240,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(line) => line,
         Err(error) => {
             let text = error.render().to_string();
-            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+            if is_answer(&error) {
                 return output::print(&text).map_or(1, |()| 0);
             }
             output::complain(&text);
-            return 125;
+            return if is_of_flag(&error) { 125 } else { 1 };
         }
     };
     let carried_out = || -> Result<u8> {
@@ -259,6 +260,24 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             1
         }
     }
+}
+
+/// Whether help was asked for, or nothing at all.
+fn is_answer(error: &clap::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    )
+}
+
+/// Whether there is no such flag, or no such value of it.
+fn is_of_flag(error: &clap::Error) -> bool {
+    let of_one = !matches!(error.kind(), ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict);
+    let name = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(name)) => name.as_str(),
+        _ => "",
+    };
+    of_one && name.starts_with('-')
 }
 
 /// The merged view of an image holds a few descriptors for each layer, of which there may be hundreds.

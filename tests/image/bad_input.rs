@@ -152,8 +152,9 @@ fn a_store_that_can_not_be_written_can_be_read() {
 fn mistakes_on_the_command_line() {
     let place = Place::new();
     for (arguments, wanted) in [
-        (&["inspect", "none"][..], "No such image: none:latest"),
-        (&["inspect", "UPPER"], "No such image: UPPER"),
+        (&["image", "inspect", "none"][..], "No such image: none:latest"),
+        (&["image", "inspect", "UPPER"], "No such image: UPPER"),
+        (&["inspect", "nothing"], "No such object: nothing"),
         (&["rmi", "deadbeef"], "No such image: deadbeef"),
         (&["load", "-i", "/nonexistent"], "open \"/nonexistent\": no such file or directory"),
         (&["images", "--format", "{{.Nothing}}x"], ""),
@@ -167,7 +168,25 @@ fn mistakes_on_the_command_line() {
         }
         assert!(!output.status.success() && said.contains(wanted), "{arguments:?}: {said}");
     }
-    assert_eq!(place.call(&["images", "--no-such-flag"]).status.code(), Some(125));
+    // docker's statuses: 125 for a flag, 1 for anything else, 0 for who asks for nothing.
+    for (arguments, status) in [
+        (&["images", "--no-such-flag"][..], 125),
+        (&["pull", "--quiet=maybe", "a"], 125),
+        (&["images", "--format"], 125),
+        (&["images", "-f", "dangling=maybe"], 1),
+        (&["pull"], 1),
+        (&["pull", "a", "b"], 1),
+        (&["tag", "a", "UPPER"], 1),
+        (&["login", "--password-stdin", "127.0.0.1:1"], 1),
+        (&["nothing"], 1),
+        (&["image", "nothing"], 1),
+        (&["image"], 0),
+        (&[], 0),
+    ] {
+        let output = place.call(arguments);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {output:?}");
+        assert_eq!(output.stderr.is_empty(), status == 0, "{arguments:?}: {output:?}");
+    }
     let output = Command::new(CTN).args(["--root", "/proc/none", "images"]).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("make the directory"), "{output:?}");
 }

@@ -98,6 +98,7 @@ fn a_commit_has_what_was_changed_and_nothing_else() {
         let mut command = place.command(&["commit", "--compression", compression, "-m", "m", "bundle", "new:1"]);
         ids.push(succeeded(&command.env("SOURCE_DATE_EPOCH", "1000").output().unwrap(), "commit"));
         assert_eq!(place.ctn(&["diff", "new:1"]), changes, "{compression}");
+        assert_eq!(place.ctn(&["inspect", "-f", "{{.Comment}}", "new:1"]), "m\n");
         place.ctn(&["unpack", "new:1", compression]);
         let unpacked = snapshot(&place.join(compression).join("rootfs"));
         let clamped = |line: &String| {
