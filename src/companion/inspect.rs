@@ -108,9 +108,10 @@ impl Inspect {
             }
         }
         match super::network::described(context, name) {
-            Err(error) if self.kind.is_none() && error.to_string().ends_with("not found") => {
-                bail!("No such object: {name}")
-            }
+            Err(error) if self.kind.is_none() => match sentence(&error) {
+                missing if missing.ends_with("not found") => bail!("No such object: {name}"),
+                other => bail!("No such object: {name} ({other})"),
+            },
             described => described,
         }
     }

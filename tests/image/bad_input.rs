@@ -142,10 +142,12 @@ fn a_store_that_can_not_be_written_can_be_read() {
     run("mount", ["--bind", store, store]);
     run("mount", ["-o", "remount,bind,ro", store]);
     let (list, load) = (place.call(&["images"]), place.call(&["load", "-i", &archive]));
+    let remove = place.call(&["rmi", "app:1"]);
     run("umount", [store]);
     assert!(succeeded(&list, "images").contains("app"));
     let said = String::from_utf8_lossy(&load.stderr).into_owned();
     assert!(said.contains("read-only file system") && said.contains("store"), "{said}");
+    assert_eq!(String::from_utf8_lossy(&remove.stderr).lines().count(), 1, "{remove:?}");
 }
 
 #[test]

@@ -116,6 +116,19 @@ fn a_commit_has_what_was_changed_and_nothing_else() {
 }
 
 #[test]
+fn a_commit_is_the_step_of_its_own_layer() {
+    let place = Place::new();
+    // An image of two layers that tells nothing of how it came about.
+    let image = Made::new("app:1", &[vec![file("one", "1")], vec![file("two", "22")]]);
+    place.ctn(&["load", "-i", &image.archive(&place, "in")]);
+    place.ctn(&["unpack", "app:1", "bundle"]);
+    fs::write(place.join("bundle/rootfs/three"), "333").unwrap();
+    place.ctn(&["commit", "-m", "mine", "bundle", "app:2"]);
+    let list = place.ctn(&["history", "--format", "{{.CreatedBy}}|{{.Size}}|{{.Comment}}", "app:2"]);
+    assert_eq!(list, "ctn commit|3B|mine\n|2B|\n|1B|\n");
+}
+
+#[test]
 fn import_and_export_are_each_others_inverse() {
     let place = busybox();
     place.ctn(&["export", "-o", "one.tar", "busybox:1"]);
