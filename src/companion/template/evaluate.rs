@@ -110,9 +110,14 @@ impl Scope {
             }
             Base::Pipeline(pipeline) => self.pipeline(pipeline, dot)?,
         };
-        for field in fields {
+        for (at, field) in fields.iter().enumerate() {
+            let is_of_map = at > 0 && MAPS.contains(&fields[at - 1].as_str());
             value = match value {
-                Value::Object(mut map) => map.remove(field).with_context(|| format!("no field {field}"))?,
+                Value::Object(mut map) => match map.remove(field) {
+                    Some(value) => value,
+                    None if is_of_map => Value::Null,
+                    None => bail!("no field {field}"),
+                },
                 Value::Null => bail!("nil has no field {field}"),
                 _ => bail!("can't evaluate field {field} of what is no object"),
             };
@@ -156,6 +161,9 @@ fn shown(value: &Value) -> String {
     }
 }
 
+/// What Go has as maps and not as structures: nothing is wrong about a key that isn't there.
+const MAPS: [&str; 6] = ["Annotations", "Labels", "Networks", "Options", "Ports", "Sysctls"];
+
 const UNKNOWN: &str = "there is no such function";
 
 fn call(name: &str, arguments: &[Value]) -> Result<Value> {
@@ -196,6 +204,11 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value> {
             }
             value
         }
+        "slice" => sliced(
+            any(0)?,
+            arguments.get(1).map_or(Ok(0), |_| number(1))?,
+            arguments.get(2).map(|_| number(2)).transpose()?,
+        )?,
         "print" => arguments.iter().map(shown).collect::<Vec<_>>().join(" ").into(),
         "println" => (arguments.iter().map(shown).collect::<Vec<_>>().join(" ") + "\n").into(),
         "printf" => formatted(text(0)?, &arguments[1..])?.into(),
@@ -225,8 +238,11 @@ fn titled(text: &str) -> String {
 
 fn indexed(value: Value, key: &Value) -> Result<Value> {
     match (value, key) {
-        // What a map doesn't have is its zero value, in Go.
-        (Value::Object(mut map), Value::String(key)) => Ok(map.remove(key).unwrap_or(Value::Null)),
+        // What a map doesn't have is its zero value, in Go: of a map of texts an empty one.
+        (Value::Object(mut map), Value::String(key)) => {
+            let zero = if map.values().all(Value::is_string) { Value::from("") } else { Value::Null };
+            Ok(map.remove(key).unwrap_or(zero))
+        }
         (Value::Array(mut list), Value::Number(index)) => {
             let index =
                 index.as_u64().and_then(|index| usize::try_from(index).ok()).filter(|index| *index < list.len());
@@ -234,6 +250,16 @@ fn indexed(value: Value, key: &Value) -> Result<Value> {
         }
         (Value::Null, _) => bail!("index of untyped nil"),
         (value, key) => bail!("can't index {} with {key}", shown(&value)),
+    }
+}
+
+/// The part of a text (counted in bytes) or list from one place to before another.
+fn sliced(value: &Value, from: usize, to: Option<usize>) -> Result<Value> {
+    let out_of_range = || format!("slice index out of range: {from}");
+    match value {
+        Value::String(text) => Ok(text.get(from..to.unwrap_or(text.len())).with_context(out_of_range)?.into()),
+        Value::Array(list) => Ok(list.get(from..to.unwrap_or(list.len())).with_context(out_of_range)?.to_vec().into()),
+        other => bail!("can't slice {}", shown(other)),
     }
 }
 
