@@ -96,6 +96,8 @@ impl Inspect {
             match store.resolve(name, self.platform.as_ref()) {
                 Ok(image) => return described(&store, &image),
                 Err(error) if self.kind.is_some() || context.ids.is_some() => return Err(error),
+                // There is one, but not for the platform, for instance.
+                Err(error) if !error.to_string().starts_with("No such image") => return Err(error),
                 Err(_) => {}
             }
         }

@@ -151,6 +151,23 @@ fn a_store_that_can_not_be_written_can_be_read() {
 }
 
 #[test]
+fn an_archive_that_does_not_fit_is_not_there() {
+    let place = Place::new();
+    let image = Made::new("app:1", &[vec![file("large", &"x".repeat(1 << 14))]]);
+    place.ctn(&["load", "-i", &image.archive(&place, "in")]);
+    let small = place.join("small");
+    fs::create_dir(&small).unwrap();
+    run("mount", ["-t", "tmpfs", "-o", "size=4k", "tmpfs", small.to_str().unwrap()]);
+    let said = ["export", "save"].map(|command| place.refusal(&[command, "-o", "small/out", "app:1"]));
+    let left = fs::read_dir(&small).unwrap().count();
+    run("umount", [small.to_str().unwrap()]);
+    assert!(said.iter().all(|said| said.contains("no space left on device")), "{said:?}");
+    assert_eq!(left, 0);
+    let said = ["export", "save"].map(|command| place.refusal(&[command, "-o", "nowhere/out", "app:1"]));
+    assert!(said.iter().all(|said| said.contains("create \"nowhere/out\": no such file or directory")), "{said:?}");
+}
+
+#[test]
 fn mistakes_on_the_command_line() {
     let place = Place::new();
     for (arguments, wanted) in [
