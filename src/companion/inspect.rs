@@ -75,8 +75,7 @@ impl Inspect {
 
     fn one(&self, context: &Context, name: &str) -> Result<Value> {
         let is_wanted = |kind: &str| self.kind.as_deref().is_none_or(|wanted| wanted == kind);
-        // An ordinary user has images alone.
-        if context.ids.is_none() && is_wanted("container") {
+        if context.has_containers() && is_wanted("container") {
             let engine = context.engine()?;
             match engine.find(name) {
                 Ok(container) => {
@@ -95,7 +94,7 @@ impl Inspect {
         if is_wanted("image") {
             match store.resolve(name, self.platform.as_ref()) {
                 Ok(image) => return described(&store, &image),
-                Err(error) if self.kind.is_some() || context.ids.is_some() => return Err(error),
+                Err(error) if self.kind.is_some() || !context.has_containers() => return Err(error),
                 // There is one, but not for the platform, for instance.
                 Err(error) if !error.to_string().starts_with("No such image") => return Err(error),
                 Err(_) => {}

@@ -49,6 +49,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::engine::{Engine, monitor};
 use crate::error::sentence;
 use crate::image::digest::Digest;
+use crate::image::layer::Form;
 use crate::image::layer::copy::IdMaps;
 use crate::image::store::Store;
 use crate::image::store::table::Image;
@@ -150,9 +151,14 @@ impl Context {
         Engine::open(&self.root)
     }
 
-    /// The engine, where a text names one of its containers. An ordinary user has none.
+    /// Whether there can be any: neither an ordinary user has containers so far nor root of a user namespace.
+    fn has_containers(&self) -> bool {
+        self.ids.is_none() && Form::of_process() == Form::Trusted
+    }
+
+    /// The engine, where a text names one of its containers.
     fn engine_with(&self, container: &str) -> Result<Option<Engine>> {
-        if self.ids.is_some() {
+        if !self.has_containers() {
             return Ok(None);
         }
         let engine = self.engine()?;
@@ -160,9 +166,9 @@ impl Context {
         Ok(is_there.then_some(engine))
     }
 
-    /// The image of each container. An ordinary user has none.
+    /// The image of each container.
     fn images_of_containers(&self) -> Result<Vec<Digest>> {
-        if self.ids.is_some() {
+        if !self.has_containers() {
             return Ok(Vec::new());
         }
         let engine = self.engine()?;

@@ -55,8 +55,7 @@ impl Operation for Remove {
 impl Remove {
     /// An image that a container was made of stays, unless it is forced to go: then it loses its name.
     fn check_users(&self, context: &Context, text: &str) -> Result<()> {
-        // An ordinary user has no containers.
-        if self.force || context.ids.is_some() {
+        if self.force || !context.has_containers() {
             return Ok(());
         }
         let engine = context.engine()?;

@@ -68,8 +68,7 @@ type Row = Map<String, Value>;
 impl Operation for Df {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let store = context.store()?;
-        // An ordinary user has images alone.
-        let engine = if context.ids.is_none() { Some(context.engine()?) } else { None };
+        let engine = if context.has_containers() { Some(context.engine()?) } else { None };
         let text = if self.verbose {
             let lists = [
                 ("Images", "Images", IMAGE_COLUMNS, images(&store, &context.images_of_containers()?)?),

@@ -38,7 +38,7 @@ impl Operation for Prune {
         let conditions = Condition::parse_all(&self.filter)?;
         let has_time = conditions.iter().any(|condition| matches!(condition, Condition::Until(_)));
         ensure!(!(self.volumes && has_time), "the \"until\" filter is not supported with \"--volumes\"");
-        let has_containers = context.ids.is_none();
+        let has_containers = context.has_containers();
         if !self.force && !confirmed(&self.question(has_containers))? {
             return Ok(0);
         }
