@@ -155,6 +155,12 @@ impl Commit {
             Value::Array(list) => list.push(item),
             other => *other = json!([item]),
         };
+        // Which layer a step made is told by its place alone: layers that came without one get one that says nothing.
+        let list = |list: &Value| list.as_array().cloned().unwrap_or_default();
+        let told = list(&config["history"]).iter().filter(|step| step["empty_layer"] != true).count();
+        for _ in told..list(&config["rootfs"]["diff_ids"]).len() {
+            push(&mut config["history"], json!({}));
+        }
         push(&mut config["rootfs"]["diff_ids"], json!(diff_id));
         let mut step = json!({"created": created, "created_by": "ctn commit"});
         if !self.message.is_empty() {

@@ -1,6 +1,5 @@
 //! `export`: the files of a container or an image as one archive.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
@@ -8,6 +7,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::commit::source_date_epoch;
+use super::output::whole_file;
 use super::{Context, Operation};
 use crate::engine::files_of;
 use crate::error::Attempt;
@@ -49,19 +49,21 @@ impl Operation for Export {
             }
         };
         let changes = between(&Stack::new(store.form()), &files, |_| false)?;
-        let stdout = std::io::stdout();
-        let output: Box<dyn Write> = match &self.output {
-            Some(path) => Box::new(File::create(path).attempt(|| format!("create {path:?}"))?),
+        let write = |output: &mut dyn Write| -> Result<()> {
+            let output = BufWriter::with_capacity(128 << 10, output);
+            pack(&changes, &files, source_date_epoch()?, output)?.flush().attempt(|| "write the archive")
+        };
+        match &self.output {
+            Some(path) => whole_file(path, |mut file| write(&mut file))?,
             None => {
+                let stdout = std::io::stdout();
                 ensure!(
                     !rustix::termios::isatty(&stdout),
                     "cowardly refusing to export to a terminal: give --output or redirect it"
                 );
-                Box::new(stdout.lock())
+                write(&mut stdout.lock())?;
             }
-        };
-        let output = BufWriter::with_capacity(128 << 10, output);
-        pack(&changes, &files, source_date_epoch()?, output)?.flush().attempt(|| "write the archive")?;
+        }
         Ok(0)
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::output::{complain, print};
 use super::table::{Column, render};
 use super::units;
-use super::{Context, Operation, size_of};
+use super::{Context, Operation, size_of, truth};
 use crate::error::sentence;
 use crate::image::reference::Reference;
 use crate::image::store::Store;
@@ -26,7 +26,7 @@ pub(super) struct Images {
     #[arg(long)]
     digests: bool,
 
-    /// dangling=BOOL, label=KEY[=VALUE], reference=PATTERN, before=IMAGE, since=IMAGE
+    /// dangling=BOOL, label=KEY[=VALUE], reference=PATTERN, before=IMAGE, since=IMAGE, until=TIME
     #[arg(short, long, value_name = "FILTER")]
     filter: Vec<String>,
 
@@ -126,7 +126,7 @@ impl Images {
 
 /// What `--filter` lets through.
 #[derive(Debug)]
-pub(super) enum Filter {
+enum Filter {
     Dangling(bool),
     Label(String, Option<String>),
     Reference(String),
@@ -139,12 +139,15 @@ pub(super) enum Filter {
 }
 
 impl Filter {
-    pub(super) fn parse(text: &str, store: &Store) -> Result<Filter> {
+    fn parse(text: &str, store: &Store) -> Result<Filter> {
         let Some((key, value)) = text.split_once('=') else { bail!("invalid argument {text:?}: bad format of filter") };
         let created =
             || -> Result<_> { Ok(store.resolve(value, None)?.config.created.as_deref().and_then(units::time)) };
         Ok(match key {
-            "dangling" => Filter::Dangling(matches!(value, "true" | "1")),
+            "dangling" => match truth(value) {
+                Some(dangling) => Filter::Dangling(dangling),
+                None => bail!("invalid filter 'dangling={value}'"),
+            },
             "label" => match value.split_once('=') {
                 Some((key, value)) => Filter::Label(key.into(), Some(value.into())),
                 None => Filter::Label(value.into(), None),
@@ -157,7 +160,7 @@ impl Filter {
         })
     }
 
-    pub(super) fn lets_through(&self, image: &Image) -> bool {
+    fn lets_through(&self, image: &Image) -> bool {
         let created = image.config.created.as_deref().and_then(units::time);
         match self {
             Filter::Dangling(wanted) => image.names.is_empty() == *wanted,

@@ -75,8 +75,7 @@ impl Inspect {
 
     fn one(&self, context: &Context, name: &str) -> Result<Value> {
         let is_wanted = |kind: &str| self.kind.as_deref().is_none_or(|wanted| wanted == kind);
-        // An ordinary user has images alone.
-        if context.ids.is_none() && is_wanted("container") {
+        if context.has_containers() && is_wanted("container") {
             let engine = context.engine()?;
             match engine.find(name) {
                 Ok(container) => {
@@ -95,8 +94,8 @@ impl Inspect {
         if is_wanted("image") {
             match store.resolve(name, self.platform.as_ref()) {
                 Ok(image) => return described(&store, &image),
-                Err(error) if self.kind.is_some() || context.ids.is_some() => return Err(error),
-                // There is one, and something is wrong with it.
+                Err(error) if self.kind.is_some() || !context.has_containers() => return Err(error),
+                // There is one, but not for the platform, for instance.
                 Err(error) if !error.to_string().starts_with("No such image") => return Err(error),
                 Err(_) => {}
             }
@@ -110,7 +109,10 @@ impl Inspect {
             }
         }
         match super::network::described(context, name) {
-            Err(error) if self.kind.is_none() => bail!("No such object: {name} ({})", sentence(&error)),
+            Err(error) if self.kind.is_none() => match sentence(&error) {
+                missing if missing.ends_with("not found") => bail!("No such object: {name}"),
+                other => bail!("No such object: {name} ({other})"),
+            },
             described => described,
         }
     }
@@ -148,12 +150,15 @@ fn described(store: &Store, image: &Image) -> Result<Value> {
     let mut digests: Vec<String> =
         image.names.iter().map(|name| format!("{}@{}", name.familiar_name(), image.entry.digest)).collect();
     digests.dedup();
+    // Where builders, `commit` and `import` write what was said of it.
+    let of_history = || config.history.last().map_or("", |last| last.comment.as_str());
+    let comment = Some(config.comment.as_str()).filter(|comment| !comment.is_empty()).unwrap_or_else(of_history);
     let mut described = json!({
         "Id": image.id,
         "RepoTags": image.names.iter().filter(|name| name.tag().is_some()).map(Reference::familiar).collect::<Vec<_>>(),
         "RepoDigests": digests,
         "Parent": "",
-        "Comment": config.comment,
+        "Comment": comment,
         "Created": config.created,
         "Author": config.author,
         "Config": {

@@ -21,6 +21,7 @@ mod network;
 mod output;
 mod progress;
 mod prune;
+mod pruned;
 mod pull;
 mod push;
 mod registry;
@@ -36,16 +37,19 @@ mod unpack;
 mod user_namespace;
 mod volume;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::engine::{Engine, monitor};
 use crate::error::sentence;
+use crate::image::digest::Digest;
+use crate::image::layer::Form;
 use crate::image::layer::copy::IdMaps;
 use crate::image::store::Store;
 use crate::image::store::table::Image;
@@ -79,6 +83,7 @@ enum Command {
     History(history::History),
     Unpack(unpack::Unpack),
     Mount(mount::Mount),
+    #[command(visible_alias = "umount")]
     Unmount(mount::Unmount),
     Diff(diff::Diff),
     Commit(commit::Commit),
@@ -146,14 +151,35 @@ impl Context {
         Engine::open(&self.root)
     }
 
-    /// The engine, where a text names one of its containers. An ordinary user has none.
+    /// Whether there can be any: neither an ordinary user has containers so far nor root of a user namespace.
+    fn has_containers(&self) -> bool {
+        self.ids.is_none() && Form::of_process() == Form::Trusted
+    }
+
+    /// The engine, where a text names one of its containers.
     fn engine_with(&self, container: &str) -> Result<Option<Engine>> {
-        if self.ids.is_some() {
+        if !self.has_containers() {
             return Ok(None);
         }
         let engine = self.engine()?;
         let is_there = engine.find(container).is_ok();
         Ok(is_there.then_some(engine))
+    }
+
+    /// The image of each container.
+    fn images_of_containers(&self) -> Result<Vec<Digest>> {
+        if !self.has_containers() {
+            return Ok(Vec::new());
+        }
+        let engine = self.engine()?;
+        Ok(engine.all()?.into_iter().filter_map(|container| container.record.image).collect())
+    }
+
+    /// The hexadecimal ids of images that containers were made of, or that are mounted.
+    fn used_images(&self, store: &Store) -> Result<BTreeSet<String>> {
+        let of_containers = self.images_of_containers()?.into_iter().map(|id| id.hex().to_owned());
+        let mounted = store.mounts()?.into_iter().map(|(id, _)| id);
+        Ok(of_containers.chain(mounted).collect())
     }
 
     /// The user's number on the machine.
@@ -206,8 +232,8 @@ impl Operation for Command {
     }
 }
 
-/// Reads the program's arguments, its name first, does what they say, and returns the exit status: docker's 125 for a mistake in them,
-/// 1 for what failed.
+/// Reads the program's arguments, its name first, does what they say, and returns the exit status: docker's 125 for a mistake in a flag,
+/// 1 for any other and for what failed.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // Modes are set as they are wanted.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
@@ -220,11 +246,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(line) => line,
         Err(error) => {
             let text = error.render().to_string();
-            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+            if is_answer(&error) {
                 return output::print(&text).map_or(1, |()| 0);
             }
             output::complain(&text);
-            return 125;
+            return if is_of_flag(&error) { 125 } else { 1 };
         }
     };
     let carried_out = || -> Result<u8> {
@@ -242,6 +268,24 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
+/// Whether help was asked for, or nothing at all.
+fn is_answer(error: &clap::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    )
+}
+
+/// Whether there is no such flag, or no such value of it.
+fn is_of_flag(error: &clap::Error) -> bool {
+    let of_one = !matches!(error.kind(), ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict);
+    let name = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(name)) => name.as_str(),
+        _ => "",
+    };
+    of_one && name.starts_with('-')
+}
+
 /// The merged view of an image holds a few descriptors for each layer, of which there may be hundreds.
 fn all_descriptors() {
     let limit = getrlimit(Resource::Nofile);
@@ -257,6 +301,15 @@ pub fn tree() -> clap::Command {
 /// `0.0.0.0:8080->80/tcp, …`, as `ps` shows published ports.
 fn network_ports(published: &[(String, String)]) -> String {
     published.iter().map(|(port, host)| format!("{host}->{port}")).collect::<Vec<_>>().join(", ")
+}
+
+/// What a filter's value says, as docker reads it.
+fn truth(value: &str) -> Option<bool> {
+    match value {
+        "1" | "true" => Some(true),
+        "0" | "false" => Some(false),
+        _ => None,
+    }
 }
 
 /// Bytes of an image's files, all layers together, as docker counts them.

@@ -1,23 +1,22 @@
-//! `image prune`: images without a name, or all, and what nobody needs.
+//! `image prune`: images without a name, or all that nobody uses, and what is left over.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
-use super::images::Filter;
 use super::output::{confirmed, print};
-use super::{Context, Operation, units};
-use crate::image::store::Store;
+use super::pruned::{Condition, Pruned, report};
+use super::{Context, Operation, truth};
 
 /// Remove images that have no name
 ///
 /// What a killed command left behind is removed, too.
 #[derive(Debug, Args)]
 pub(super) struct Prune {
-    /// Remove all images that are not mounted
+    /// Remove all images that no container was made of and that are not mounted
     #[arg(short, long)]
     all: bool,
 
-    /// label=KEY[=VALUE], until=TIME
+    /// label=KEY[=VALUE], label!=KEY[=VALUE], until=TIME, dangling=BOOL
     #[arg(long, value_name = "FILTER")]
     filter: Vec<String>,
 
@@ -27,46 +26,58 @@ pub(super) struct Prune {
 }
 
 impl Operation for Prune {
-    fn carry_out(self, context: &Context) -> Result<u8> {
-        let store = context.store()?;
-        let what = if self.all { "all images that are not mounted" } else { "all dangling images" };
+    fn carry_out(mut self, context: &Context) -> Result<u8> {
+        self.take_dangling()?;
+        let conditions = Condition::parse_all(&self.filter)?;
+        let what = if self.all {
+            "all images without at least one container associated to them"
+        } else {
+            "all dangling images"
+        };
         if !self.force && !confirmed(&format!("WARNING! This will remove {what}.\nAre you sure you want to continue?"))?
         {
             return Ok(0);
         }
-        print(&self.prune(&store)?)?;
+        print(&report(&[images(context, self.all, &conditions)?]))?;
         Ok(0)
     }
 }
 
 impl Prune {
-    /// A prune that doesn't ask.
-    pub(super) fn forced(all: bool, filter: Vec<String>) -> Prune {
-        Prune { all, filter, force: true }
-    }
-
-    pub(super) fn prune(&self, store: &Store) -> Result<String> {
-        let filters = self.filter.iter().map(|filter| Filter::parse(filter, store)).collect::<Result<Vec<_>>>()?;
-        let mounted = store.mounts()?;
-        let mut lines = String::new();
-        for image in store.images(|_| {})? {
-            let wanted = self.all || image.names.is_empty();
-            let is_mounted = mounted.iter().any(|(id, _)| id == image.id.hex());
-            if !wanted || is_mounted || !filters.iter().all(|filter| filter.lets_through(&image)) {
-                continue;
+    /// `dangling=false` says what `--all` says.
+    fn take_dangling(&mut self) -> Result<()> {
+        for filter in std::mem::take(&mut self.filter) {
+            match filter.strip_prefix("dangling=") {
+                Some(value) => match truth(value) {
+                    Some(dangling) => self.all = !dangling,
+                    None => bail!("invalid filter 'dangling={value}'"),
+                },
+                None => self.filter.push(filter),
             }
-            store.change(|table| {
-                table.forget(&image.entry.digest);
-                Ok(())
-            })?;
-            lines.extend(image.names.iter().map(|name| format!("untagged: {}\n", name.familiar())));
-            lines += &format!("deleted: {}\n", image.id);
         }
-        let collected = store.collect()?;
-        lines.extend(collected.layers.iter().map(|layer| format!("deleted: {layer}\n")));
-        if !lines.is_empty() {
-            lines = format!("Deleted Images:\n{lines}\n");
-        }
-        Ok(lines + &format!("Total reclaimed space: {}\n", units::size(collected.bytes)))
+        Ok(())
     }
+}
+
+/// Removes images without a name, or all, but none that is in use.
+pub(super) fn images(context: &Context, all: bool, conditions: &[Condition]) -> Result<Pruned> {
+    let store = context.store()?;
+    let used = context.used_images(&store)?;
+    let mut lines = Vec::new();
+    for image in store.images(|_| {})? {
+        let wanted = (all || image.names.is_empty()) && !used.contains(image.id.hex());
+        let (labels, created) = (&image.config.config.labels, image.config.created.as_deref());
+        if !wanted || !Condition::all_let_through(conditions, labels, created) {
+            continue;
+        }
+        store.change(|table| {
+            table.forget(&image.entry.digest);
+            Ok(())
+        })?;
+        lines.extend(image.names.iter().map(|name| format!("untagged: {}", name.familiar())));
+        lines.push(format!("deleted: {}", image.id));
+    }
+    let collected = store.collect()?;
+    lines.extend(collected.layers.iter().map(|layer| format!("deleted: {layer}")));
+    Ok(Pruned { kind: "Images", lines, bytes: collected.bytes })
 }

@@ -29,10 +29,13 @@ pub(super) struct Remove {
 impl Operation for Remove {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let store = context.store()?;
-        let mut status = 0;
+        let (mut status, mut removed) = (0, false);
         for text in &self.images {
             match self.check_users(context, text).and_then(|()| self.remove(&store, text)) {
-                Ok(lines) => print(&lines)?,
+                Ok(lines) => {
+                    removed = true;
+                    print(&lines)?;
+                }
                 Err(error) if self.force && error.to_string().starts_with("No such image") => {}
                 Err(error) => {
                     complain(&format!("Error: {}\n", sentence(&error)));
@@ -40,7 +43,7 @@ impl Operation for Remove {
                 }
             }
         }
-        if !self.no_prune {
+        if removed && !self.no_prune {
             let collected = store.collect()?;
             let layers = collected.layers.iter().map(|layer| format!("Deleted: {layer}\n"));
             print(&layers.collect::<String>())?;
@@ -52,8 +55,7 @@ impl Operation for Remove {
 impl Remove {
     /// An image that a container was made of stays, unless it is forced to go: then it loses its name.
     fn check_users(&self, context: &Context, text: &str) -> Result<()> {
-        // An ordinary user has no containers.
-        if self.force || context.ids.is_some() {
+        if self.force || !context.has_containers() {
             return Ok(());
         }
         let engine = context.engine()?;

@@ -1,11 +1,12 @@
 //! `save`: images into an archive or layout.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 
+use super::output::whole_file;
 use super::{Context, Operation};
 use crate::error::Attempt;
 use crate::image::archive::write::Contents;
@@ -78,22 +79,7 @@ impl Save {
             );
             return contents.archive(store, stdout.lock(), with_docker);
         };
-        if fs::metadata(path).is_ok_and(|data| !data.is_file()) {
-            let mut file = File::options().write(true).open(path).attempt(|| format!("open {path:?}"))?;
-            return contents.archive(store, &mut file, with_docker);
-        }
-        // A whole file or none.
-        let Some(name) = path.file_name() else { bail!("{path:?} is no name of a file") };
-        let temporary = path.with_file_name(format!(".{}.{}", name.display(), std::process::id()));
-        let written = File::create(&temporary).attempt(|| format!("create {temporary:?}")).and_then(|file| {
-            contents.archive(store, &file, with_docker)?;
-            fs::rename(&temporary, path).attempt(|| format!("move the archive to {path:?}"))
-        });
-        if written.is_err() {
-            // The reason is what the caller wants to know.
-            let _ = fs::remove_file(&temporary);
-        }
-        written
+        whole_file(path, |file| contents.archive(store, file, with_docker))
     }
 }
 

@@ -25,7 +25,7 @@ pub fn render(rows: &[Map<String, Value>], format: Option<&str>, columns: &[&str
         Some(format) => match format.strip_prefix("table ") {
             Some(cells) => tabular(&rows.iter().map(row).collect::<Vec<_>>(), cells, all),
             None => {
-                let template = Template::parse(format)?;
+                let template = Template::parse(&unescaped(format))?;
                 rows.iter().map(|one| Ok(template.render(&row(one))? + "\n")).collect()
             }
         },
@@ -33,14 +33,30 @@ pub fn render(rows: &[Map<String, Value>], format: Option<&str>, columns: &[&str
 }
 
 fn tabular(rows: &[Value], cells: &str, all: &[Column]) -> Result<String> {
-    // As docker has it: `\t` may be written out.
-    let template = Template::parse(&cells.replace("\\t", "\t"))?;
+    let template = Template::parse(&unescaped(cells))?;
     let heading = all.iter().map(|(name, heading)| ((*name).to_owned(), Value::from(*heading))).collect();
     let mut lines = vec![template.render(&Value::Object(heading))?];
     for row in rows {
         lines.push(template.render(row)?);
     }
     Ok(aligned(&lines))
+}
+
+/// Lets `\t` and `\n` be written out, as docker does; what is between braces has quoting of its own.
+fn unescaped(format: &str) -> String {
+    let texts = |text: &str| text.replace("\\t", "\t").replace("\\n", "\n");
+    let mut parts = format.split("{{");
+    let mut whole = parts.next().map(texts).unwrap_or_default();
+    for part in parts {
+        let (inside, after) = part.split_once("}}").map_or((part, None), |(inside, after)| (inside, Some(after)));
+        whole += "{{";
+        whole += inside;
+        if let Some(after) = after {
+            whole += "}}";
+            whole += &texts(after);
+        }
+    }
+    whole
 }
 
 /// Columns that tabs divide, three blanks apart.
@@ -82,6 +98,7 @@ mod tests {
         assert_eq!(of(None), table);
         assert_eq!(of(Some("table {{.ID}}\\t{{.Size}}")), table);
         assert_eq!(of(Some("{{.Size}}!")), "1MB!\n2kB!\n");
+        assert_eq!(of(Some("{{.Size}}\\t{{\"\\t\"}}\\n.")), "1MB\t\t\n.\n2kB\t\t\n.\n");
         assert_eq!(of(Some("json")).lines().next(), Some(r#"{"ID":"abc","Size":"1MB"}"#));
         assert!(render(&rows(), Some("{{.ID"), &[], ALL).is_err());
         let error = render(&rows(), Some("{{.Nothing}}"), &[], ALL).unwrap_err();

@@ -5,8 +5,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::output::{complain, confirmed, print};
+use super::pruned::{Condition, Pruned, report};
 use super::table::{Column, render};
-use super::{Context, Operation, units};
+use super::{Context, Operation};
 use crate::engine::volume::Volume;
 use crate::engine::{Engine, options};
 use crate::error::sentence;
@@ -81,6 +82,10 @@ pub(super) struct Prune {
     /// Those with a name, too
     #[arg(short, long)]
     all: bool,
+
+    /// label=KEY[=VALUE], label!=KEY[=VALUE]
+    #[arg(long, value_name = "FILTER")]
+    filter: Vec<String>,
 
     /// Don't ask
     #[arg(short, long)]
@@ -202,6 +207,7 @@ impl Inspect {
 
 impl Prune {
     fn prune(self, engine: &Engine) -> Result<u8> {
+        let conditions = Condition::parse_all(&self.filter)?;
         let which = if self.all { "all" } else { "anonymous" };
         let question = format!(
             "WARNING! This will remove {which} local volumes not used by at least one container.\nAre you sure you want to continue?"
@@ -209,17 +215,21 @@ impl Prune {
         if !self.force && !confirmed(&question)? {
             return Ok(0);
         }
-        let (mut lines, mut bytes) = (String::new(), 0);
-        for volume in engine.all_volumes().iter().filter(|volume| self.all || volume.anonymous) {
-            let size = usage(&engine.volume_data(&volume.name));
-            if engine.remove_volume(&volume.name).is_ok() {
-                bytes += size;
-                lines += &format!("{}\n", volume.name);
-            }
-        }
-        let heading = if lines.is_empty() { "" } else { "Deleted Volumes:\n" };
-        let line_break = if lines.is_empty() { "" } else { "\n" };
-        print(&format!("{heading}{lines}{line_break}Total reclaimed space: {}\n", units::size(bytes)))?;
+        print(&report(&[volumes(engine, self.all, &conditions)]))?;
         Ok(0)
     }
+}
+
+/// Removes volumes that no container has: those that nobody named, or all.
+pub(super) fn volumes(engine: &Engine, all: bool, conditions: &[Condition]) -> Pruned {
+    let mut pruned = Pruned { kind: "Volumes", lines: Vec::new(), bytes: 0 };
+    for volume in engine.all_volumes().iter().filter(|volume| all || volume.anonymous) {
+        let size = usage(&engine.volume_data(&volume.name));
+        let wanted = Condition::all_let_through(conditions, &volume.labels, Some(&volume.created_at));
+        if wanted && engine.remove_volume(&volume.name).is_ok() {
+            pruned.bytes += size;
+            pruned.lines.push(volume.name.clone());
+        }
+    }
+    pruned
 }

@@ -47,7 +47,7 @@ fn a_life_from_create_to_rm() {
     place.ctn(&["restart", "other"]);
     assert_eq!(place.field("other", ".State.Status"), "running");
     place.ctn(&["rm", "-f", "other"]);
-    assert!(place.refusal(1, &["inspect", "other"]).contains("No such object: other"));
+    assert_eq!(place.refusal(1, &["inspect", "other"]), "Error: No such object: other\n");
     place.assert_nothing_left();
 }
 

@@ -93,3 +93,48 @@ fn events_tell_what_happened() {
     following.kill().unwrap();
     following.wait().unwrap();
 }
+
+#[test]
+fn what_is_used_is_shown_and_stays() {
+    let place = Place::new();
+    place.ctn(&["tag", "box", "again"]);
+    place.ctn(&["volume", "create", "idle"]);
+    place.detached("up", &["-v", "kept:/kept"], "echo 12345 >/kept/file; sleep 1000");
+    place.ctn(&["run", "--name", "down", "--network", "none", "-l", "keep=no", "box", "sh", "-c", "echo x >/root/x"]);
+    let df = place.ctn(&["system", "df", "--format", "{{.Type}} {{.TotalCount}} {{.Active}}"]);
+    assert_eq!(df, "Images 1 1\nContainers 2 1\nLocal Volumes 2 1\n");
+    let all: serde_json::Value = serde_json::from_str(&place.ctn(&["system", "df", "-v", "--format", "json"])).unwrap();
+    assert_eq!((&all["Images"][0]["Containers"], &all["Volumes"][1]["Links"]), (&"2".into(), &"1".into()), "{all}");
+    assert_eq!((&all["Containers"][1]["Names"], &all["Volumes"][0]["Links"]), (&"up".into(), &"0".into()), "{all}");
+    let df = place.ctn(&["system", "df", "-v"]);
+    for heading in [
+        "Images space usage:\n",
+        "\nContainers space usage:\n",
+        "\nLocal Volumes space usage:\n",
+        "VOLUME NAME   LINKS",
+    ] {
+        assert!(df.contains(heading), "{df}");
+    }
+    // Neither image nor volume of a container that is there, running or not.
+    place.ctn(&["image", "prune", "-af"]);
+    place.ctn(&["system", "prune", "-af", "--filter", "label!=keep=no"]);
+    assert_eq!(place.ctn(&["ps", "-a", "--format", "{{.Names}}"]), "down\nup\n");
+    assert_eq!(place.ctn(&["images", "--format", "{{.Repository}}", "box"]), "box\n");
+    let refusal = place.refusal(1, &["system", "prune", "-f", "--volumes", "--filter", "until=1h"]);
+    assert!(refusal.contains("not supported with \"--volumes\""), "{refusal}");
+    let question = place.ctn(&["system", "prune", "--volumes"]);
+    assert!(
+        question.contains("  - all stopped containers\n") && question.contains("  - all dangling images\n"),
+        "{question}"
+    );
+    let pruned = place.ctn(&["system", "prune", "-f", "--volumes"]);
+    assert!(pruned.starts_with("Deleted Containers:\n") && pruned.contains("Total reclaimed space: "), "{pruned}");
+    assert_eq!(place.ctn(&["ps", "-a", "--format", "{{.Names}}"]), "up\n");
+    assert_eq!(place.ctn(&["volume", "ls", "-q"]), "idle\nkept\n");
+    place.ctn(&["rm", "-f", "up"]);
+    place.ctn(&["volume", "prune", "-af", "--filter", "label!=x"]);
+    assert_eq!(place.ctn(&["volume", "ls", "-q"]), "");
+    let pruned = place.ctn(&["system", "prune", "-af"]);
+    assert!(pruned.contains("Deleted Images:\nuntagged: ") && pruned.contains("untagged: again:latest\n"), "{pruned}");
+    assert_eq!(place.ctn(&["images", "-q"]), "");
+}

@@ -142,10 +142,29 @@ fn a_store_that_can_not_be_written_can_be_read() {
     run("mount", ["--bind", store, store]);
     run("mount", ["-o", "remount,bind,ro", store]);
     let (list, load) = (place.call(&["images"]), place.call(&["load", "-i", &archive]));
+    let remove = place.call(&["rmi", "app:1"]);
     run("umount", [store]);
     assert!(succeeded(&list, "images").contains("app"));
     let said = String::from_utf8_lossy(&load.stderr).into_owned();
     assert!(said.contains("read-only file system") && said.contains("store"), "{said}");
+    assert_eq!(String::from_utf8_lossy(&remove.stderr).lines().count(), 1, "{remove:?}");
+}
+
+#[test]
+fn an_archive_that_does_not_fit_is_not_there() {
+    let place = Place::new();
+    let image = Made::new("app:1", &[vec![file("large", &"x".repeat(1 << 14))]]);
+    place.ctn(&["load", "-i", &image.archive(&place, "in")]);
+    let small = place.join("small");
+    fs::create_dir(&small).unwrap();
+    run("mount", ["-t", "tmpfs", "-o", "size=4k", "tmpfs", small.to_str().unwrap()]);
+    let said = ["export", "save"].map(|command| place.refusal(&[command, "-o", "small/out", "app:1"]));
+    let left = fs::read_dir(&small).unwrap().count();
+    run("umount", [small.to_str().unwrap()]);
+    assert!(said.iter().all(|said| said.contains("no space left on device")), "{said:?}");
+    assert_eq!(left, 0);
+    let said = ["export", "save"].map(|command| place.refusal(&[command, "-o", "nowhere/out", "app:1"]));
+    assert!(said.iter().all(|said| said.contains("create \"nowhere/out\": no such file or directory")), "{said:?}");
 }
 
 #[test]
@@ -155,6 +174,7 @@ fn mistakes_on_the_command_line() {
         (&["image", "inspect", "none"][..], "No such image: none:latest"),
         (&["image", "inspect", "UPPER"], "No such image: UPPER"),
         (&["inspect", "UPPER"], "No such object: UPPER"),
+        (&["inspect", "nothing"], "No such object: nothing"),
         (&["rmi", "deadbeef"], "No such image: deadbeef"),
         (&["load", "-i", "/nonexistent"], "open \"/nonexistent\": no such file or directory"),
         (&["images", "--format", "{{.Nothing}}x"], ""),
@@ -168,7 +188,25 @@ fn mistakes_on_the_command_line() {
         }
         assert!(!output.status.success() && said.contains(wanted), "{arguments:?}: {said}");
     }
-    assert_eq!(place.call(&["images", "--no-such-flag"]).status.code(), Some(125));
+    // docker's statuses: 125 for a flag, 1 for anything else, 0 for who asks for nothing.
+    for (arguments, status) in [
+        (&["images", "--no-such-flag"][..], 125),
+        (&["pull", "--quiet=maybe", "a"], 125),
+        (&["images", "--format"], 125),
+        (&["images", "-f", "dangling=maybe"], 1),
+        (&["pull"], 1),
+        (&["pull", "a", "b"], 1),
+        (&["tag", "a", "UPPER"], 1),
+        (&["login", "--password-stdin", "127.0.0.1:1"], 1),
+        (&["nothing"], 1),
+        (&["image", "nothing"], 1),
+        (&["image"], 0),
+        (&[], 0),
+    ] {
+        let output = place.call(arguments);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {output:?}");
+        assert_eq!(output.stderr.is_empty(), status == 0, "{arguments:?}: {output:?}");
+    }
     let output = Command::new(CTN).args(["--root", "/proc/none", "images"]).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("make the directory"), "{output:?}");
 }

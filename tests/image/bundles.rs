@@ -98,6 +98,7 @@ fn a_commit_has_what_was_changed_and_nothing_else() {
         let mut command = place.command(&["commit", "--compression", compression, "-m", "m", "bundle", "new:1"]);
         ids.push(succeeded(&command.env("SOURCE_DATE_EPOCH", "1000").output().unwrap(), "commit"));
         assert_eq!(place.ctn(&["diff", "new:1"]), changes, "{compression}");
+        assert_eq!(place.ctn(&["inspect", "-f", "{{.Comment}}", "new:1"]), "m\n");
         place.ctn(&["unpack", "new:1", compression]);
         let unpacked = snapshot(&place.join(compression).join("rootfs"));
         let clamped = |line: &String| {
@@ -112,6 +113,19 @@ fn a_commit_has_what_was_changed_and_nothing_else() {
     }
     // The id is of what is inside: the compression doesn't count, nor does the machine.
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+}
+
+#[test]
+fn a_commit_is_the_step_of_its_own_layer() {
+    let place = Place::new();
+    // An image of two layers that tells nothing of how it came about.
+    let image = Made::new("app:1", &[vec![file("one", "1")], vec![file("two", "22")]]);
+    place.ctn(&["load", "-i", &image.archive(&place, "in")]);
+    place.ctn(&["unpack", "app:1", "bundle"]);
+    fs::write(place.join("bundle/rootfs/three"), "333").unwrap();
+    place.ctn(&["commit", "-m", "mine", "bundle", "app:2"]);
+    let list = place.ctn(&["history", "--format", "{{.CreatedBy}}|{{.Size}}|{{.Comment}}", "app:2"]);
+    assert_eq!(list, "ctn commit|3B|mine\n|2B|\n|1B|\n");
 }
 
 #[test]

@@ -82,3 +82,28 @@ fn an_owner_that_can_not_be_given_is_said() {
     assert!(said.contains("entry \"foreign\": set the owner 5:0") && said.contains("/etc/subuid"), "{said}");
     assert_eq!(fs::read_dir(place.join("data/corten/ingest")).unwrap().count(), 0);
 }
+
+#[test]
+fn root_of_a_user_namespace_has_images_too() {
+    let place = Place::new();
+    let archive = Made::small("app:1").archive(&place, "in");
+    for (arguments, wanted) in [
+        (&["load", "-i", &archive][..], "Loaded image: app:1"),
+        (&["inspect", "-f", "{{.RepoTags}}", "app:1"], "[app:1]"),
+        (&["diff", "app:1"], "A "),
+        (&["export", "-o", "out", "app:1"], ""),
+        (&["image", "prune", "-f"], "Total reclaimed space: 0B"),
+        (&["system", "prune", "-f"], "Total reclaimed space: 0B"),
+        (&["system", "df"], "Images"),
+        (&["rmi", "app:1"], "Untagged: app:1"),
+    ] {
+        let output = Command::new("unshare")
+            .args(["--user", "--map-root-user", CTN])
+            .args(arguments)
+            .env("CTN_ROOT", place.store())
+            .current_dir(&place.path)
+            .output();
+        let said = succeeded(&output.unwrap(), arguments);
+        assert!(said.contains(wanted), "{arguments:?}: {said}");
+    }
+}

@@ -105,6 +105,7 @@ fn pruned() {
     }
     assert_eq!(ctn.says(&["prune", "--force", "--filter", "label=keep=0"]), "Deleted Networks:\ntwo\n\n");
     assert_eq!(ctn.says(&["prune", "-f", "--filter", "until=1h"]), "");
+    assert_eq!(ctn.says(&["prune", "-f", "--filter", "label!=keep"]), "");
     assert_eq!(ctn.says(&["prune", "-f"]), "Deleted Networks:\none\n\n");
     ctn.says(&["reload"]);
 }
@@ -136,6 +137,7 @@ fn what_is_refused() {
         let said = ctn.refuses(arguments);
         assert!(said.contains(wanted), "{arguments:?}: {said}");
     }
-    assert_eq!(ctn.call(&["create"]).status.code(), Some(125));
+    assert_eq!(ctn.call(&["create"]).status.code(), Some(1));
+    assert_eq!(ctn.call(&["create", "--nothing"]).status.code(), Some(125));
     assert_eq!(ctn.says(&["ls", "-q", "-f", "type=custom"]).lines().count(), 1);
 }

@@ -33,6 +33,8 @@ use crate::engine::Engine;
 use crate::error::sentence;
 
 pub(super) use inspect::described;
+pub(super) use prune::containers as containers_pruned;
+pub(super) use ps::Ps;
 
 /// Commands that are docker's with and without `container` before them.
 #[derive(Debug, Subcommand)]

@@ -4,13 +4,19 @@ use anyhow::Result;
 use clap::Args;
 
 use super::super::output::{confirmed, print};
-use super::super::{Context, Operation, units};
+use super::super::pruned::{Condition, Pruned, report};
+use super::super::{Context, Operation};
+use crate::engine::Engine;
 use crate::engine::state::Status;
 use crate::image::store::collect::usage;
 
 /// Remove all containers that don't run
 #[derive(Debug, Args)]
 pub(in crate::companion) struct Prune {
+    /// label=KEY[=VALUE], label!=KEY[=VALUE], until=TIME
+    #[arg(long, value_name = "FILTER")]
+    filter: Vec<String>,
+
     /// Don't ask
     #[arg(short, long)]
     force: bool,
@@ -19,24 +25,30 @@ pub(in crate::companion) struct Prune {
 impl Operation for Prune {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let engine = context.engine()?;
+        let conditions = Condition::parse_all(&self.filter)?;
         let question = "WARNING! This will remove all stopped containers.\nAre you sure you want to continue?";
         if !self.force && !confirmed(question)? {
             return Ok(0);
         }
-        let (mut lines, mut bytes) = (String::new(), 0);
-        for container in engine.all()? {
-            if matches!(container.state()?.status, Status::Created | Status::Exited | Status::Dead) {
-                let size = usage(&container.directory().join("upper"));
-                // One that was started meanwhile stays.
-                if container.remove(false, false).is_ok() {
-                    bytes += size;
-                    lines += &format!("{}\n", container.id());
-                }
-            }
-        }
-        let heading = if lines.is_empty() { "" } else { "Deleted Containers:\n" };
-        let line_break = if lines.is_empty() { "" } else { "\n" };
-        print(&format!("{heading}{lines}{line_break}Total reclaimed space: {}\n", units::size(bytes)))?;
+        print(&report(&[containers(&engine, &conditions)?]))?;
         Ok(0)
     }
+}
+
+/// Removes all containers that don't run.
+pub(in crate::companion) fn containers(engine: &Engine, conditions: &[Condition]) -> Result<Pruned> {
+    let mut pruned = Pruned { kind: "Containers", lines: Vec::new(), bytes: 0 };
+    for container in engine.all()? {
+        let (labels, created) = (&container.record.config.labels, Some(container.record.created.as_str()));
+        let is_stopped = matches!(container.state()?.status, Status::Created | Status::Exited | Status::Dead);
+        if is_stopped && Condition::all_let_through(conditions, labels, created) {
+            let size = usage(&container.directory().join("upper"));
+            // One that was started meanwhile stays.
+            if container.remove(false, false).is_ok() {
+                pruned.bytes += size;
+                pruned.lines.push(container.id().to_owned());
+            }
+        }
+    }
+    Ok(pruned)
 }

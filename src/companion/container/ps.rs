@@ -13,7 +13,7 @@ use crate::engine::state::{State, Status};
 use crate::engine::{Container, Engine};
 
 /// List containers
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(in crate::companion) struct Ps {
     /// Show all, not only those that run
     #[arg(short, long)]
@@ -95,7 +95,12 @@ impl Operation for Ps {
 }
 
 impl Ps {
-    fn row(&self, engine: &Engine, container: &Container<'_>, state: &State) -> Result<Map<String, Value>> {
+    pub(in crate::companion) fn row(
+        &self,
+        engine: &Engine,
+        container: &Container<'_>,
+        state: &State,
+    ) -> Result<Map<String, Value>> {
         let record = &container.record;
         let now = SystemTime::now();
         let shortened = |text: String, length: usize| {

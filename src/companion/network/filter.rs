@@ -1,10 +1,7 @@
 //! What `--filter` lets through.
 
-use std::time::SystemTime;
-
 use anyhow::{Result, bail};
 
-use crate::companion::units;
 use crate::network::{Network, Networks};
 
 #[derive(Debug)]
@@ -18,7 +15,6 @@ pub(super) enum Filter {
     /// Nobody is in it.
     Dangling(bool),
     Scope(String),
-    Until(SystemTime),
 }
 
 impl Filter {
@@ -35,7 +31,6 @@ impl Filter {
             "type" if ["custom", "builtin"].contains(&value) => Filter::Custom(value == "custom"),
             "dangling" => Filter::Dangling(matches!(value, "true" | "1")),
             "scope" => Filter::Scope(value.into()),
-            "until" => Filter::Until(units::until(value)?),
             _ => bail!("invalid filter '{text}'"),
         })
     }
@@ -56,7 +51,6 @@ impl Filter {
                 is_dangling == *wanted
             }
             Filter::Scope(scope) => scope == "local",
-            Filter::Until(time) => units::time(&network.created).is_some_and(|created| created < *time),
         }
     }
 }

@@ -14,6 +14,7 @@ mod remove;
 use anyhow::{Result, ensure};
 use clap::Subcommand;
 
+use super::pruned::{Condition, Pruned};
 use super::{Context, Operation};
 use crate::network::Networks;
 
@@ -53,6 +54,11 @@ fn open(context: &Context) -> Result<Networks> {
         "networks need root: an ordinary user may not make links of the host"
     );
     Networks::of_store(&context.root)
+}
+
+/// Removes all networks that nobody is in.
+pub(super) fn pruned(context: &Context, conditions: &[Condition]) -> Result<Pruned> {
+    prune::networks(&open(context)?, conditions)
 }
 
 /// What `inspect` shows of the network of a name or id.

@@ -1,5 +1,7 @@
 //! Filling in a template.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
@@ -108,9 +110,14 @@ impl Scope {
             }
             Base::Pipeline(pipeline) => self.pipeline(pipeline, dot)?,
         };
-        for field in fields {
+        for (at, field) in fields.iter().enumerate() {
+            let is_of_map = at > 0 && MAPS.contains(&fields[at - 1].as_str());
             value = match value {
-                Value::Object(mut map) => map.remove(field).with_context(|| format!("no field {field}"))?,
+                Value::Object(mut map) => match map.remove(field) {
+                    Some(value) => value,
+                    None if is_of_map => Value::Null,
+                    None => bail!("no field {field}"),
+                },
                 Value::Null => bail!("nil has no field {field}"),
                 _ => bail!("can't evaluate field {field} of what is no object"),
             };
@@ -154,6 +161,9 @@ fn shown(value: &Value) -> String {
     }
 }
 
+/// What Go has as maps and not as structures: nothing is wrong about a key that isn't there.
+const MAPS: [&str; 6] = ["Annotations", "Labels", "Networks", "Options", "Ports", "Sysctls"];
+
 const UNKNOWN: &str = "there is no such function";
 
 fn call(name: &str, arguments: &[Value]) -> Result<Value> {
@@ -194,6 +204,11 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value> {
             }
             value
         }
+        "slice" => sliced(
+            any(0)?,
+            arguments.get(1).map_or(Ok(0), |_| number(1))?,
+            arguments.get(2).map(|_| number(2)).transpose()?,
+        )?,
         "print" => arguments.iter().map(shown).collect::<Vec<_>>().join(" ").into(),
         "println" => (arguments.iter().map(shown).collect::<Vec<_>>().join(" ") + "\n").into(),
         "printf" => formatted(text(0)?, &arguments[1..])?.into(),
@@ -223,8 +238,11 @@ fn titled(text: &str) -> String {
 
 fn indexed(value: Value, key: &Value) -> Result<Value> {
     match (value, key) {
-        // What a map doesn't have is its zero value, in Go.
-        (Value::Object(mut map), Value::String(key)) => Ok(map.remove(key).unwrap_or(Value::Null)),
+        // What a map doesn't have is its zero value, in Go: of a map of texts an empty one.
+        (Value::Object(mut map), Value::String(key)) => {
+            let zero = if map.values().all(Value::is_string) { Value::from("") } else { Value::Null };
+            Ok(map.remove(key).unwrap_or(zero))
+        }
         (Value::Array(mut list), Value::Number(index)) => {
             let index =
                 index.as_u64().and_then(|index| usize::try_from(index).ok()).filter(|index| *index < list.len());
@@ -232,6 +250,16 @@ fn indexed(value: Value, key: &Value) -> Result<Value> {
         }
         (Value::Null, _) => bail!("index of untyped nil"),
         (value, key) => bail!("can't index {} with {key}", shown(&value)),
+    }
+}
+
+/// The part of a text (counted in bytes) or list from one place to before another.
+fn sliced(value: &Value, from: usize, to: Option<usize>) -> Result<Value> {
+    let out_of_range = || format!("slice index out of range: {from}");
+    match value {
+        Value::String(text) => Ok(text.get(from..to.unwrap_or(text.len())).with_context(out_of_range)?.into()),
+        Value::Array(list) => Ok(list.get(from..to.unwrap_or(list.len())).with_context(out_of_range)?.to_vec().into()),
+        other => bail!("can't slice {}", shown(other)),
     }
 }
 
@@ -249,27 +277,47 @@ fn compared(one: &Value, other: &Value) -> Result<std::cmp::Ordering> {
     }
 }
 
-/// `%s`, `%v`, `%d`, `%q` and `%%`.
+/// `%s`, `%v`, `%d`, `%t`, `%q` and `%%`; with a width, to the left of it after `-` (`%-20s`), and of texts the first so many letters (`%.12s`).
 fn formatted(format: &str, arguments: &[Value]) -> Result<String> {
     let mut output = String::new();
     let mut arguments = arguments.iter();
-    let mut letters = format.chars();
-    while let Some(letter) = letters.next() {
-        if letter != '%' {
-            output.push(letter);
-            continue;
-        }
+    let mut rest = format;
+    while let Some((before, after)) = rest.split_once('%') {
+        output.push_str(before);
+        let (to_the_left, after) = after.strip_prefix('-').map_or((false, after), |after| (true, after));
+        let (width, after) = leading_number(after)?;
+        let (precision, after) = match after.strip_prefix('.') {
+            Some(after) => leading_number(after).map(|(number, after)| (Some(number), after))?,
+            None => (None, after),
+        };
+        let mut letters = after.chars();
         let verb = letters.next().context("the format ends with %")?;
+        rest = letters.as_str();
         if verb == '%' {
             output.push('%');
             continue;
         }
         let value = arguments.next().context("an argument is missing")?;
+        let mut text = shown(value);
+        if let (Some(precision), Value::String(whole)) = (precision, value) {
+            text = whole.chars().take(precision).collect();
+        }
         match verb {
-            's' | 'v' | 'd' => output.push_str(&shown(value)),
-            'q' => output.push_str(&Value::from(shown(value)).to_string()),
+            's' | 'v' | 'd' | 't' => {}
+            'q' => text = Value::from(text).to_string(),
             other => bail!("the verb %{other} is not known here"),
         }
+        // Writing to a String can't fail.
+        let _ = if to_the_left { write!(output, "{text:<width$}") } else { write!(output, "{text:>width$}") };
     }
-    Ok(output)
+    Ok(output + rest)
+}
+
+/// The number that a text begins with, 0 without one, and the rest.
+fn leading_number(text: &str) -> Result<(usize, &str)> {
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    let number = if digits.is_empty() { 0 } else { digits.parse().unwrap_or(usize::MAX) };
+    ensure!(number <= 1000, "too much padding");
+    Ok((number, rest))
 }
