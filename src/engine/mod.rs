@@ -27,6 +27,7 @@ mod find;
 pub mod health;
 mod locks;
 pub mod log;
+mod membership;
 pub mod monitor;
 mod names;
 pub mod network;

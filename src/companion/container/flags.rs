@@ -1,6 +1,7 @@
 //! The flags of `run` and `create`: docker's, and what a record becomes by them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use crate::engine::Wanted;
 use crate::engine::options::{self, devices, environment, mounts, ports};
-use crate::engine::record::{Config, HealthCheck, HostConfig, Record};
+use crate::engine::record::{Config, HealthCheck, HostConfig, Membership, Record};
 use crate::image::platform::Platform;
 use crate::image::store::table::Image;
 
@@ -406,8 +407,26 @@ impl Flags {
         let mounts = self.mounts(run.volumes.keys(), &host_config)?;
         let rootfs = self.rootfs.then(|| std::path::absolute(name)).transpose()?;
         let rootfs = rootfs.map(|path| path.to_string_lossy().into_owned());
-        let record = Record { config, host_config, mounts, rootfs, ..Record::default() };
+        let networks = vec![self.membership()?];
+        let record = Record { config, host_config, mounts, rootfs, networks, ..Record::default() };
         Ok(Wanted { record, name: self.name, image })
+    }
+
+    fn membership(&self) -> Result<Membership> {
+        let parse = |text: &String| text.parse::<IpAddr>().ok().with_context(|| format!("invalid IP address: {text}"));
+        let (v4, v6) = (self.ip.as_ref().map(parse).transpose()?, self.ip6.as_ref().map(parse).transpose()?);
+        if let Some(address) = v4.filter(IpAddr::is_ipv6) {
+            bail!("--ip: {address} is no IPv4 address");
+        }
+        if let Some(address) = v6.filter(IpAddr::is_ipv4) {
+            bail!("--ip6: {address} is no IPv6 address");
+        }
+        Ok(Membership {
+            network: self.network.clone(),
+            aliases: self.network_alias.clone(),
+            addresses: v4.into_iter().chain(v6).collect(),
+            mac_address: self.mac_address.clone(),
+        })
     }
 
     fn host(&self) -> Result<HostConfig> {
@@ -486,10 +505,6 @@ impl Flags {
             blkio_device_write_bps: rates(&self.device_write_bps)?,
             blkio_device_read_iops: counts(&self.device_read_iops)?,
             blkio_device_write_iops: counts(&self.device_write_iops)?,
-            network_aliases: self.network_alias.clone(),
-            address: self.ip.clone(),
-            address6: self.ip6.clone(),
-            mac_address: self.mac_address.clone(),
             ..HostConfig::default()
         })
     }

@@ -126,8 +126,3 @@ fn each(engine: &Engine, names: &[String], mut action: impl FnMut(&Engine, &str)
     }
     Ok(status)
 }
-
-/// Says what should be known.
-fn warned(text: &str) {
-    complain(&format!("Warning: {text}\n"));
-}

@@ -81,7 +81,7 @@ impl Monitor {
         }
         prepare_mounts(record, &files)?;
         let hostname = specification::hostname(record, &facts);
-        network::write_files(engine, record, &hostname, None)?;
+        network::write_files(engine, record, &hostname, &[])?;
         let config = serde_json::to_vec(&specification::config(record, &facts)?).context("write the configuration")?;
         let (mut stdio, theirs) = Stdio::make(record.config.tty, record.config.open_stdin)?;
         let mut host = engine.host();
