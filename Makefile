@@ -68,6 +68,7 @@ fuzz: cc ## inputs without number for what reads them; TIME=60 seconds for each 
 integration: build peers ## under containerd, docker and podman; PEERS=trixie: under those of Debian 13
 	scripts/require $(if $(PEERS),$(HOST) debootstrap,$(ENGINES) debootstrap)
 	scripts/debian-root bookworm .cache/debian
+	scripts/debian-root bookworm .cache/services nginx-light postgresql-15
 	CORTEN_TEST_RUNTIME=$(CORTEN) UNIFIED_HOST_ROOT=$(ROOT) \
 		cargo test --no-fail-fast --test engines
 
