@@ -21,6 +21,7 @@
 //! monitor or a crash of the machine left ([`reconcile`]).
 
 mod change;
+pub mod copy;
 mod create;
 pub mod events;
 mod find;

@@ -167,8 +167,23 @@ pub(super) fn release_of(engine: &Engine, id: &str) {
     }
 }
 
+/// Makes what is mounted: directories for binds that aren't there, as docker does, and the first content of volumes.
+pub(super) fn prepare(record: &Record, files: &Stack) -> Result<()> {
+    for mounted in &record.mounts {
+        match mounted.kind.as_str() {
+            "bind" if mounted.mode != "must-exist" && !Path::new(&mounted.source).exists() => {
+                let made = fs::create_dir_all(&mounted.source);
+                made.attempt(|| format!("make the directory {:?}", mounted.source))?;
+            }
+            "volume" => fill(mounted, files)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Copies what the image has at a volume's place into the volume, if that is empty: a program finds there what it was built with.
-pub(super) fn fill(mounted: &Mounted, files: &Stack) -> Result<()> {
+fn fill(mounted: &Mounted, files: &Stack) -> Result<()> {
     let data = Path::new(&mounted.source);
     let mut inside = fs::read_dir(data).attempt(|| format!("read {data:?}"))?;
     if !mounted.copies || inside.next().is_some() {

@@ -79,7 +79,7 @@ impl Monitor {
         if record.host_config.ipc_mode == "shareable" {
             root::mount_shared_memory(engine, record)?;
         }
-        prepare_mounts(record, &files)?;
+        volume::prepare(record, &files)?;
         let hostname = specification::hostname(record, &facts);
         network::write_files(engine, record, &hostname, &[])?;
         let config = serde_json::to_vec(&specification::config(record, &facts)?).context("write the configuration")?;
@@ -264,21 +264,6 @@ fn below(path: &Path, inside: &Path, access: &str, to: &mut Vec<Node>) {
             to.extend(node(&path.to_string_lossy(), &inside.to_string_lossy(), access));
         }
     }
-}
-
-/// Makes what is mounted: directories for binds that aren't there, as docker does, and the first content of volumes.
-fn prepare_mounts(record: &Record, files: &Stack) -> Result<()> {
-    for mounted in &record.mounts {
-        match mounted.kind.as_str() {
-            "bind" if mounted.mode != "must-exist" && !Path::new(&mounted.source).exists() => {
-                let made = fs::create_dir_all(&mounted.source);
-                made.attempt(|| format!("make the directory {:?}", mounted.source))?;
-            }
-            "volume" => volume::fill(mounted, files)?,
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// As long as a container ran before it is not one that fails at its start.
