@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use anyhow::{Result, bail, ensure};
 
 use super::Container;
-use super::network::{is_attachable, namespace};
+use super::network::{Mode, is_attachable, namespace};
 use super::record::{Membership, Record};
 use crate::network::{Attachment, Endpoint, Networks, Published, address};
 
@@ -42,6 +42,23 @@ impl Membership {
 /// What is said of a network that has neither addresses to choose nor aliases.
 pub(super) fn not_for(network: &str) -> String {
     format!("addresses and aliases are for networks that users made, and {network} is none")
+}
+
+/// Docker's sentence.
+pub(super) const NOT_BOTH: &str =
+    "conflicting options: cannot attach both user-defined and non-user-defined network-modes";
+
+/// What is wanted of all networks of a new container, if that can be.
+pub(super) fn all_settled(networks: &Networks, wanted: Vec<Membership>) -> Result<Vec<Membership>> {
+    let mut settled: Vec<Membership> = Vec::new();
+    for wanted in wanted {
+        let Mode::Network(name) = Mode::of(&wanted.network) else { bail!(NOT_BOTH) };
+        let next = self::settled(networks, &name, wanted)?;
+        let is_there = settled.iter().any(|other| other.network == next.network);
+        ensure!(!is_there, "network {:?} is specified multiple times", next.network);
+        settled.push(next);
+    }
+    Ok(settled)
 }
 
 /// What is wanted of the network of a name or id, if that can be.

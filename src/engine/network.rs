@@ -79,11 +79,8 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
     servers(host)?;
     let published = published(record)?;
     match Mode::of(&host.network_mode) {
-        Mode::Network(name) => {
-            let networks = engine.networks()?;
-            for membership in memberships {
-                record.networks.push(membership::settled(&networks, &name, membership)?);
-            }
+        Mode::Network(_) => {
+            record.networks = membership::all_settled(&engine.networks()?, memberships)?;
             return Ok(());
         }
         Mode::Container(id) => {
@@ -96,6 +93,7 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
         }
         Mode::None | Mode::Host => {}
     }
+    ensure!(memberships.len() < 2, membership::NOT_BOTH);
     for membership in memberships {
         ensure!(!membership.has_own(), membership::not_for(&host.network_mode));
         ensure!(
@@ -210,6 +208,10 @@ impl Attached {
 /// Does what is needed in a new namespace, before anything of the container runs, and writes the files that depend on it.
 pub(super) fn attach(engine: &Engine, record: &Record, hostname: &str, pid: i32) -> Result<Attached> {
     let mut attached = Attached::default();
+    let mode = record.host_config.network_mode.as_str();
+    if matches!(Mode::of(mode), Mode::None | Mode::Host) && !published(record)?.is_empty() {
+        attached.warnings.push(format!("published ports are discarded in the network mode {mode}"));
+    }
     if !is_attachable(record) || record.networks.is_empty() {
         return Ok(attached);
     }

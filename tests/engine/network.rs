@@ -176,3 +176,35 @@ fn ports_are_where_their_network_says() {
     place.ctn(&["network", "rm", "local"]);
     place.assert_nothing_left();
 }
+
+#[test]
+fn several_networks_from_the_beginning() {
+    let place = Place::new();
+    place.ctn(&["network", "create", "--subnet", "10.87.71.0/24", "front"]);
+    place.ctn(&["network", "create", "--subnet", "10.87.72.0/24", "back"]);
+    let both = ["--network", "front", "--ip", "10.87.71.9", "--network", "back"];
+    let own = place.ctn(&[&["run", "--rm"], &both[..], &["box", "busybox", "ip", "-o", "-4", "address"]].concat());
+    assert!(own.contains("eth0    inet 10.87.71.9/24") && own.contains("eth1    inet 10.87.72."), "{own}");
+    for (flags, words) in [
+        (["--network", "front", "--network", "host"], "cannot attach both"),
+        (["--network", "none", "--network", "front"], "cannot attach both"),
+        (["--network", "front", "--network", "front"], "specified multiple times"),
+        (["--network", "front", "--network", "nonsense"], "network nonsense not found"),
+    ] {
+        let refusal = place.refusal(125, &[&["run", "--rm"], &flags[..], &["box", "true"]].concat());
+        assert!(refusal.contains(words), "{flags:?}: {refusal}");
+    }
+    place.ctn(&["network", "rm", "front", "back"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn ports_that_lead_nowhere_are_told() {
+    let place = Place::new();
+    for mode in ["host", "none"] {
+        let (status, _, errors) = place.outcome(&["run", "--rm", "--network", mode, "-p", "18083:80", "box", "true"]);
+        assert_eq!(status, Some(0));
+        assert!(errors.contains(&format!("published ports are discarded in the network mode {mode}")), "{errors}");
+    }
+    place.assert_nothing_left();
+}

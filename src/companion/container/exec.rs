@@ -15,6 +15,7 @@ use crate::security::sealed_executable;
 
 /// Run a command in a container that runs
 #[derive(Debug, Args)]
+#[command(override_usage = "ctn exec [OPTIONS] CONTAINER COMMAND [ARGUMENT]...")]
 pub(in crate::companion) struct Exec {
     /// Leave it running
     #[arg(short, long)]

@@ -217,11 +217,11 @@ pub(in crate::companion) struct Flags {
     #[arg(long)]
     name: Option<String>,
 
-    /// Connect to a network: its name, none, host, container:ID
+    /// Connect to a network: its name, none, host, container:ID; several times for several names
     #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "default", hide_default_value = true)]
-    network: String,
+    network: Vec<String>,
 
-    /// A further name in the network
+    /// A further name in the (first) network
     #[arg(long, visible_alias = "net-alias", value_name = "NAME")]
     network_alias: Vec<String>,
 
@@ -407,12 +407,13 @@ impl Flags {
         let mounts = self.mounts(run.volumes.keys(), &host_config)?;
         let rootfs = self.rootfs.then(|| std::path::absolute(name)).transpose()?;
         let rootfs = rootfs.map(|path| path.to_string_lossy().into_owned());
-        let networks = vec![self.membership()?];
+        let networks = self.memberships()?;
         let record = Record { config, host_config, mounts, rootfs, networks, ..Record::default() };
         Ok(Wanted { record, name: self.name, image })
     }
 
-    fn membership(&self) -> Result<Membership> {
+    /// What is wanted of addresses and names is wanted of the first one.
+    fn memberships(&self) -> Result<Vec<Membership>> {
         let parse = |text: &String| text.parse::<IpAddr>().ok().with_context(|| format!("invalid IP address: {text}"));
         let (v4, v6) = (self.ip.as_ref().map(parse).transpose()?, self.ip6.as_ref().map(parse).transpose()?);
         if let Some(address) = v4.filter(IpAddr::is_ipv6) {
@@ -421,12 +422,14 @@ impl Flags {
         if let Some(address) = v6.filter(IpAddr::is_ipv4) {
             bail!("--ip6: {address} is no IPv6 address");
         }
-        Ok(Membership {
-            network: self.network.clone(),
-            aliases: self.network_alias.clone(),
-            addresses: v4.into_iter().chain(v6).collect(),
-            mac_address: self.mac_address.clone(),
-        })
+        let plain = |network: &String| Membership { network: network.clone(), ..Membership::default() };
+        let mut memberships: Vec<Membership> = self.network.iter().map(plain).collect();
+        if let Some(first) = memberships.first_mut() {
+            first.aliases.clone_from(&self.network_alias);
+            first.addresses = v4.into_iter().chain(v6).collect();
+            first.mac_address.clone_from(&self.mac_address);
+        }
+        Ok(memberships)
     }
 
     fn host(&self) -> Result<HostConfig> {
@@ -462,7 +465,7 @@ impl Flags {
                 .map(|path| path.to_string_lossy().into_owned())
                 .unwrap_or_default(),
             log_config: options::log(&self.log_driver, &self.log_opt)?,
-            network_mode: self.network.clone(),
+            network_mode: self.network.first().cloned().unwrap_or_default(),
             port_bindings,
             publish_all_ports: self.publish_all,
             restart_policy: options::restart(&self.restart)?,

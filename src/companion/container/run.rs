@@ -14,7 +14,7 @@ use crate::error::sentence;
 
 /// Create a container and run a command in it
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, override_usage = "ctn run [OPTIONS] IMAGE [COMMAND [ARGUMENT]...]")]
 pub(in crate::companion) struct Run {
     /// Attach to stdin, stdout or stderr alone
     #[arg(short, long, value_name = "STREAM")]
