@@ -161,10 +161,12 @@ pub(super) fn namespace_of(engine: &Engine, id: &str, file: &str) -> Result<Stri
 }
 
 /// Whose files and name a container has: its own, or those of the one whose network it joins.
-pub(super) fn owner_of_files(engine: &Engine, record: &Record) -> Result<PathBuf> {
+pub(super) fn owner_of_files(engine: &Engine, record: &Record) -> PathBuf {
+    let own = engine.directory(&record.id);
     match Mode::of(&record.host_config.network_mode) {
-        Mode::Container(id) => Ok(engine.find(&id)?.directory()),
-        _ => Ok(engine.directory(&record.id)),
+        // Once it runs, the other one may be gone.
+        Mode::Container(id) => engine.find(&id).map_or(own, |other| other.directory()),
+        _ => own,
     }
 }
 

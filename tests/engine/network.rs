@@ -208,3 +208,28 @@ fn ports_that_lead_nowhere_are_told() {
     }
     place.assert_nothing_left();
 }
+
+#[test]
+fn who_joined_a_network_outlives_its_owner() {
+    let place = Place::new();
+    place.ctn(&["run", "-d", "--name", "owner", "--ipc", "shareable", "box", "sleep", "1000"]);
+    let joined = ["--network", "container:owner", "--ipc", "container:owner"];
+    place.ctn(&[&["run", "-d", "--name", "guest"], &joined[..], &["box", "sleep", "1000"]].concat());
+    place.ctn(&["stop", "-t", "0", "owner"]);
+    assert_eq!(place.ctn(&["exec", "guest", "echo", "still here"]), "still here\n");
+    place.ctn(&["rm", "owner"]);
+    assert_eq!(place.ctn(&["exec", "guest", "echo", "still here"]), "still here\n");
+    let refusal = place.refusal(1, &["restart", "-t", "0", "guest"]);
+    assert!(refusal.contains("No such container: owner"), "{refusal}");
+    place.ctn(&["rm", "-f", "guest"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_port_at_the_loopback_of_ipv6_is_told_to_be_dead() {
+    let place = Place::new();
+    let (status, _, errors) = place.outcome(&["run", "--rm", "-p", "[::1]:18084:80", "box", "true"]);
+    assert_eq!(status, Some(0));
+    assert!(errors.contains("[::1]:18084/tcp reaches nobody"), "{errors}");
+    place.assert_nothing_left();
+}
