@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags};
 use serde_json::{Value, json};
 
-use super::record::{HostConfig, Record};
+use super::record::{HostConfig, Membership, Record};
 use super::state::State;
 use super::{Container, Engine, membership};
 use crate::error::Attempt;
@@ -343,6 +343,12 @@ pub fn described(container: &Container<'_>, state: &State) -> Result<Value> {
     let endpoints = if is_attachable(&container.record) { networks.endpoints_of(container.id())? } else { Vec::new() };
     let all = networks.list()?;
     let mut described = serde_json::Map::new();
+    // Where it doesn't run it has no addresses, but is in its networks.
+    for membership in &container.record.networks {
+        if let Some(network) = all.iter().find(|network| network.name == membership.network) {
+            described.insert(network.name.clone(), unattached(network, membership));
+        }
+    }
     for endpoint in &endpoints {
         if let Some(network) = all.iter().find(|network| network.id == endpoint.network) {
             described.insert(network.name.clone(), of_endpoint(network, endpoint));
@@ -355,6 +361,14 @@ pub fn described(container: &Container<'_>, state: &State) -> Result<Value> {
         "SandboxKey": key, "Ports": ports, "Networks": described, "IPAddress": field("IPAddress"), "Gateway": field("Gateway"),
         "MacAddress": field("MacAddress"),
     }))
+}
+
+fn unattached(network: &Network, membership: &Membership) -> Value {
+    json!({
+        "NetworkID": network.id, "EndpointID": "", "MacAddress": membership.mac_address.as_deref().unwrap_or_default(),
+        "Aliases": membership.aliases, "Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "",
+        "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": [],
+    })
 }
 
 fn of_endpoint(network: &Network, endpoint: &Endpoint) -> Value {

@@ -126,6 +126,9 @@ fn what_is_connected_stays_so_over_a_restart() {
     // One that doesn't run is connected and disconnected, too; its place is the one that is free then.
     place.ctn(&["stop", "-t", "0", "web"]);
     place.ctn(&["network", "connect", "side", "web"]);
+    let of_networks = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
+    assert_eq!(place.ctn(&["inspect", "-f", of_networks, "web"]), "back front side \n");
+    assert_eq!(place.field("web", ".NetworkSettings.Networks.back.IPAddress"), "");
     place.ctn(&["network", "disconnect", "front", "web"]);
     place.ctn(&["start", "web"]);
     let own = addresses();
