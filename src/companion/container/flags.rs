@@ -24,6 +24,10 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "LIST")]
     add_host: Vec<String>,
 
+    /// Tell the runtime something (KEY=VALUE)
+    #[arg(long, value_name = "ANNOTATION")]
+    annotation: Vec<String>,
+
     /// Share of block devices, 10 to 1000
     #[arg(long, value_name = "UINT16", default_value_t)]
     blkio_weight: u16,
@@ -328,6 +332,10 @@ pub(in crate::companion) struct Flags {
     #[arg(short, long, value_name = "VOLUME")]
     volume: Vec<String>,
 
+    /// Mount what another container has mounted (CONTAINER[:ro])
+    #[arg(long, value_name = "CONTAINER")]
+    volumes_from: Vec<String>,
+
     /// The working directory
     #[arg(short, long, value_name = "DIRECTORY")]
     workdir: Option<String>,
@@ -490,6 +498,8 @@ impl Flags {
             address: self.ip.clone(),
             address6: self.ip6.clone(),
             mac_address: self.mac_address.clone(),
+            volumes_from: self.volumes_from.clone(),
+            annotations: self.annotation.iter().map(|text| options::pair(text)).collect(),
             ..HostConfig::default()
         })
     }
