@@ -37,6 +37,7 @@ impl Engine {
             record.layers = image.config.chain();
             ensure!(!record.layers.is_empty(), "the image {} has no layers", image.id);
         }
+        volume::inherit(self, &mut record)?;
         specification::check(&record)?;
         network::settle(self, &mut record)?;
         let directory = self.directory(&record.id);

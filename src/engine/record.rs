@@ -105,6 +105,9 @@ fn is_zero(number: &u64) -> bool {
 #[allow(missing_docs, reason = "the names of docker's API are the documentation")]
 pub struct HostConfig {
     pub binds: Vec<String>,
+    pub volumes_from: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     #[serde(rename = "ContainerIDFile")]
     pub container_id_file: String,
     pub log_config: LogConfig,

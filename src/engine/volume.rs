@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::options::mounts;
 use super::record::{Mounted, Record};
 use super::{Engine, make_directory, now};
 use crate::error::Attempt;
@@ -131,6 +132,27 @@ impl Engine {
         let parent = File::open(&volumes).attempt(|| format!("open {volumes:?}"))?;
         tree::remove(parent, name.as_bytes())
     }
+}
+
+/// `--volumes-from`: what others have mounted is mounted in this container, too, in place of the volumes that its image wants, and not
+/// where it has something of its own.
+pub(super) fn inherit(engine: &Engine, record: &mut Record) -> Result<()> {
+    for text in record.host_config.volumes_from.clone() {
+        let (name, writable) = mounts::volumes_from(&text)?;
+        let other = engine.find(name)?;
+        for mounted in other.record.mounts.iter().filter(|mounted| mounted.kind != "tmpfs") {
+            let of_image = |own: &Mounted| own.anonymous && record.config.volumes.contains_key(&own.destination);
+            let destination = &mounted.destination;
+            let is_own = record.mounts.iter().any(|own| own.destination == *destination && !of_image(own));
+            if is_own || record.host_config.tmpfs.contains_key(destination) {
+                continue;
+            }
+            record.mounts.retain(|own| own.destination != *destination);
+            let writable = mounted.writable && writable;
+            record.mounts.push(Mounted { writable, copies: false, ..mounted.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// Makes the volumes that a container wants, and notes that it has them.

@@ -25,6 +25,10 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "LIST")]
     add_host: Vec<String>,
 
+    /// Tell the runtime something (KEY=VALUE)
+    #[arg(long, value_name = "ANNOTATION")]
+    annotation: Vec<String>,
+
     /// Share of block devices, 10 to 1000
     #[arg(long, value_name = "UINT16", default_value_t)]
     blkio_weight: u16,
@@ -329,6 +333,10 @@ pub(in crate::companion) struct Flags {
     #[arg(short, long, value_name = "VOLUME")]
     volume: Vec<String>,
 
+    /// Mount what another container has mounted (CONTAINER[:ro])
+    #[arg(long, value_name = "CONTAINER")]
+    volumes_from: Vec<String>,
+
     /// The working directory
     #[arg(short, long, value_name = "DIRECTORY")]
     workdir: Option<String>,
@@ -508,6 +516,8 @@ impl Flags {
             blkio_device_write_bps: rates(&self.device_write_bps)?,
             blkio_device_read_iops: counts(&self.device_read_iops)?,
             blkio_device_write_iops: counts(&self.device_write_iops)?,
+            volumes_from: self.volumes_from.clone(),
+            annotations: self.annotation.iter().map(|text| options::pair(text)).collect(),
             ..HostConfig::default()
         })
     }
