@@ -19,7 +19,7 @@ ENGINES := busybox-static catatonit conmon containerd crun docker-registry docke
 	iproute2 iptables netavark nftables openssl podman procps runc skopeo uidmap umoci
 HOST := busybox-static dbus-daemon e2fsprogs gzip iproute2 libseccomp-dev nftables procps strace uidmap
 
-.PHONY: help build companion hello demo test walls lint fuzz integration vm vm-shell aarch64 bench bench-images install cc peers
+.PHONY: help build companion hello demo test walls lint fuzz integration vm vm-shell aarch64 bench bench-images bench-containers install cc peers
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -68,6 +68,7 @@ fuzz: cc ## inputs without number for what reads them; TIME=60 seconds for each 
 integration: build peers ## under containerd, docker and podman; PEERS=trixie: under those of Debian 13
 	scripts/require $(if $(PEERS),$(HOST) debootstrap,$(ENGINES) debootstrap)
 	scripts/debian-root bookworm .cache/debian
+	scripts/debian-root bookworm .cache/services nginx-light postgresql-15
 	CORTEN_TEST_RUNTIME=$(CORTEN) UNIFIED_HOST_ROOT=$(ROOT) \
 		cargo test --no-fail-fast --test engines
 
@@ -92,6 +93,12 @@ bench-images: companion ## ctn, podman, skopeo with umoci, and docker side by si
 	cargo bench --profile dev --bench images --no-run
 	CTN=$(CTN) \
 		cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' bench --profile dev --bench images
+
+bench-containers: companion ## ctn, podman with crun, and docker side by side, containers in networks; ROUNDS=20
+	scripts/require $(ENGINES)
+	cargo bench --profile dev --bench containers --no-run
+	CTN=$(CTN) \
+		cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' bench --profile dev --bench containers
 
 install: build companion ## both programs, manual pages and completions, below PREFIX=/usr/local
 	install -D --mode=755 $(CORTEN) $(DESTDIR)$(PREFIX)/bin/corten

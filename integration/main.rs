@@ -11,6 +11,7 @@ mod docker;
 mod harness;
 mod images;
 mod podman;
+mod services;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         docker::trials(&host),
         podman::trials(&host),
         images::trials(&host),
+        services::trials(&host),
     ]
     .into_iter()
     .flatten()

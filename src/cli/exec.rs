@@ -115,6 +115,7 @@ impl Exec {
             passed: inherited.passed(self.preserve_fds)?,
             cgroup: self.cgroup.clone(),
             ignore_paused: self.ignore_paused,
+            detach_keys: Vec::new(),
             process: self.source()?,
         })
     }

@@ -45,6 +45,11 @@ pub(super) fn warn(warnings: &BTreeSet<String>) {
     }
 }
 
+/// Says what should be known though the work was done.
+pub(super) fn remark(text: &str) {
+    complain(&format!("Warning: {text}\n"));
+}
+
 /// Asks a person; without one, nothing is confirmed.
 pub(super) fn confirmed(question: &str) -> Result<bool> {
     print(&format!("{question} [y/N] "))?;

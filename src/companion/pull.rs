@@ -3,9 +3,9 @@
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use super::output::{print, warn};
+use super::output::{print, remark, warn};
 use super::progress::{Direction, shown};
-use super::registry::{Connection, remark, tagged};
+use super::registry::{Connection, tagged};
 use super::{Context, Operation};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;

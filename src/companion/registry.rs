@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{ArgAction, Args};
 
 use super::Context;
-use super::output::{complain, print};
+use super::output::print;
 use crate::image::reference::{LATEST, Reference};
 use crate::image::registry::client::{Client, Settings};
 use crate::image::registry::credentials::given;
@@ -50,9 +50,4 @@ pub(super) fn tagged(name: &Reference, quiet: bool) -> Result<Reference> {
         print(&format!("Using default tag: {LATEST}\n"))?;
     }
     Ok(name.clone().or_latest())
-}
-
-/// Says what the registry didn't send, and a person should know.
-pub(super) fn remark(text: &str) {
-    complain(&format!("Warning: {text}\n"));
 }

@@ -21,7 +21,7 @@ use crate::spec::process::{Capabilities, Process};
 use crate::spec::{Spec, VERSION, check, load};
 use crate::sys::clone::Child;
 
-/// Runs a further process in a container, and unless detached waits for its end: 0 to 255, or 128 + the signal that ended it.
+/// Runs a further process in a container, and unless detached waits for its end: 0 to 255, or 128 + the signal that ended it; 0 if the keys that detach were pressed.
 pub fn exec(host: &Host, id: &str, options: &ExecOptions) -> Result<u8> {
     let foreground = (!options.detach).then(Foreground::prepare).transpose()?;
     let (init, relay) = enter(host, id, options, foreground.is_some())?;
@@ -31,7 +31,7 @@ pub fn exec(host: &Host, id: &str, options: &ExecOptions) -> Result<u8> {
     }
     let Some(foreground) = foreground else { return Ok(0) };
     let master = relay.as_ref().map(console::receive).transpose()?;
-    foreground.attend(&init, master, None)
+    foreground.attend(&init, master, None, &options.detach_keys)
 }
 
 /// Starts the process, and gives it with the socket over which its terminal comes, if it has one and this process relays it.

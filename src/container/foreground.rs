@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
+use super::detach::{self, Keys};
 use super::notify_socket::Listening;
 use crate::error::Attempt;
 use crate::spec::process::ConsoleSize;
@@ -42,16 +43,25 @@ impl Foreground {
         Ok(Foreground { signals, before })
     }
 
-    /// Stays until the process has ended: its exit status, or 128 + the signal that ended it.
-    pub(super) fn attend(&self, init: &Child, master: Option<OwnedFd>, notify: Option<Listening>) -> Result<u8> {
+    /// Stays until the process has ended: its exit status, or 128 + the signal that ended it. At a terminal 0 once the keys that detach
+    /// are pressed, and the process runs on.
+    pub(super) fn attend(
+        &self,
+        init: &Child,
+        master: Option<OwnedFd>,
+        notify: Option<Listening>,
+        detach_keys: &[u8],
+    ) -> Result<u8> {
         let raw = master.as_ref().map(|_| Raw::of(stdin())).transpose()?.flatten();
-        let mut relay = master.map(Relay::new);
+        let mut relay = master.map(|master| Relay::new(master, detach_keys));
         if let Some(relay) = &relay {
             relay.resize();
         }
         let status = self.relay_until_end(init, relay.as_mut(), notify)?;
-        if let Some(relay) = &mut relay {
-            relay.drain();
+        match &mut relay {
+            Some(relay) if relay.detached => detach::leave(&relay.master)?,
+            Some(relay) => relay.drain(),
+            None => {}
         }
         drop(raw);
         Ok(status)
@@ -60,7 +70,7 @@ impl Foreground {
     fn relay_until_end(
         &self,
         init: &Child,
-        mut relay: Option<&mut Relay>,
+        mut relay: Option<&mut Relay<'_>>,
         mut notify: Option<Listening>,
     ) -> Result<u8> {
         loop {
@@ -89,6 +99,9 @@ impl Foreground {
                 let mut ready = ready[of_relay.clone()].iter().copied().chain(std::iter::repeat(PollFlags::empty()));
                 let mut next = || ready.next().unwrap_or(PollFlags::empty());
                 relay.pump(next(), next());
+                if relay.detached {
+                    return Ok(0);
+                }
             }
             let is_told = ready.get(of_relay.end).is_some_and(|ready| !ready.is_empty());
             // A manager that can't be told finds out by its own means; the container runs all the same.
@@ -104,7 +117,7 @@ impl Foreground {
     }
 
     /// Takes all waiting signals; the status once init is among the ended.
-    fn signals(&self, init: &Child, relay: Option<&Relay>) -> Result<Option<u8>> {
+    fn signals(&self, init: &Child, relay: Option<&Relay<'_>>) -> Result<Option<u8>> {
         let mut ended = None;
         while let Some(number) = signal::next(self.signals.as_fd()).attempt(|| "read signals")? {
             match number {
@@ -163,19 +176,28 @@ impl Drop for Raw<'_> {
 }
 
 /// Between stdio and the container's terminal.
-struct Relay {
+struct Relay<'k> {
     master: OwnedFd,
     /// What was read from stdin and the terminal did not take yet.
     pending: Vec<u8>,
     stdin_open: bool,
     master_open: bool,
+    keys: Keys<'k>,
+    detached: bool,
 }
 
-impl Relay {
-    fn new(master: OwnedFd) -> Relay {
+impl<'k> Relay<'k> {
+    fn new(master: OwnedFd, keys: &'k [u8]) -> Relay<'k> {
         // A program that does not read its terminal must not keep its output from being relayed.
         let _ = rustix::fs::fcntl_setfl(&master, rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NONBLOCK);
-        Relay { master, pending: Vec::new(), stdin_open: true, master_open: true }
+        Relay {
+            master,
+            pending: Vec::new(),
+            stdin_open: true,
+            master_open: true,
+            keys: Keys::new(keys),
+            detached: false,
+        }
     }
 
     /// What to wait for: on stdin, and on the master.
@@ -209,7 +231,11 @@ impl Relay {
                 // What a person types to end the input of a terminal.
                 self.pending.push(END_OF_TRANSMISSION);
             }
-            Ok(length) => self.pending.extend_from_slice(&buffer[..length]),
+            Ok(length) => {
+                let (typed, detached) = self.keys.taken_out(&buffer[..length]);
+                self.pending.extend(typed);
+                self.detached = detached;
+            }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => self.stdin_open = false,
         }

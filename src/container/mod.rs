@@ -7,6 +7,7 @@ mod console;
 mod create;
 mod delete;
 mod descriptors;
+mod detach;
 mod directory;
 mod embed;
 mod events;
@@ -31,6 +32,8 @@ mod update;
 pub use create::create;
 pub use delete::delete;
 pub use descriptors::{Inherited, Passed};
+#[cfg(feature = "companion")]
+pub(crate) use detach::Keys;
 pub use embed::{Embedded, embed, embed_exec};
 pub use events::events;
 pub use exec::exec;

@@ -213,6 +213,8 @@ pub struct ExecOptions {
     pub cgroup: Option<String>,
     /// Whether a paused container is no error.
     pub ignore_paused: bool,
+    /// The keys that leave the program alone with its terminal; without any there is no way.
+    pub detach_keys: Vec<u8>,
 }
 
 /// What `update` is told.

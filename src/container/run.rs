@@ -39,7 +39,7 @@ pub fn run(host: &Host, id: &str, options: &RunOptions) -> Result<u8> {
         started(making, &init)?;
         Ok((init, master))
     })?;
-    let status = foreground.attend(&init, master, notify)?;
+    let status = foreground.attend(&init, master, notify, &[])?;
     if !options.keep {
         delete::remove_ended(host, id, &making.spec)
             .with_context(|| format!("the container ended with status {status}"))?;

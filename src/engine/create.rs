@@ -37,8 +37,9 @@ impl Engine {
             record.layers = image.config.chain();
             ensure!(!record.layers.is_empty(), "the image {} has no layers", image.id);
         }
+        volume::inherit(self, &mut record)?;
         specification::check(&record)?;
-        network::check(self, &record)?;
+        network::settle(self, &mut record)?;
         let directory = self.directory(&record.id);
         let _making = self.make(&directory)?;
         let made = self.fill(&directory, &mut record, name.as_deref());

@@ -21,12 +21,14 @@
 //! monitor or a crash of the machine left ([`reconcile`]).
 
 mod change;
+pub mod copy;
 mod create;
 pub mod events;
 mod find;
 pub mod health;
 mod locks;
 pub mod log;
+mod membership;
 pub mod monitor;
 mod names;
 pub mod network;

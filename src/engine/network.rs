@@ -10,14 +10,14 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags};
 use serde_json::{Value, json};
 
-use super::record::{HostConfig, Record};
+use super::record::{HostConfig, Membership, Record};
 use super::state::State;
-use super::{Container, Engine};
+use super::{Container, Engine, membership};
 use crate::error::Attempt;
 use crate::network::endpoint::Endpoint;
 use crate::network::files::{self, Hosts, Resolving};
 use crate::network::names::Responder;
-use crate::network::{Attachment, Network, Networks, Published, address, port};
+use crate::network::{Network, Networks, Published, port};
 
 /// What `--network` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,29 +67,20 @@ impl Engine {
 }
 
 /// Whether a container may be in networks.
-fn is_attachable(record: &Record) -> bool {
+pub(super) fn is_attachable(record: &Record) -> bool {
     matches!(Mode::of(&record.host_config.network_mode), Mode::None | Mode::Network(_))
 }
 
-/// Refuses what can't be, before anything is made.
-pub(super) fn check(engine: &Engine, record: &Record) -> Result<()> {
+/// Refuses what can't be, before anything is made; leaves the networks that the container is to be in, by their names.
+pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
+    let memberships = std::mem::take(&mut record.networks);
     let host = &record.host_config;
-    let mode = Mode::of(&host.network_mode);
     extra_hosts(host, None)?;
     servers(host)?;
-    if let Some(mac) = &host.mac_address {
-        address::parse_hardware(mac)?;
-    }
-    let (addresses, published) = (addresses(host)?, published(record)?);
-    let has_own = !addresses.is_empty() || !host.network_aliases.is_empty();
-    match &mode {
-        Mode::Network(name) => {
-            let network = engine.networks()?.get(name)?;
-            ensure!(
-                !has_own || !network.is_predefined(),
-                "addresses and aliases are for networks that users made, and {} is none",
-                network.name
-            );
+    let published = published(record)?;
+    match Mode::of(&host.network_mode) {
+        Mode::Network(_) => {
+            record.networks = membership::all_settled(&engine.networks()?, memberships)?;
             return Ok(());
         }
         Mode::Container(id) => {
@@ -98,20 +89,20 @@ pub(super) fn check(engine: &Engine, record: &Record) -> Result<()> {
                 host.dns.is_empty() && host.extra_hosts.is_empty(),
                 "conflicting options: dns, custom host-to-IP mapping and the container type network mode"
             );
-            engine.find(id)?;
+            engine.find(&id)?;
         }
         Mode::None | Mode::Host => {}
     }
-    ensure!(!has_own, "addresses and aliases are for networks that users made, and {} is none", host.network_mode);
-    ensure!(host.mac_address.is_none(), "conflicting options: mac-address and the network mode {}", host.network_mode);
+    ensure!(memberships.len() < 2, membership::NOT_BOTH);
+    for membership in memberships {
+        ensure!(!membership.has_own(), membership::not_for(&host.network_mode));
+        ensure!(
+            membership.mac_address.is_none(),
+            "conflicting options: mac-address and the network mode {}",
+            host.network_mode
+        );
+    }
     Ok(())
-}
-
-fn addresses(host: &HostConfig) -> Result<Vec<IpAddr>> {
-    let parse = |text: &String| text.parse::<IpAddr>().ok().with_context(|| format!("invalid IP address: {text}"));
-    let all = [&host.address, &host.address6].into_iter().flatten().map(parse).collect::<Result<Vec<_>>>()?;
-    ensure!(host.address.is_none() || all[0].is_ipv4(), "--ip: {} is no IPv4 address", all[0]);
-    Ok(all)
 }
 
 fn servers(host: &HostConfig) -> Result<Vec<IpAddr>> {
@@ -170,10 +161,12 @@ pub(super) fn namespace_of(engine: &Engine, id: &str, file: &str) -> Result<Stri
 }
 
 /// Whose files and name a container has: its own, or those of the one whose network it joins.
-pub(super) fn owner_of_files(engine: &Engine, record: &Record) -> Result<PathBuf> {
+pub(super) fn owner_of_files(engine: &Engine, record: &Record) -> PathBuf {
+    let own = engine.directory(&record.id);
     match Mode::of(&record.host_config.network_mode) {
-        Mode::Container(id) => Ok(engine.find(&id)?.directory()),
-        _ => Ok(engine.directory(&record.id)),
+        // Once it runs, the other one may be gone.
+        Mode::Container(id) => engine.find(&id).map_or(own, |other| other.directory()),
+        _ => own,
     }
 }
 
@@ -181,7 +174,8 @@ pub(super) fn owner_of_files(engine: &Engine, record: &Record) -> Result<PathBuf
 #[derive(Debug, Default)]
 pub(super) struct Attached {
     /// Bound, so that nobody else takes the host's ports.
-    _ports: Vec<OwnedFd>,
+    #[allow(dead_code, reason = "open is what they are to be")]
+    ports: Vec<OwnedFd>,
     names: Option<Responder>,
     /// What should be known.
     pub(super) warnings: Vec<String>,
@@ -215,49 +209,58 @@ impl Attached {
 
 /// Does what is needed in a new namespace, before anything of the container runs, and writes the files that depend on it.
 pub(super) fn attach(engine: &Engine, record: &Record, hostname: &str, pid: i32) -> Result<Attached> {
-    let host = &record.host_config;
-    let Mode::Network(name) = Mode::of(&host.network_mode) else { return Ok(Attached::default()) };
+    let mut attached = Attached::default();
+    let mode = record.host_config.network_mode.as_str();
+    if matches!(Mode::of(mode), Mode::None | Mode::Host) && !published(record)?.is_empty() {
+        attached.warnings.push(format!("published ports are discarded in the network mode {mode}"));
+    }
+    if !is_attachable(record) || record.networks.is_empty() {
+        return Ok(attached);
+    }
     let networks = engine.networks()?;
-    let network = networks.get(&name)?;
-    let reserved = networks.reserve(&published(record)?)?;
+    let namespace = namespace(pid)?;
+    let mut ports = published(record)?;
+    let mut places = Vec::new();
+    for membership in &record.networks {
+        let network = networks.get(&membership.network)?;
+        let reserved = networks.reserve_in(&network, &std::mem::take(&mut ports))?;
+        let (endpoint, warnings) = membership.attach(&networks, record, namespace.as_fd(), &reserved.ports)?;
+        attached.ports.extend(reserved.sockets);
+        attached.warnings.extend(warnings);
+        places.push((network, endpoint));
+    }
+    if places.iter().any(|(network, _)| network.has_names()) {
+        let servers = servers(&record.host_config)?;
+        attached.names = Some(Responder::open(&networks, &record.id, namespace.as_fd(), &servers)?);
+    }
+    write_files(engine, record, hostname, &places)?;
+    Ok(attached)
+}
+
+/// The network namespace of a process.
+pub(super) fn namespace(pid: i32) -> Result<File> {
     let path = format!("/proc/{pid}/ns/net");
-    let namespace = File::open(&path).attempt(|| format!("open {path:?}"))?;
-    let (endpoint, warnings) = networks.attach(&Attachment {
-        container: &record.id,
-        name: &record.name,
-        namespace: namespace.as_fd(),
-        network: &network.id,
-        interface: "eth0",
-        addresses: &addresses(host)?,
-        mac: host.mac_address.as_deref().map(address::parse_hardware).transpose()?,
-        aliases: &host.network_aliases,
-        ports: &reserved.ports,
-    })?;
-    let names = network.has_names().then(|| Responder::open(&networks, &record.id, namespace.as_fd(), &servers(host)?));
-    write_files(engine, record, hostname, Some((&network, &endpoint)))?;
-    Ok(Attached { _ports: reserved.sockets, names: names.transpose()?, warnings })
+    File::open(&path).attempt(|| format!("open {path:?}"))
 }
 
 /// A container that runs was connected to a network, or disconnected: names may have to be answered now.
 pub(super) fn look_again(engine: &Engine, record: &Record, pid: i32, attached: &mut Attached) -> Result<()> {
-    if pid == 0 || attached.names.is_some() || !matches!(Mode::of(&record.host_config.network_mode), Mode::Network(_)) {
+    if pid == 0 || !is_attachable(record) {
         return Ok(());
     }
     let networks = engine.networks()?;
     let all = networks.list()?;
-    for endpoint in networks.endpoints_of(&record.id)? {
-        let Some(network) = all.iter().find(|network| network.id == endpoint.network && network.has_names()) else {
-            continue;
-        };
-        let path = format!("/proc/{pid}/ns/net");
-        let namespace = File::open(&path).attempt(|| format!("open {path:?}"))?;
-        attached.names =
-            Some(Responder::open(&networks, &record.id, namespace.as_fd(), &servers(&record.host_config)?)?);
-        let path = engine.directory(&record.id).join("hostname");
-        let hostname = fs::read_to_string(&path).attempt(|| format!("read {path:?}"))?;
-        return write_files(engine, record, hostname.trim_end(), Some((network, &endpoint)));
+    let endpoints = networks.endpoints_of(&record.id)?.into_iter();
+    let places: Vec<(Network, Endpoint)> = endpoints
+        .filter_map(|endpoint| Some((all.iter().find(|network| network.id == endpoint.network)?.clone(), endpoint)))
+        .collect();
+    if attached.names.is_none() && places.iter().any(|(network, _)| network.has_names()) {
+        let servers = servers(&record.host_config)?;
+        attached.names = Some(Responder::open(&networks, &record.id, namespace(pid)?.as_fd(), &servers)?);
     }
-    Ok(())
+    let path = engine.directory(&record.id).join("hostname");
+    let hostname = fs::read_to_string(&path).attempt(|| format!("read {path:?}"))?;
+    write_files(engine, record, hostname.trim_end(), &places)
 }
 
 /// The file that says that others are in a container's network namespace, which may outlive it then.
@@ -279,16 +282,17 @@ pub(super) fn write_files(
     engine: &Engine,
     record: &Record,
     hostname: &str,
-    place: Option<(&Network, &Endpoint)>,
+    places: &[(Network, Endpoint)],
 ) -> Result<()> {
     let host = &record.host_config;
     let mode = Mode::of(&host.network_mode);
     if matches!(mode, Mode::Container(_)) {
         return Ok(());
     }
-    let addresses: Vec<IpAddr> = place.iter().flat_map(|(_, place)| &place.addresses).map(ipnet::IpNet::addr).collect();
+    let addresses: Vec<IpAddr> =
+        places.iter().flat_map(|(_, place)| &place.addresses).map(ipnet::IpNet::addr).collect();
     let ipv6 = mode != Mode::Host && addresses.iter().any(IpAddr::is_ipv6) || mode == Mode::None;
-    let gateway = place.and_then(|(network, _)| network.pools.first()).map(|pool| pool.gateway);
+    let gateway = places.first().and_then(|(network, _)| network.pools.first()).map(|pool| pool.gateway);
     let extra = extra_hosts(host, gateway)?;
     let of_host = || fs::read_to_string("/etc/hosts").unwrap_or_default();
     let hosts = match mode {
@@ -313,7 +317,7 @@ pub(super) fn write_files(
             servers: &servers(host)?,
             search: &host.dns_search,
             options: &host.dns_options,
-            has_names: place.is_some_and(|(network, _)| network.has_names()),
+            has_names: places.iter().any(|(network, _)| network.has_names()),
             ipv6,
         })
     };
@@ -339,6 +343,12 @@ pub fn described(container: &Container<'_>, state: &State) -> Result<Value> {
     let endpoints = if is_attachable(&container.record) { networks.endpoints_of(container.id())? } else { Vec::new() };
     let all = networks.list()?;
     let mut described = serde_json::Map::new();
+    // Where it doesn't run it has no addresses, but is in its networks.
+    for membership in &container.record.networks {
+        if let Some(network) = all.iter().find(|network| network.name == membership.network) {
+            described.insert(network.name.clone(), unattached(network, membership));
+        }
+    }
     for endpoint in &endpoints {
         if let Some(network) = all.iter().find(|network| network.id == endpoint.network) {
             described.insert(network.name.clone(), of_endpoint(network, endpoint));
@@ -351,6 +361,14 @@ pub fn described(container: &Container<'_>, state: &State) -> Result<Value> {
         "SandboxKey": key, "Ports": ports, "Networks": described, "IPAddress": field("IPAddress"), "Gateway": field("Gateway"),
         "MacAddress": field("MacAddress"),
     }))
+}
+
+fn unattached(network: &Network, membership: &Membership) -> Value {
+    json!({
+        "NetworkID": network.id, "EndpointID": "", "MacAddress": membership.mac_address.as_deref().unwrap_or_default(),
+        "Aliases": membership.aliases, "Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "",
+        "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": [],
+    })
 }
 
 fn of_endpoint(network: &Network, endpoint: &Endpoint) -> Value {

@@ -2,6 +2,7 @@
 //! `inspect` prints what people and programs know.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,6 +36,9 @@ pub struct Record {
     pub host_config: HostConfig,
     /// What is mounted in it.
     pub mounts: Vec<Mounted>,
+    /// The networks that it is to be in: the one that it was made for, and what `network connect` and `disconnect` made of that. The
+    /// first one has the default route and the published ports.
+    pub networks: Vec<Membership>,
 }
 
 /// What a container is.
@@ -101,6 +105,9 @@ fn is_zero(number: &u64) -> bool {
 #[allow(missing_docs, reason = "the names of docker's API are the documentation")]
 pub struct HostConfig {
     pub binds: Vec<String>,
+    pub volumes_from: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     #[serde(rename = "ContainerIDFile")]
     pub container_id_file: String,
     pub log_config: LogConfig,
@@ -151,13 +158,19 @@ pub struct HostConfig {
     pub blkio_device_write_iops: Vec<Throttle>,
     pub masked_paths: Option<Vec<String>>,
     pub readonly_paths: Option<Vec<String>>,
-    /// Names by which the container is found in its network; not docker's place for them.
-    pub network_aliases: Vec<String>,
-    /// An address that was asked for; not docker's place for it.
-    pub address: Option<String>,
-    /// An IPv6 address that was asked for; not docker's place for it.
-    pub address6: Option<String>,
-    /// A MAC address that was asked for; not docker's place for it.
+}
+
+/// What is wanted of a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Membership {
+    /// Its name.
+    pub network: String,
+    /// Further names by which the container is found there.
+    pub aliases: Vec<String>,
+    /// Addresses that it is to have, one for each family at most.
+    pub addresses: Vec<IpAddr>,
+    /// The hardware address that it is to have.
     pub mac_address: Option<String>,
 }
 
@@ -262,6 +275,15 @@ impl Record {
     /// The first twelve digits of the id.
     pub fn short(&self) -> &str {
         short(&self.id)
+    }
+
+    /// Names of its networks, or the word for having none of its own.
+    pub fn network_names(&self) -> Vec<&str> {
+        match self.host_config.network_mode.as_str() {
+            mode if mode == "host" || mode.starts_with("container:") => vec![mode],
+            "none" if self.networks.is_empty() => vec!["none"],
+            _ => self.networks.iter().map(|membership| membership.network.as_str()).collect(),
+        }
     }
 
     /// Program and arguments.

@@ -6,7 +6,7 @@ use super::Container;
 
 impl Container<'_> {
     /// Gives another name. The new one is claimed, then the record is written, then the old one is given back: whatever is
-    /// interrupted, the container has the name that its record says.
+    /// interrupted, the container has the name that its record says. Those in its networks find it by the new one at once.
     pub fn rename(&mut self, name: &str) -> Result<()> {
         let _alone = self.lock()?;
         let old = self.record.name.clone();
@@ -19,6 +19,10 @@ impl Container<'_> {
             return Err(error);
         }
         self.engine.release(self.id(), &old);
+        self.engine.networks()?.rename(self.id(), name)?;
+        if self.has_monitor() {
+            self.monitor()?.reload(|_| ())?;
+        }
         self.engine.happened(&self.record, "rename", &[("oldName", old)]);
         Ok(())
     }

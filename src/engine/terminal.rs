@@ -11,7 +11,7 @@ use rustix::termios::isatty;
 
 use super::Container;
 use super::protocol::{CHUNK, Channel, Notice, Request};
-use crate::container::{Raw, terminal_size};
+use crate::container::{Keys, Raw, terminal_size};
 use crate::error::Attempt;
 use crate::sys::signal;
 
@@ -92,7 +92,7 @@ impl Session {
         if self.terminal {
             resize(channel)?;
         }
-        let mut input = Input { open: self.stdin, keys: &self.keys, matched: 0 };
+        let mut input = Input { open: self.stdin, keys: Keys::new(&self.keys) };
         let mut buffer = vec![0; CHUNK + 1];
         let outcome = loop {
             let source = stdin();
@@ -150,9 +150,7 @@ impl Session {
 /// What is read here.
 struct Input<'k> {
     open: bool,
-    keys: &'k [u8],
-    /// How many of the keys were pressed.
-    matched: usize,
+    keys: Keys<'k>,
 }
 
 impl Input<'_> {
@@ -168,34 +166,11 @@ impl Input<'_> {
             channel.request(&Request::InputEnd)?;
             return Ok(false);
         }
-        let (passed, detached) = self.without_keys(&buffer[..length]);
+        let (passed, detached) = self.keys.taken_out(&buffer[..length]);
         if !passed.is_empty() {
             channel.request(&Request::Input(passed))?;
         }
         Ok(detached)
-    }
-
-    /// Keeps back what may be the beginning of the keys.
-    fn without_keys(&mut self, bytes: &[u8]) -> (Vec<u8>, bool) {
-        if self.keys.is_empty() {
-            return (bytes.to_vec(), false);
-        }
-        let mut passed = Vec::with_capacity(bytes.len());
-        for byte in bytes {
-            if *byte == self.keys[self.matched] {
-                self.matched += 1;
-                if self.matched == self.keys.len() {
-                    return (passed, true);
-                }
-                continue;
-            }
-            passed.extend_from_slice(&self.keys[..self.matched]);
-            self.matched = usize::from(*byte == self.keys[0]);
-            if self.matched == 0 {
-                passed.push(*byte);
-            }
-        }
-        (passed, false)
     }
 }
 
@@ -226,15 +201,5 @@ mod tests {
         assert_eq!(keys("a,ctrl-[").unwrap(), [b'a', 27]);
         assert!(keys("").unwrap().is_empty());
         assert!(keys("ctrl-1").is_err() && keys("ab").is_err());
-    }
-
-    #[test]
-    fn only_all_keys_in_a_row_detach() {
-        let keys = [16, 17];
-        let mut input = Input { open: true, keys: &keys, matched: 0 };
-        assert_eq!(input.without_keys(b"a\x10b"), (b"a\x10b".to_vec(), false));
-        assert_eq!(input.without_keys(b"\x10"), (Vec::new(), false));
-        assert_eq!(input.without_keys(b"\x10x"), (b"\x10\x10x".to_vec(), false));
-        assert_eq!(input.without_keys(b"y\x10\x11z"), (b"y".to_vec(), true));
     }
 }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::options::mounts;
 use super::record::{Mounted, Record};
 use super::{Engine, make_directory, now};
 use crate::error::Attempt;
@@ -133,6 +134,27 @@ impl Engine {
     }
 }
 
+/// `--volumes-from`: what others have mounted is mounted in this container, too, in place of the volumes that its image wants, and not
+/// where it has something of its own.
+pub(super) fn inherit(engine: &Engine, record: &mut Record) -> Result<()> {
+    for text in record.host_config.volumes_from.clone() {
+        let (name, writable) = mounts::volumes_from(&text)?;
+        let other = engine.find(name)?;
+        for mounted in other.record.mounts.iter().filter(|mounted| mounted.kind != "tmpfs") {
+            let of_image = |own: &Mounted| own.anonymous && record.config.volumes.contains_key(&own.destination);
+            let destination = &mounted.destination;
+            let is_own = record.mounts.iter().any(|own| own.destination == *destination && !of_image(own));
+            if is_own || record.host_config.tmpfs.contains_key(destination) {
+                continue;
+            }
+            record.mounts.retain(|own| own.destination != *destination);
+            let writable = mounted.writable && writable;
+            record.mounts.push(Mounted { writable, copies: false, ..mounted.clone() });
+        }
+    }
+    Ok(())
+}
+
 /// Makes the volumes that a container wants, and notes that it has them.
 pub(super) fn take(engine: &Engine, record: &mut Record) -> Result<()> {
     for mounted in record.mounts.iter_mut().filter(|mounted| mounted.kind == "volume") {
@@ -167,8 +189,23 @@ pub(super) fn release_of(engine: &Engine, id: &str) {
     }
 }
 
+/// Makes what is mounted: directories for binds that aren't there, as docker does, and the first content of volumes.
+pub(super) fn prepare(record: &Record, files: &Stack) -> Result<()> {
+    for mounted in &record.mounts {
+        match mounted.kind.as_str() {
+            "bind" if mounted.mode != "must-exist" && !Path::new(&mounted.source).exists() => {
+                let made = fs::create_dir_all(&mounted.source);
+                made.attempt(|| format!("make the directory {:?}", mounted.source))?;
+            }
+            "volume" => fill(mounted, files)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Copies what the image has at a volume's place into the volume, if that is empty: a program finds there what it was built with.
-pub(super) fn fill(mounted: &Mounted, files: &Stack) -> Result<()> {
+fn fill(mounted: &Mounted, files: &Stack) -> Result<()> {
     let data = Path::new(&mounted.source);
     let mut inside = fs::read_dir(data).attempt(|| format!("read {data:?}"))?;
     if !mounted.copies || inside.next().is_some() {

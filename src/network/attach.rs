@@ -1,6 +1,6 @@
 //! `attach`: a container gets its place in a network.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -133,6 +133,11 @@ impl Networks {
             }
             None => on_parent(network, &links, &inside)?,
         }
+        let is_dead = |port: &&Published| port.address == Some(Ipv6Addr::LOCALHOST.into());
+        let dead = endpoint.ports.iter().filter(is_dead);
+        warnings.extend(
+            dead.map(|port| format!("the port {port} reaches nobody: IPv6 leads nothing from ::1 to a container")),
+        );
         within(request.namespace, || set_up_inside(network, endpoint))?;
         self.publish(endpoint)?;
         Ok(warnings)

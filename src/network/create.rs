@@ -194,6 +194,11 @@ fn pool(subnet: IpNet, wanted: &Create, there: &[Network], host: &Host) -> Resul
         subnet.prefix_len() > 0 && subnet.max_prefix_len() - subnet.prefix_len() >= 2,
         "the subnet {subnet} has no room for a network"
     );
+    let address = subnet.addr();
+    ensure!(
+        !(address.is_loopback() || address.is_multicast() || address.is_unspecified()),
+        "invalid pool request: the subnet {subnet} is for no network of hosts"
+    );
     let mut others = there.iter().flat_map(|one| one.pools.iter().map(move |pool| (one, pool)));
     if let Some((other, pool)) = others.find(|(_, pool)| overlap(&pool.subnet, &subnet)) {
         bail!("invalid pool request: the subnet {subnet} overlaps {} of the network {}", pool.subnet, other.name);
@@ -250,6 +255,10 @@ mod tests {
         assert!(refusal(&with("10.64.0.0/16")).contains("overlaps 10.64.0.0/24 of the network there"));
         assert!(refusal(&with("192.0.2.128/25")).contains("overlaps the host's route 192.0.2.0/24 by eth0"));
         assert!(refusal(&with("fd00::/64")).contains("--ipv6"));
+        for reserved in ["127.0.0.0/8", "127.3.0.0/16", "224.1.0.0/16", "0.0.0.0/8", "ff02::/64"] {
+            let wanted = Create { ipv6: true, ..with(reserved) };
+            assert!(refusal(&wanted).contains("no network of hosts"), "{reserved}");
+        }
         assert!(refusal(&with("10.1.0.0/31")).contains("no room"));
         assert!(refusal(&Create { name: "there".into(), ..named() }).contains("already exists"));
         assert!(refusal(&Create { name: "host".into(), ..named() }).contains("already exists"));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 
-use crate::wait::Process;
+use super::wait::Process;
 
 pub const CTN: &str = env!("CARGO_BIN_EXE_ctn");
 

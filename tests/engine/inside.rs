@@ -159,3 +159,14 @@ fn a_root_directory_in_place_of_an_image() {
     assert_eq!(output, "from the image\n");
     place.assert_nothing_left();
 }
+
+#[test]
+fn the_runtime_is_told_annotations() {
+    let place = Place::new();
+    let id = place.detached("told", &["--annotation", "a.b=c=d", "--annotation", "e="], "sleep 1000");
+    assert_eq!(place.field("told", "json .HostConfig.Annotations"), "{\"a.b\":\"c=d\",\"e\":\"\"}");
+    let mut runtime = std::process::Command::new(env!("CARGO_BIN_EXE_corten"));
+    let state = runtime.arg("--root").arg(place.run().unwrap().join("runtime")).args(["state", &id]).output().unwrap();
+    let state: serde_json::Value = serde_json::from_slice(&state.stdout).unwrap();
+    assert_eq!(state["annotations"]["a.b"], "c=d");
+}

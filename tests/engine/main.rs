@@ -16,6 +16,7 @@ mod wait;
 
 mod bad_input;
 mod concurrency;
+mod copy;
 mod crash;
 mod images;
 mod inside;

@@ -84,3 +84,155 @@ fn names_addresses_and_files() {
     place.ctn(&["network", "rm", "mine"]);
     place.assert_nothing_left();
 }
+
+#[test]
+fn what_is_connected_stays_so_over_a_restart() {
+    let place = Place::new();
+    for (name, subnet) in [("front", "10.87.66.0/24"), ("back", "10.87.67.0/24"), ("side", "10.87.68.0/24")] {
+        place.ctn(&["network", "create", "--subnet", subnet, name]);
+    }
+    place.ctn(&[
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "--network",
+        "front",
+        "-p",
+        "127.0.0.1:18081:80",
+        "box",
+        "sleep",
+        "1000",
+    ]);
+    let flags = ["--ip", "10.87.67.50", "--alias", "database", "--mac-address", "02:00:00:00:00:67"];
+    place.ctn(&[&["network", "connect"], &flags[..], &["back", "web"]].concat());
+    let refusal = place.refusal(1, &["network", "connect", "back", "web"]);
+    assert!(refusal.contains("in the network back already"), "{refusal}");
+    let addresses = || place.ctn(&["exec", "web", "busybox", "ip", "-o", "-4", "address"]);
+    let asked = |name: &str| place.call(&["run", "--rm", "--network", "back", "box", "busybox", "nslookup", name]);
+    let finds = |name: &str| String::from_utf8_lossy(&asked(name).stdout).contains("10.87.67.50");
+    let is_whole = || {
+        let own = addresses();
+        assert!(own.contains("eth0    inet 10.87.66.") && own.contains("eth1    inet 10.87.67.50/24"), "{own}");
+        assert!(place.ctn(&["exec", "web", "cat", "/sys/class/net/eth1/address"]).starts_with("02:00:00:00:00:67"));
+        assert!(place.ctn(&["exec", "web", "cat", "/etc/hosts"]).contains("10.87.67.50\t"));
+        assert!(finds("database") && finds("web"));
+        assert_eq!(place.ctn(&["port", "web"]), "80/tcp -> 127.0.0.1:18081\n");
+        assert_eq!(place.ctn(&["ps", "--format", "{{.Networks}}"]), "front,back\n");
+    };
+    is_whole();
+    place.ctn(&["restart", "-t", "0", "web"]);
+    is_whole();
+    // One that doesn't run is connected and disconnected, too; its place is the one that is free then.
+    place.ctn(&["stop", "-t", "0", "web"]);
+    place.ctn(&["network", "connect", "side", "web"]);
+    let of_networks = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
+    assert_eq!(place.ctn(&["inspect", "-f", of_networks, "web"]), "back front side \n");
+    assert_eq!(place.field("web", ".NetworkSettings.Networks.back.IPAddress"), "");
+    place.ctn(&["network", "disconnect", "front", "web"]);
+    place.ctn(&["start", "web"]);
+    let own = addresses();
+    assert!(own.contains("eth0    inet 10.87.67.50/24") && own.contains("eth1    inet 10.87.68."), "{own}");
+    assert!(!own.contains("10.87.66."), "{own}");
+    place.ctn(&["network", "disconnect", "side", "web"]);
+    place.ctn(&["restart", "-t", "0", "web"]);
+    assert!(!addresses().contains("10.87.68."));
+    let refusal = place.refusal(1, &["network", "disconnect", "side", "web"]);
+    assert!(refusal.contains("container web is not connected to network side"), "{refusal}");
+    // A network that is gone keeps it from starting, and can be left.
+    place.ctn(&["stop", "-t", "0", "web"]);
+    place.ctn(&["network", "rm", "back"]);
+    let refusal = place.refusal(1, &["start", "web"]);
+    assert!(refusal.contains("network back not found"), "{refusal}");
+    place.ctn(&["network", "disconnect", "back", "web"]);
+    place.ctn(&["start", "web"]);
+    place.ctn(&["rm", "-f", "web"]);
+    place.ctn(&["network", "rm", "front", "side"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_container_is_found_by_its_new_name() {
+    let place = Place::new();
+    place.ctn(&["network", "create", "--subnet", "10.87.69.0/24", "mine"]);
+    let flags = ["--network", "mine", "--ip", "10.87.69.7"];
+    place.ctn(&[&["run", "-d", "--rm", "--name", "old"], &flags[..], &["box", "sleep", "1000"]].concat());
+    place.ctn(&["rename", "old", "new"]);
+    let asked = |name: &str| place.call(&["run", "--rm", "--network", "mine", "box", "busybox", "nslookup", name]);
+    let found = asked("new");
+    assert!(String::from_utf8_lossy(&found.stdout).contains("10.87.69.7"), "{found:?}");
+    assert!(!asked("old").status.success());
+    // The monitor knows it as well, and gives the name back at the end.
+    place.ctn(&["stop", "-t", "0", "new"]);
+    place.ctn(&["network", "rm", "mine"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn ports_are_where_their_network_says() {
+    let place = Place::new();
+    let option = "com.docker.network.bridge.host_binding_ipv4=127.0.0.1";
+    place.ctn(&["network", "create", "--subnet", "10.87.70.0/24", "-o", option, "local"]);
+    place.ctn(&["run", "-d", "--name", "web", "--network", "local", "-p", "18082:80", "box", "sleep", "1000"]);
+    assert_eq!(place.ctn(&["port", "web"]), "80/tcp -> 127.0.0.1:18082\n");
+    place.ctn(&["rm", "-f", "web"]);
+    place.ctn(&["network", "rm", "local"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn several_networks_from_the_beginning() {
+    let place = Place::new();
+    place.ctn(&["network", "create", "--subnet", "10.87.71.0/24", "front"]);
+    place.ctn(&["network", "create", "--subnet", "10.87.72.0/24", "back"]);
+    let both = ["--network", "front", "--ip", "10.87.71.9", "--network", "back"];
+    let own = place.ctn(&[&["run", "--rm"], &both[..], &["box", "busybox", "ip", "-o", "-4", "address"]].concat());
+    assert!(own.contains("eth0    inet 10.87.71.9/24") && own.contains("eth1    inet 10.87.72."), "{own}");
+    for (flags, words) in [
+        (["--network", "front", "--network", "host"], "cannot attach both"),
+        (["--network", "none", "--network", "front"], "cannot attach both"),
+        (["--network", "front", "--network", "front"], "specified multiple times"),
+        (["--network", "front", "--network", "nonsense"], "network nonsense not found"),
+    ] {
+        let refusal = place.refusal(125, &[&["run", "--rm"], &flags[..], &["box", "true"]].concat());
+        assert!(refusal.contains(words), "{flags:?}: {refusal}");
+    }
+    place.ctn(&["network", "rm", "front", "back"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn ports_that_lead_nowhere_are_told() {
+    let place = Place::new();
+    for mode in ["host", "none"] {
+        let (status, _, errors) = place.outcome(&["run", "--rm", "--network", mode, "-p", "18083:80", "box", "true"]);
+        assert_eq!(status, Some(0));
+        assert!(errors.contains(&format!("published ports are discarded in the network mode {mode}")), "{errors}");
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
+fn who_joined_a_network_outlives_its_owner() {
+    let place = Place::new();
+    place.ctn(&["run", "-d", "--name", "owner", "--ipc", "shareable", "box", "sleep", "1000"]);
+    let joined = ["--network", "container:owner", "--ipc", "container:owner"];
+    place.ctn(&[&["run", "-d", "--name", "guest"], &joined[..], &["box", "sleep", "1000"]].concat());
+    place.ctn(&["stop", "-t", "0", "owner"]);
+    assert_eq!(place.ctn(&["exec", "guest", "echo", "still here"]), "still here\n");
+    place.ctn(&["rm", "owner"]);
+    assert_eq!(place.ctn(&["exec", "guest", "echo", "still here"]), "still here\n");
+    let refusal = place.refusal(1, &["restart", "-t", "0", "guest"]);
+    assert!(refusal.contains("No such container: owner"), "{refusal}");
+    place.ctn(&["rm", "-f", "guest"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_port_at_the_loopback_of_ipv6_is_told_to_be_dead() {
+    let place = Place::new();
+    let (status, _, errors) = place.outcome(&["run", "--rm", "-p", "[::1]:18084:80", "box", "true"]);
+    assert_eq!(status, Some(0));
+    assert!(errors.contains("[::1]:18084/tcp reaches nobody"), "{errors}");
+    place.assert_nothing_left();
+}

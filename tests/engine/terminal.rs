@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::harness::Place;
+use crate::harness::{Place, until};
 use crate::pty::Terminal;
 
 #[test]
@@ -53,4 +53,35 @@ fn exec_has_a_terminal_of_its_own() {
     terminal.write("tty; exit 6\n");
     terminal.until("/dev/pts/");
     assert_eq!(child.wait().unwrap().code(), Some(6));
+}
+
+#[test]
+fn a_program_of_exec_is_left_by_the_keys() {
+    let place = Place::new();
+    place.detached("left", &[], "sleep 1000");
+    let (terminal, slave) = Terminal::open();
+    let duplicate = || Stdio::from(slave.try_clone().unwrap());
+    let mut command = place.command(&["exec", "-it", "--detach-keys", "ctrl-a,d", "left", "sh"]);
+    let mut child = command.stdin(duplicate()).stdout(duplicate()).stderr(duplicate()).spawn().unwrap();
+    drop((command, slave));
+    // More than a terminal holds when nobody takes it, and more to do after that.
+    terminal.write("echo begun; while test ! -e /go; do sleep 0.02; done; seq 20000; touch /through; sleep 1000\n");
+    terminal.until("\r\nbegun");
+    terminal.write("\x01d");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    drop(terminal);
+    place.ctn(&["exec", "left", "touch", "/go"]);
+    until("the program went on", || place.outcome(&["exec", "left", "test", "-e", "/through"]).0 == Some(0));
+    assert!(place.ctn(&["exec", "left", "ps"]).contains("sleep 1000"));
+    // Whoever holds the terminal goes when nobody has it any more.
+    let holders = || {
+        let children = std::fs::read_dir("/proc").unwrap().flatten();
+        let line = |process: std::fs::DirEntry| std::fs::read_to_string(process.path().join("cmdline")).ok();
+        children.filter_map(line).filter(|line| line.contains("ctrl-a,d\0left")).count()
+    };
+    assert_eq!(holders(), 1);
+    place.ctn(&["rm", "-f", "left"]);
+    until("the holder is gone", || holders() == 0);
+    let refusal = place.refusal(1, &["exec", "--detach-keys", "nonsense", "left", "true"]);
+    assert!(refusal.contains("invalid detach keys"), "{refusal}");
 }

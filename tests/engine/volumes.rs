@@ -57,3 +57,32 @@ fn directories_of_the_host() {
     let size: Vec<&str> = size.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
     assert_eq!(size, ["1024", "2048"]);
 }
+
+#[test]
+fn volumes_of_another_container() {
+    let place = Place::new();
+    let bind = format!("{}:/bind", place.join("image").display());
+    let flags = ["-v", "/data", "-v", &bind, "-v", "named:/own", "--tmpfs", "/t"];
+    place.detached("first", &flags, "echo first >/data/x; echo first >/own/x; sleep 1000");
+    crate::harness::until("it wrote", || place.outcome(&["exec", "first", "cat", "/own/x"]).1 == "first\n");
+    let look = "cat /data/x /own/x; ls /bind/bin | grep busybox; echo second >/data/x && echo written; ls -d /t";
+    let (_, output, _) =
+        place.outcome(&["run", "--rm", "--network", "none", "--volumes-from", "first", "box", "sh", "-c", look]);
+    assert_eq!(output, "first\nfirst\nbusybox\nwritten\n");
+    // It is the other's volume that was written to, and it is not removed with who borrowed it.
+    assert_eq!(place.ctn(&["exec", "first", "cat", "/data/x"]), "second\n");
+    let script = "cat /data/x; echo no 2>/dev/null >/data/x || echo refused; ls /own";
+    let own = ["--volumes-from", "first:ro", "-v", "else:/own:nocopy"];
+    assert_eq!(place.inside(&own, script), "second\nrefused\n");
+    for (wrong, text) in [("nobody", "No such container"), ("first:x", "invalid mode: x"), (":ro", "invalid")] {
+        let refusal = place.refusal(125, &["run", "--rm", "--volumes-from", wrong, "box", "true"]);
+        assert!(refusal.contains(text), "{refusal}");
+    }
+    // Who borrowed a volume keeps it.
+    place.ctn(&["create", "--name", "second", "--network", "none", "--volumes-from", "first", "box", "cat", "/data/x"]);
+    place.ctn(&["rm", "-fv", "first"]);
+    assert_eq!(place.ctn(&["start", "-a", "second"]), "second\n");
+    place.ctn(&["rm", "-v", "second"]);
+    assert_eq!(place.ctn(&["volume", "ls", "-q"]), "else\nnamed\n");
+    place.assert_nothing_left();
+}

@@ -16,7 +16,7 @@ use crate::error::Attempt;
 
 /// Create a container, without starting it
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, override_usage = "ctn create [OPTIONS] IMAGE [COMMAND [ARGUMENT]...]")]
 pub(in crate::companion) struct Create {
     #[command(flatten)]
     flags: Flags,

@@ -10,15 +10,21 @@ use crate::engine::exit_status;
 use crate::engine::options::environment;
 use crate::engine::specification::Further;
 use crate::engine::state::Status;
+use crate::engine::terminal;
 use crate::error::{Attempt, sentence};
 use crate::security::sealed_executable;
 
 /// Run a command in a container that runs
 #[derive(Debug, Args)]
+#[command(override_usage = "ctn exec [OPTIONS] CONTAINER COMMAND [ARGUMENT]...")]
 pub(in crate::companion) struct Exec {
     /// Leave it running
     #[arg(short, long)]
     detach: bool,
+
+    /// The keys that detach from its terminal
+    #[arg(long, value_name = "KEYS", default_value = terminal::KEYS)]
+    detach_keys: String,
 
     /// Set a variable (NAME=VALUE, or NAME for the caller's value)
     #[arg(short, long, value_name = "VARIABLE")]
@@ -56,6 +62,7 @@ pub(in crate::companion) struct Exec {
 impl Operation for Exec {
     fn carry_out(self, context: &Context) -> Result<u8> {
         sealed_executable::ensure(std::env::args_os())?;
+        let detach_keys = terminal::keys(&self.detach_keys)?;
         let engine = context.engine()?;
         let Some((name, args)) = self.what.split_first() else { bail!("a container and a program are required") };
         let container = engine.find(name)?;
@@ -105,6 +112,7 @@ impl Operation for Exec {
             passed: Passed::default(),
             cgroup: None,
             ignore_paused: false,
+            detach_keys,
         };
         engine.happened(&container.record, &format!("exec_start: {}", args.join(" ")), &[]);
         match container::exec(&engine.host(), container.id(), &options) {

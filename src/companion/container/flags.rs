@@ -1,6 +1,7 @@
 //! The flags of `run` and `create`: docker's, and what a record becomes by them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use crate::engine::Wanted;
 use crate::engine::options::{self, devices, environment, mounts, ports};
-use crate::engine::record::{Config, HealthCheck, HostConfig, Record};
+use crate::engine::record::{Config, HealthCheck, HostConfig, Membership, Record};
 use crate::image::platform::Platform;
 use crate::image::store::table::Image;
 
@@ -23,6 +24,10 @@ pub(in crate::companion) struct Flags {
     /// Add a line to /etc/hosts (NAME:ADDRESS)
     #[arg(long, value_name = "LIST")]
     add_host: Vec<String>,
+
+    /// Tell the runtime something (KEY=VALUE)
+    #[arg(long, value_name = "ANNOTATION")]
+    annotation: Vec<String>,
 
     /// Share of block devices, 10 to 1000
     #[arg(long, value_name = "UINT16", default_value_t)]
@@ -216,11 +221,11 @@ pub(in crate::companion) struct Flags {
     #[arg(long)]
     name: Option<String>,
 
-    /// Connect to a network: its name, none, host, container:ID
+    /// Connect to a network: its name, none, host, container:ID; several times for several names
     #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "default", hide_default_value = true)]
-    network: String,
+    network: Vec<String>,
 
-    /// A further name in the network
+    /// A further name in the (first) network
     #[arg(long, visible_alias = "net-alias", value_name = "NAME")]
     network_alias: Vec<String>,
 
@@ -328,6 +333,10 @@ pub(in crate::companion) struct Flags {
     #[arg(short, long, value_name = "VOLUME")]
     volume: Vec<String>,
 
+    /// Mount what another container has mounted (CONTAINER[:ro])
+    #[arg(long, value_name = "CONTAINER")]
+    volumes_from: Vec<String>,
+
     /// The working directory
     #[arg(short, long, value_name = "DIRECTORY")]
     workdir: Option<String>,
@@ -406,8 +415,29 @@ impl Flags {
         let mounts = self.mounts(run.volumes.keys(), &host_config)?;
         let rootfs = self.rootfs.then(|| std::path::absolute(name)).transpose()?;
         let rootfs = rootfs.map(|path| path.to_string_lossy().into_owned());
-        let record = Record { config, host_config, mounts, rootfs, ..Record::default() };
+        let networks = self.memberships()?;
+        let record = Record { config, host_config, mounts, rootfs, networks, ..Record::default() };
         Ok(Wanted { record, name: self.name, image })
+    }
+
+    /// What is wanted of addresses and names is wanted of the first one.
+    fn memberships(&self) -> Result<Vec<Membership>> {
+        let parse = |text: &String| text.parse::<IpAddr>().ok().with_context(|| format!("invalid IP address: {text}"));
+        let (v4, v6) = (self.ip.as_ref().map(parse).transpose()?, self.ip6.as_ref().map(parse).transpose()?);
+        if let Some(address) = v4.filter(IpAddr::is_ipv6) {
+            bail!("--ip: {address} is no IPv4 address");
+        }
+        if let Some(address) = v6.filter(IpAddr::is_ipv4) {
+            bail!("--ip6: {address} is no IPv6 address");
+        }
+        let plain = |network: &String| Membership { network: network.clone(), ..Membership::default() };
+        let mut memberships: Vec<Membership> = self.network.iter().map(plain).collect();
+        if let Some(first) = memberships.first_mut() {
+            first.aliases.clone_from(&self.network_alias);
+            first.addresses = v4.into_iter().chain(v6).collect();
+            first.mac_address.clone_from(&self.mac_address);
+        }
+        Ok(memberships)
     }
 
     fn host(&self) -> Result<HostConfig> {
@@ -443,7 +473,7 @@ impl Flags {
                 .map(|path| path.to_string_lossy().into_owned())
                 .unwrap_or_default(),
             log_config: options::log(&self.log_driver, &self.log_opt)?,
-            network_mode: self.network.clone(),
+            network_mode: self.network.first().cloned().unwrap_or_default(),
             port_bindings,
             publish_all_ports: self.publish_all,
             restart_policy: options::restart(&self.restart)?,
@@ -486,10 +516,8 @@ impl Flags {
             blkio_device_write_bps: rates(&self.device_write_bps)?,
             blkio_device_read_iops: counts(&self.device_read_iops)?,
             blkio_device_write_iops: counts(&self.device_write_iops)?,
-            network_aliases: self.network_alias.clone(),
-            address: self.ip.clone(),
-            address6: self.ip6.clone(),
-            mac_address: self.mac_address.clone(),
+            volumes_from: self.volumes_from.clone(),
+            annotations: self.annotation.iter().map(|text| options::pair(text)).collect(),
             ..HostConfig::default()
         })
     }

@@ -1,6 +1,7 @@
 //! The commands for containers: a file for each.
 
 mod attach;
+mod copy;
 mod create;
 mod exec;
 mod flags;
@@ -40,6 +41,7 @@ pub(super) use ps::Ps;
 #[derive(Debug, Subcommand)]
 pub(in crate::companion) enum Command {
     Attach(attach::Attach),
+    Cp(copy::Copy),
     Create(Box<create::Create>),
     Exec(exec::Exec),
     Kill(kill::Kill),
@@ -64,6 +66,7 @@ impl Operation for Command {
     fn carry_out(self, context: &Context) -> Result<u8> {
         match self {
             Command::Attach(command) => command.carry_out(context),
+            Command::Cp(command) => command.carry_out(context),
             Command::Create(command) => command.carry_out(context),
             Command::Exec(command) => command.carry_out(context),
             Command::Kill(command) => command.carry_out(context),
@@ -127,9 +130,4 @@ fn each(engine: &Engine, names: &[String], mut action: impl FnMut(&Engine, &str)
         }
     }
     Ok(status)
-}
-
-/// Says what should be known.
-fn warned(text: &str) {
-    complain(&format!("Warning: {text}\n"));
 }

@@ -125,10 +125,6 @@ impl Ps {
         // Only where it is asked for: it is a walk through a file tree.
         let wants_size = self.size || self.format.as_ref().is_some_and(|format| format.contains(".Size"));
         let size = if wants_size { written(container) } else { String::new() };
-        let network = match record.host_config.network_mode.as_str() {
-            "default" | "" => "bridge",
-            other => other,
-        };
         let row = [
             ("ID", if self.no_trunc { record.id.clone() } else { record.short().to_owned() }),
             ("Image", record.config.image.clone()),
@@ -142,7 +138,7 @@ impl Ps {
             ("Labels", labels.join(",")),
             ("Mounts", mounts.join(",")),
             ("LocalVolumes", volumes.to_string()),
-            ("Networks", network.to_owned()),
+            ("Networks", record.network_names().join(",")),
             ("Size", size),
         ];
         Ok(row.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect())
@@ -242,10 +238,7 @@ impl Filter {
                 .mounts
                 .iter()
                 .any(|mounted| mounted.name == *volume || mounted.destination == *volume || mounted.source == *volume),
-            Filter::Network(network) => {
-                let mode = record.host_config.network_mode.as_str();
-                mode == network || network == "bridge" && matches!(mode, "" | "default")
-            }
+            Filter::Network(network) => record.network_names().contains(&network.as_str()),
             Filter::Before(created) => record.created < *created,
             Filter::Since(created) => record.created > *created,
         }

@@ -3,8 +3,9 @@
 use anyhow::{Result, bail};
 use clap::Args;
 
+use super::super::output::remark;
 use super::super::{Context, Operation};
-use super::{each, warned};
+use super::each;
 use crate::engine::Attached;
 
 /// Stop containers, and start them again
@@ -28,7 +29,7 @@ impl Operation for Restart {
         each(&context.engine()?, &self.containers, |engine, name| {
             let container = engine.find(name)?;
             container.stop(self.signal.map(|signal| signal.0), self.time)?;
-            match container.start(None, warned)? {
+            match container.start(None, remark)? {
                 Attached::Runs(_) => {
                     engine.happened(&container.record, "restart", &[]);
                     Ok(())

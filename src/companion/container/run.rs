@@ -3,11 +3,10 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::super::output::{complain, print};
+use super::super::output::{complain, print, remark};
 use super::super::{Context, Operation};
 use super::create::create;
 use super::flags::Flags;
-use super::warned;
 use crate::engine::protocol::Streams;
 use crate::engine::terminal::{self, Outcome, Session, Signals};
 use crate::engine::{Attached, Container};
@@ -15,7 +14,7 @@ use crate::error::sentence;
 
 /// Create a container and run a command in it
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, override_usage = "ctn run [OPTIONS] IMAGE [COMMAND [ARGUMENT]...]")]
 pub(in crate::companion) struct Run {
     /// Attach to stdin, stdout or stderr alone
     #[arg(short, long, value_name = "STREAM")]
@@ -76,7 +75,7 @@ impl Run {
         let engine = context.engine()?;
         let container = create(context, &engine, self.flags, !self.detach)?;
         if self.detach {
-            return Ok(match container.start(None, warned)? {
+            return Ok(match container.start(None, remark)? {
                 Attached::Runs(_) => {
                     print(&format!("{}\n", container.id()))?;
                     0
@@ -96,7 +95,7 @@ fn failed(status: u8, text: &str) -> u8 {
 /// Starts a container and stays attached: its exit status.
 pub(super) fn foreground(container: &Container<'_>, session: &Session, streams: Streams) -> Result<u8> {
     let signals = Signals::block()?;
-    let channel = match container.start(Some(streams), warned)? {
+    let channel = match container.start(Some(streams), remark)? {
         Attached::Runs(channel) => channel,
         Attached::Failed(status, text) => return Ok(failed(status, &text)),
     };

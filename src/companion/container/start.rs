@@ -3,8 +3,9 @@
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 
+use super::super::output::remark;
 use super::super::{Context, Operation};
-use super::{each, run, warned};
+use super::{each, run};
 use crate::engine::Attached;
 use crate::engine::protocol::Streams;
 use crate::engine::terminal::{self, Session};
@@ -45,7 +46,7 @@ impl Operation for Start {
             session.check()?;
             return run::foreground(&container, &session, Streams { stdin: session.stdin, stdout: true, stderr: true });
         }
-        each(&engine, &self.containers, |engine, name| match engine.find(name)?.start(None, warned)? {
+        each(&engine, &self.containers, |engine, name| match engine.find(name)?.start(None, remark)? {
             Attached::Runs(_) => Ok(()),
             Attached::Failed(_, text) => bail!("{text}"),
         })

@@ -1,17 +1,15 @@
 //! `network connect`.
 
 use std::net::IpAddr;
-use std::os::fd::AsFd;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
 
-use super::container::find;
-use super::{Context, Operation, open};
-use crate::companion::output::warn;
-use crate::network::{Attachment, address};
+use super::{Context, Operation};
+use crate::companion::output::remark;
+use crate::engine::record::Membership;
 
-/// Connect a running container to a network
+/// Connect a container to a network, now if it runs and at each start
 #[derive(Debug, Args)]
 pub(in crate::companion) struct Connect {
     /// A further name in the network
@@ -39,29 +37,14 @@ pub(in crate::companion) struct Connect {
 
 impl Operation for Connect {
     fn carry_out(self, context: &Context) -> Result<u8> {
-        let networks = open(context)?;
-        let container = find(context, &self.container)?;
-        let network = networks.get(&self.network)?;
-        ensure!(
-            (self.alias.is_empty() && self.ip.is_none() && self.ip6.is_none()) || !network.is_predefined(),
-            "addresses and aliases are for networks that users made"
-        );
-        let addresses: Vec<IpAddr> = self.ip.map(IpAddr::from).into_iter().chain(self.ip6.map(IpAddr::from)).collect();
-        let used: Vec<String> = networks.endpoints_of(&container.id)?.into_iter().map(|one| one.interface).collect();
-        let free = (0..).map(|number| format!("eth{number}")).find(|name| !used.contains(name));
-        let (_, warnings) = networks.attach(&Attachment {
-            container: &container.id,
-            name: &container.name,
-            namespace: container.namespace.as_fd(),
-            network: &network.id,
-            interface: &free.unwrap_or_default(),
-            addresses: &addresses,
-            mac: self.mac_address.as_deref().map(address::parse_hardware).transpose()?,
-            aliases: &self.alias,
-            ports: &[],
-        })?;
-        warn(&warnings.into_iter().collect());
-        container.tell()?;
+        let engine = context.engine()?;
+        let wanted = Membership {
+            network: self.network,
+            aliases: self.alias,
+            addresses: self.ip.map(IpAddr::from).into_iter().chain(self.ip6.map(IpAddr::from)).collect(),
+            mac_address: self.mac_address,
+        };
+        engine.find(&self.container)?.connect(wanted, remark)?;
         Ok(0)
     }
 }

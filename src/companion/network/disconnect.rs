@@ -1,17 +1,15 @@
 //! `network disconnect`.
 
-use std::os::fd::AsFd;
-
 use anyhow::Result;
 use clap::Args;
 
-use super::container::find;
 use super::{Context, Operation, open};
+use crate::companion::output::remark;
 
 /// Disconnect a container from a network
 #[derive(Debug, Args)]
 pub(in crate::companion) struct Disconnect {
-    /// Also if the container doesn't run; it is named by its whole id then
+    /// Also what is left of a container that is gone; it is named by its whole id then
     #[arg(short, long)]
     force: bool,
 
@@ -24,10 +22,10 @@ pub(in crate::companion) struct Disconnect {
 
 impl Operation for Disconnect {
     fn carry_out(self, context: &Context) -> Result<u8> {
-        let networks = open(context)?;
-        match find(context, &self.container) {
-            Ok(found) => networks.disconnect(&found.id, &self.network, found.namespace.as_fd())?,
-            Err(_) if self.force => networks.detach(&self.container, Some(&self.network))?,
+        let engine = context.engine()?;
+        match engine.find(&self.container) {
+            Ok(mut found) => found.disconnect(&self.network, remark)?,
+            Err(_) if self.force => open(context)?.detach(&self.container, Some(&self.network))?,
             Err(error) => return Err(error),
         }
         Ok(0)

@@ -1,7 +1,6 @@
 //! `network`: a file for each command: parse, call [`crate::network`], print.
 
 mod connect;
-mod container;
 mod create;
 mod disconnect;
 mod filter;

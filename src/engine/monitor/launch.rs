@@ -75,13 +75,14 @@ impl Monitor {
         let rootfs = root::mount(engine, record)?;
         let mut files = Stack::new(engine.store.form());
         files.push(fs::File::open(&rootfs).attempt(|| format!("open {rootfs:?}"))?.into());
-        let facts = facts(engine, record, &files, rootfs)?;
+        let (joined, shared_memory) = (joined(engine, record)?, shared_memory(engine, record)?);
+        let facts = Facts { joined, shared_memory, ..facts(engine, record, &files, rootfs)? };
         if record.host_config.ipc_mode == "shareable" {
             root::mount_shared_memory(engine, record)?;
         }
-        prepare_mounts(record, &files)?;
+        volume::prepare(record, &files)?;
         let hostname = specification::hostname(record, &facts);
-        network::write_files(engine, record, &hostname, None)?;
+        network::write_files(engine, record, &hostname, &[])?;
         let config = serde_json::to_vec(&specification::config(record, &facts)?).context("write the configuration")?;
         let (mut stdio, theirs) = Stdio::make(record.config.tty, record.config.open_stdin)?;
         let mut host = engine.host();
@@ -134,21 +135,13 @@ impl Monitor {
     }
 }
 
-/// Looks up what the configuration depends on.
+/// Looks up what the configuration depends on, but for what is of other containers.
 pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, rootfs: PathBuf) -> Result<Facts> {
     let host = &record.host_config;
     let user = User::of(&record.config.user, files)?;
     let group = |name: &String| -> Result<u32> {
         Ok(User::of(&format!("0:{name}"), files).with_context(|| format!("--group-add {name}"))?.gid)
     };
-    let mut joined = BTreeMap::new();
-    for (kind, file, mode) in
-        [("network", "net", &host.network_mode), ("pid", "pid", &host.pid_mode), ("ipc", "ipc", &host.ipc_mode)]
-    {
-        if let Some(id) = mode.strip_prefix("container:") {
-            joined.insert(kind, network::namespace_of(engine, id, file)?);
-        }
-    }
     let mut numbers = BTreeMap::new();
     for throttle in [
         &host.blkio_device_read_bps,
@@ -164,16 +157,30 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
     }
     Ok(Facts {
         groups: host.group_add.iter().map(group).collect::<Result<_>>()?,
-        shared_memory: shared_memory(engine, record)?,
+        shared_memory: None,
         devices: devices(record)?,
-        directory: network::owner_of_files(engine, record)?,
+        directory: network::owner_of_files(engine, record),
         capabilities: crate::security::capabilities::permitted().attempt(|| "ask for the engine's capabilities")?,
         host_name: others_name(engine, record)?,
         user,
         rootfs,
-        joined,
+        joined: BTreeMap::new(),
         numbers,
     })
+}
+
+/// The namespaces of others that a container starts in. Once it runs, they may end and be removed.
+fn joined(engine: &Engine, record: &Record) -> Result<BTreeMap<&'static str, String>> {
+    let host = &record.host_config;
+    let mut joined = BTreeMap::new();
+    for (kind, file, mode) in
+        [("network", "net", &host.network_mode), ("pid", "pid", &host.pid_mode), ("ipc", "ipc", &host.ipc_mode)]
+    {
+        if let Some(id) = mode.strip_prefix("container:") {
+            joined.insert(kind, network::namespace_of(engine, id, file)?);
+        }
+    }
+    Ok(joined)
 }
 
 /// Where shared memory is that several containers have.
@@ -193,9 +200,11 @@ fn shared_memory(engine: &Engine, record: &Record) -> Result<Option<PathBuf>> {
 /// The name that a container has for itself where it has none of its own: that of whoever's network it is in.
 fn others_name(engine: &Engine, record: &Record) -> Result<String> {
     if matches!(network::Mode::of(&record.host_config.network_mode), network::Mode::Container(_)) {
-        let path = network::owner_of_files(engine, record)?.join("hostname");
-        let name = fs::read_to_string(&path).attempt(|| format!("read {path:?}"))?;
-        return Ok(name.trim_end().to_owned());
+        let path = network::owner_of_files(engine, record).join("hostname");
+        // It may be gone by now.
+        if let Ok(name) = fs::read_to_string(&path) {
+            return Ok(name.trim_end().to_owned());
+        }
     }
     Ok(rustix::system::uname().nodename().to_string_lossy().into_owned())
 }
@@ -264,21 +273,6 @@ fn below(path: &Path, inside: &Path, access: &str, to: &mut Vec<Node>) {
             to.extend(node(&path.to_string_lossy(), &inside.to_string_lossy(), access));
         }
     }
-}
-
-/// Makes what is mounted: directories for binds that aren't there, as docker does, and the first content of volumes.
-fn prepare_mounts(record: &Record, files: &Stack) -> Result<()> {
-    for mounted in &record.mounts {
-        match mounted.kind.as_str() {
-            "bind" if mounted.mode != "must-exist" && !Path::new(&mounted.source).exists() => {
-                let made = fs::create_dir_all(&mounted.source);
-                made.attempt(|| format!("make the directory {:?}", mounted.source))?;
-            }
-            "volume" => volume::fill(mounted, files)?,
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// As long as a container ran before it is not one that fails at its start.

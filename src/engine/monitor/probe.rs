@@ -154,6 +154,7 @@ impl Monitor {
             passed: Passed::default(),
             cgroup: None,
             ignore_paused: false,
+            detach_keys: Vec::new(),
         };
         dup2_stdout(&theirs).and_then(|()| dup2_stderr(&theirs)).attempt(|| "hand over the standard output")?;
         let child = container::embed_exec(&self.engine.host(), &self.record.id, &options);

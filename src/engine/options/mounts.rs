@@ -69,6 +69,14 @@ pub fn volume(text: &str) -> Result<Mounted> {
     Ok(mounted)
 }
 
+/// `--volumes-from CONTAINER[:MODE]`: whose, and whether it may be written.
+pub fn volumes_from(text: &str) -> Result<(&str, bool)> {
+    let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
+    ensure!(!name.is_empty(), "invalid volumes-from specification: '{text}'");
+    ensure!(matches!(mode, "ro" | "rw"), "invalid volumes-from specification: '{text}': invalid mode: {mode}");
+    Ok((name, mode == "rw"))
+}
+
 /// `--tmpfs PATH[:OPTIONS]`.
 pub fn tmpfs(text: &str) -> Result<(String, String)> {
     let (path, options) = text.split_once(':').unwrap_or((text, ""));

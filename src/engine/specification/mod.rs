@@ -151,6 +151,7 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
         "process": process::first(record, facts, &capabilities, &security)?,
         "mounts": mounts::of(record, facts),
         "linux": linux,
+        "annotations": host.annotations,
     });
     if host.uts_mode != "host" {
         config["hostname"] = hostname(record, facts).into();

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::form::Form;
 use super::tree;
 use crate::error::Attempt;
-use crate::image::tar::{Entry, Time, shown};
+use crate::image::tar::{Entry, Kind, Time, shown};
 
 /// What is inherited by what is made in a directory, and so is set when nothing more is made there.
 pub const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
@@ -47,6 +47,19 @@ impl Attributes {
         xattrs.retain(|name, _| form.original(name).is_some());
         let modified = time_of(stat);
         Ok(Attributes { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, modified, xattrs })
+    }
+
+    /// An archive's entry with them, with the names of extended attributes as archives have them.
+    pub fn into_entry(self, path: impl Into<Vec<u8>>, kind: Kind, form: Form) -> Entry {
+        let original = |(name, value): (Vec<u8>, Vec<u8>)| Some((form.original(&name)?, value));
+        Entry {
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            modified: self.modified,
+            xattrs: self.xattrs.into_iter().filter_map(original).collect(),
+            ..Entry::new(path, kind, 0)
+        }
     }
 }
 

@@ -86,17 +86,9 @@ impl<W: Write> Packing<W> {
     }
 
     fn entry(&self, path: Vec<u8>, kind: Kind, attributes: Attributes) -> Entry {
-        let original = |(name, value): (Vec<u8>, Vec<u8>)| Some((self.form.original(&name)?, value));
         let seconds = attributes.modified.seconds;
         let seconds = self.latest.map_or(seconds, |latest| seconds.min(latest));
-        Entry {
-            mode: attributes.mode,
-            uid: attributes.uid,
-            gid: attributes.gid,
-            modified: Time { seconds, nanoseconds: 0 },
-            xattrs: attributes.xattrs.into_iter().filter_map(original).collect(),
-            ..Entry::new(path, kind, 0)
-        }
+        Entry { modified: Time { seconds, nanoseconds: 0 }, ..attributes.into_entry(path, kind, self.form) }
     }
 
     fn put(&mut self, entry: &Entry, content: impl io::Read) -> Result<()> {

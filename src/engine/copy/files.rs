@@ -1,0 +1,93 @@
+//! A container's files with all that is mounted in it, also when it doesn't run.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::Result;
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat2};
+use rustix::io::Errno;
+use rustix::mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, move_mount, open_tree};
+
+use super::Tree;
+use crate::engine::locks::Lock;
+use crate::engine::record::Mounted;
+use crate::engine::state::Status;
+use crate::engine::{Container, root, volume};
+use crate::error::Attempt;
+use crate::image::layer::{Stack, path};
+use crate::sys;
+use crate::sys::clone::CloneFlags;
+
+/// A container's files, and what keeps others from starting it meanwhile if it doesn't run.
+#[derive(Debug)]
+pub struct Files {
+    /// The files.
+    pub tree: Tree,
+    _lock: Option<Lock>,
+}
+
+impl Container<'_> {
+    /// Opens its files: those that its processes see, or a mount of its root in a namespace of this process's own, which is gone with
+    /// this process however that ends.
+    pub fn files(&self, name: &str) -> Result<Files> {
+        let lock = self.lock()?;
+        let state = self.state()?;
+        let read_only = self.record.host_config.readonly_rootfs;
+        if matches!(state.status, Status::Running | Status::Paused) {
+            let path = format!("/proc/{}/root", state.pid);
+            let root = File::open(&path).attempt(|| format!("open {path:?}"))?;
+            return Ok(Files { tree: Tree::of_container(root.into(), name, read_only), _lock: None });
+        }
+        let root = self.mounted()?;
+        Ok(Files { tree: Tree::of_container(root, name, read_only), _lock: Some(lock) })
+    }
+
+    fn mounted(&self) -> Result<OwnedFd> {
+        sys::clone::unshare(CloneFlags::NEWNS).attempt(|| "make a mount namespace")?;
+        let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", flags).attempt(|| "make all mounts private")?;
+        let path = root::mount(self.engine, &self.record)?;
+        let root: OwnedFd = File::open(&path).attempt(|| format!("open {path:?}"))?.into();
+        let mut files = Stack::new(self.engine.store.form());
+        files.push(root.try_clone().attempt(|| "copy a descriptor")?);
+        volume::prepare(&self.record, &files)?;
+        let mut all: Vec<&Mounted> = self.record.mounts.iter().filter(|mounted| mounted.kind != "tmpfs").collect();
+        all.sort_by_key(|mounted| mounted.destination.split('/').count());
+        for mounted in all {
+            mount(&root, mounted)?;
+        }
+        Ok(root)
+    }
+}
+
+fn mount(root: &OwnedFd, mounted: &Mounted) -> Result<()> {
+    let what = || format!("mount {:?} at {}", mounted.source, mounted.destination);
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(CWD, &mounted.source, flags).attempt(what)?;
+    if !mounted.writable {
+        sys::mount::change(tree.as_fd(), libc::MOUNT_ATTR_RDONLY, 0, sys::mount::RECURSIVE).attempt(what)?;
+    }
+    let is_directory = Path::new(&mounted.source).is_dir();
+    let point = point(root, &path::clean(mounted.destination.as_bytes()), is_directory).attempt(what)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(&tree, "", &point, "", flags).attempt(what)
+}
+
+/// What is mounted on: made as the runtime makes it, where it is missing.
+fn point(root: &OwnedFd, path: &[u8], is_directory: bool) -> Result<OwnedFd, Errno> {
+    let path_or_root = if path.is_empty() { b"." } else { path };
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let open = || openat2(root, path_or_root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+    match open() {
+        Err(Errno::NOENT) if !path.is_empty() => {}
+        found => return found,
+    }
+    let (parent, name) = path::split(path);
+    let parent = point(root, parent, true)?;
+    match is_directory {
+        true => mkdirat(&parent, name, Mode::from_raw_mode(0o755))?,
+        false => mknodat(&parent, name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0)?,
+    }
+    open()
+}

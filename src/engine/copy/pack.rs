@@ -1,0 +1,97 @@
+//! A file, or a directory with all that is in it, becomes an archive.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context, Result};
+use rustix::fs::{FileType, Stat, major, minor};
+
+use super::tree::{Found, link, open_file};
+use crate::error::Attempt;
+use crate::image::layer::attributes::Attributes;
+use crate::image::layer::{Form, path, tree};
+use crate::image::tar::{Kind, Writer, shown};
+
+/// Writes an archive of what was found, in which it has this name; empty for what is in a directory, by itself.
+pub fn pack<W: Write>(found: &Found, name: &[u8], output: W) -> Result<W> {
+    let mut packing = Packing { archive: Writer::new(output), links: HashMap::new(), levels: Vec::new() };
+    let (directory, own) = found.place();
+    packing.put(directory, own, &found.stat, name)?;
+    while let Some(mut level) = packing.levels.pop() {
+        let Some(next) = level.names.pop() else { continue };
+        let full = path::join(&level.path, &next);
+        // What went meanwhile is not there.
+        let stat = tree::look(&level.directory, &next)?;
+        let directory = level.directory.try_clone().attempt(|| "copy a descriptor")?;
+        packing.levels.push(level);
+        if let Some(stat) = stat {
+            packing.put(directory.as_fd(), &next, &stat, &full)?;
+        }
+    }
+    packing.archive.finish().attempt(|| "write the archive")
+}
+
+/// A directory that is not done yet.
+struct Level {
+    directory: OwnedFd,
+    path: Vec<u8>,
+    names: Vec<Vec<u8>>,
+}
+
+struct Packing<W> {
+    archive: Writer<W>,
+    /// The first name of files that have several.
+    links: HashMap<(u64, u64), Vec<u8>>,
+    levels: Vec<Level>,
+}
+
+impl<W: Write> Packing<W> {
+    fn put(&mut self, directory: BorrowedFd<'_>, name: &[u8], stat: &Stat, path: &[u8]) -> Result<()> {
+        let result = self.entry(directory, name, stat, path);
+        result.with_context(|| format!("copy {}", shown(path)))
+    }
+
+    fn entry(&mut self, directory: BorrowedFd<'_>, name: &[u8], stat: &Stat, path: &[u8]) -> Result<()> {
+        let form = Form::of_process();
+        let key = (stat.st_dev, stat.st_ino);
+        let device = (major(stat.st_rdev), minor(stat.st_rdev));
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => return self.directory(directory, name, stat, path),
+            // Nobody would listen at a copy; no archive has them.
+            FileType::Socket | FileType::Unknown => return Ok(()),
+            _ if stat.st_nlink > 1
+                && let Some(first) = self.links.get(&key) =>
+            {
+                Kind::Link(first.clone())
+            }
+            FileType::RegularFile => Kind::File,
+            FileType::Symlink => Kind::Symlink(link(directory, name)?),
+            FileType::Fifo => Kind::Fifo,
+            FileType::CharacterDevice => Kind::Character(device.0, device.1),
+            FileType::BlockDevice => Kind::Block(device.0, device.1),
+        };
+        let mut entry = Attributes::of_file(directory, name, stat, form)?.into_entry(path, kind, form);
+        if entry.kind != Kind::File {
+            self.archive.entry(&entry, io::empty()).attempt(|| "write the archive")?;
+        } else {
+            let file = open_file(directory, name)?;
+            entry.size = file.metadata().attempt(|| "ask for the size")?.len();
+            self.archive.entry(&entry, file).attempt(|| "write the archive")?;
+        }
+        self.links.entry(key).or_insert_with(|| path.to_vec());
+        Ok(())
+    }
+
+    fn directory(&mut self, directory: BorrowedFd<'_>, name: &[u8], stat: &Stat, path: &[u8]) -> Result<()> {
+        let form = Form::of_process();
+        let own = tree::open(directory, name).attempt(|| "open the directory")?;
+        let in_archive = if path.is_empty() { b"./".to_vec() } else { [path, b"/"].concat() };
+        let entry = Attributes::of_file(directory, name, stat, form)?.into_entry(in_archive, Kind::Directory, form);
+        self.archive.entry(&entry, io::empty()).attempt(|| "write the archive")?;
+        let mut names = tree::names(&own)?;
+        names.sort_by(|one, other| other.cmp(one));
+        self.levels.push(Level { directory: own, path: path.to_vec(), names });
+        Ok(())
+    }
+}

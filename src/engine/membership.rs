@@ -1,0 +1,123 @@
+//! The networks that a container is in: kept in its record, and carried out where it runs.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::{Result, bail, ensure};
+
+use super::Container;
+use super::network::{Mode, is_attachable, namespace};
+use super::record::{Membership, Record};
+use crate::network::{Attachment, Endpoint, Networks, Published, address};
+
+impl Membership {
+    /// Whether it wants what only networks that users made have.
+    pub(super) fn has_own(&self) -> bool {
+        !self.addresses.is_empty() || !self.aliases.is_empty()
+    }
+
+    /// Makes it so, for a container whose namespace is there.
+    pub(super) fn attach(
+        &self,
+        networks: &Networks,
+        record: &Record,
+        namespace: BorrowedFd<'_>,
+        ports: &[Published],
+    ) -> Result<(Endpoint, Vec<String>)> {
+        let used: Vec<String> = networks.endpoints_of(&record.id)?.into_iter().map(|one| one.interface).collect();
+        let free = (0..).map(|number| format!("eth{number}")).find(|name| !used.contains(name));
+        networks.attach(&Attachment {
+            container: &record.id,
+            name: &record.name,
+            namespace,
+            network: &self.network,
+            interface: &free.unwrap_or_default(),
+            addresses: &self.addresses,
+            mac: self.mac_address.as_deref().map(address::parse_hardware).transpose()?,
+            aliases: &self.aliases,
+            ports,
+        })
+    }
+}
+
+/// What is said of a network that has neither addresses to choose nor aliases.
+pub(super) fn not_for(network: &str) -> String {
+    format!("addresses and aliases are for networks that users made, and {network} is none")
+}
+
+/// Docker's sentence.
+pub(super) const NOT_BOTH: &str =
+    "conflicting options: cannot attach both user-defined and non-user-defined network-modes";
+
+/// What is wanted of all networks of a new container, if that can be.
+pub(super) fn all_settled(networks: &Networks, wanted: Vec<Membership>) -> Result<Vec<Membership>> {
+    let mut settled: Vec<Membership> = Vec::new();
+    for wanted in wanted {
+        let Mode::Network(name) = Mode::of(&wanted.network) else { bail!(NOT_BOTH) };
+        let next = self::settled(networks, &name, wanted)?;
+        let is_there = settled.iter().any(|other| other.network == next.network);
+        ensure!(!is_there, "network {:?} is specified multiple times", next.network);
+        settled.push(next);
+    }
+    Ok(settled)
+}
+
+/// What is wanted of the network of a name or id, if that can be.
+pub(super) fn settled(networks: &Networks, network: &str, wanted: Membership) -> Result<Membership> {
+    let network = networks.get(network)?;
+    ensure!(!wanted.has_own() || !network.is_predefined(), not_for(&network.name));
+    wanted.mac_address.as_deref().map(address::parse_hardware).transpose()?;
+    Ok(Membership { network: network.name, ..wanted })
+}
+
+impl Container<'_> {
+    /// Puts it in one more network: at once if it runs, and at each start. What should be known is handed to `warn`.
+    pub fn connect(&mut self, wanted: Membership, warn: impl Fn(&str)) -> Result<()> {
+        let _alone = self.lock()?;
+        self.record = self.engine.record(self.id())?;
+        let networks = self.engine.networks()?;
+        let wanted = settled(&networks, &wanted.network, wanted.clone())?;
+        let (name, network) = (&self.record.name, &wanted.network);
+        let mode = &self.record.host_config.network_mode;
+        ensure!(
+            is_attachable(&self.record),
+            "container {name} can't be connected to network {network}: it has the network {mode}"
+        );
+        let is_there = self.record.networks.iter().any(|other| other.network == *network);
+        ensure!(!is_there, "the container {name} is in the network {network} already");
+        let state = self.state()?;
+        if state.status.is_up() {
+            let (_, warnings) = wanted.attach(&networks, &self.record, namespace(state.pid)?.as_fd(), &[])?;
+            warnings.iter().for_each(|text| warn(text));
+        }
+        self.record.networks.push(wanted);
+        self.have_written(warn)
+    }
+
+    /// Takes it out of a network: at once if it runs, and for each start.
+    pub fn disconnect(&mut self, network: &str, warn: impl Fn(&str)) -> Result<()> {
+        let _alone = self.lock()?;
+        self.record = self.engine.record(self.id())?;
+        let networks = self.engine.networks()?;
+        // One that has been removed meanwhile is named by its name.
+        let name = networks.get(network).map_or_else(|_| network.to_owned(), |found| found.name);
+        let Some(place) = self.record.networks.iter().position(|one| one.network == name) else {
+            bail!("container {} is not connected to network {network}", self.record.name);
+        };
+        let state = self.state()?;
+        if state.status.is_up() {
+            let namespace = namespace(state.pid)?;
+            networks.disconnect(self.id(), &name, namespace.as_fd())?;
+        }
+        self.record.networks.remove(place);
+        self.have_written(warn)
+    }
+
+    /// Writes the record; a monitor reads it, and looks whether names are to be answered now.
+    fn have_written(&self, warn: impl Fn(&str)) -> Result<()> {
+        self.write()?;
+        if self.has_monitor() {
+            self.monitor()?.reload(warn)?;
+        }
+        Ok(())
+    }
+}
