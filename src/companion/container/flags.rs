@@ -164,6 +164,10 @@ pub(in crate::companion) struct Flags {
     #[arg(short = 'h', long, value_name = "NAME", default_value = "", hide_default_value = true)]
     hostname: String,
 
+    /// Have a process before the program that passes signals on and reaps
+    #[arg(long)]
+    init: bool,
+
     /// Keep the standard input open
     #[arg(short, long)]
     pub(super) interactive: bool,
@@ -471,6 +475,7 @@ impl Flags {
             userns_mode: self.userns.clone(),
             oom_score_adj: self.oom_score_adj,
             privileged: self.privileged,
+            init: self.init.then_some(true),
             readonly_rootfs: self.read_only,
             security_opt: self.security_opt.clone(),
             shm_size: self.shm_size.as_deref().map_or(Ok(64 << 20), options::bytes)?,
