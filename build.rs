@@ -1,4 +1,4 @@
-//! Tells the linker where the program is entered, and makes the program of the image that `ctn` has built in.
+//! Tells the linker where the program is entered, and makes the programs that `ctn` brings into containers.
 
 use std::env;
 use std::path::Path;
@@ -11,17 +11,19 @@ fn main() {
         println!("cargo:rustc-link-arg-bin=corten=-Wl,--entry=corten_first");
     }
     if env::var_os("CARGO_FEATURE_COMPANION").is_some() {
-        hello();
+        program("hello");
+        program("reaper");
     }
 }
 
-/// A static program, for there is nothing but it in the image.
-fn hello() {
-    println!("cargo:rerun-if-changed=hello/main.rs");
+/// A static program: whatever is in a container, it runs.
+fn program(name: &str) {
+    let source = format!("{name}/main.rs");
+    println!("cargo:rerun-if-changed={source}");
     let variable = |name: &str| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
-    let program = Path::new(&variable("OUT_DIR")).join("hello");
+    let program = Path::new(&variable("OUT_DIR")).join(name);
     let mut rustc = Command::new(variable("RUSTC"));
-    rustc.args(["--edition", "2024", "--crate-name", "hello", "--target", &variable("TARGET")]);
+    rustc.args(["--edition", "2024", "--crate-name", name, "--target", &variable("TARGET")]);
     for option in
         ["target-feature=+crt-static", "opt-level=z", "panic=abort", "lto=fat", "codegen-units=1", "strip=symbols"]
     {
@@ -30,6 +32,6 @@ fn hello() {
     if let Ok(linker) = env::var("RUSTC_LINKER") {
         rustc.arg("-C").arg(format!("linker={linker}"));
     }
-    let status = rustc.arg("-o").arg(&program).arg("hello/main.rs").status().expect("start rustc");
-    assert!(status.success(), "hello/main.rs can't be compiled");
+    let status = rustc.arg("-o").arg(&program).arg(&source).status().expect("start rustc");
+    assert!(status.success(), "{source} can't be compiled");
 }

@@ -10,6 +10,7 @@
 //! | `ROOT/containers/ID/{hostname,hosts,resolv.conf}` | what is mounted on these files of the container |
 //! | `ROOT/containers/ID/ID-json.log` | what it said ([`log`]) |
 //! | `ROOT/names/NAME` | a symlink to the id: who makes it first has the name |
+//! | `ROOT/init/` | what is the first process under `--init` |
 //! | `ROOT/volumes/NAME/` | a volume ([`volume`]) |
 //! | `RUN/ID/monitor` | locked by the monitor for as long as it lives |
 //! | `RUN/ID/socket` | where it is spoken to ([`protocol`]) |
@@ -26,6 +27,7 @@ mod create;
 pub mod events;
 mod find;
 pub mod health;
+mod init;
 mod locks;
 pub mod log;
 mod membership;

@@ -132,6 +132,8 @@ pub struct HostConfig {
     pub userns_mode: String,
     pub oom_score_adj: i32,
     pub privileged: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<bool>,
     pub readonly_rootfs: bool,
     pub security_opt: Vec<String>,
     pub shm_size: u64,

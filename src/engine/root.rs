@@ -86,6 +86,10 @@ fn is_mounted_over(container: &Container<'_>, path: &[u8]) -> bool {
     const ALWAYS: [&str; 6] = ["dev", "proc", "sys", "etc/hostname", "etc/hosts", "etc/resolv.conf"];
     let record = &container.record;
     let own = record.mounts.iter().map(|mounted| &mounted.destination).chain(record.host_config.tmpfs.keys());
+    // Where `/sbin` is a link, as it is in most images, it leads to the second.
+    let init: &[&str] =
+        if record.host_config.init == Some(true) { &[super::init::POINT, "usr/sbin/docker-init"] } else { &[] };
+    let own = own.map(String::as_str).chain(init.iter().copied());
     let mut points = own.map(|point| point.trim_start_matches('/')).chain(ALWAYS);
     points.any(|point| point.as_bytes() == path)
 }

@@ -149,3 +149,56 @@ fn the_id_is_written_where_it_is_wanted() {
     let refusal = place.refusal(125, &["run", "--network", "none", "--cidfile", "id", "box", "true"]);
     assert!(refusal.contains("container ID file found"), "{refusal}");
 }
+
+#[test]
+fn an_init_reaps_and_passes_signals_on() {
+    let place = Place::new();
+    // What nobody waits for is the first process's, which a shell would leave dead; the second is the program.
+    let script = "trap 'echo told; exit 9' TERM; (sleep 0.1 &); echo pid $$; \
+                  while :; do sleep 0.05; done";
+    place.detached("with", &["--init"], script);
+    until("it said its pid", || place.ctn(&["logs", "with"]).starts_with("pid "));
+    assert_ne!(place.ctn(&["logs", "with"]), "pid 1\n");
+    assert_eq!(place.ctn(&["exec", "with", "cat", "/proc/1/comm"]), "docker-init\n");
+    assert_eq!(place.field("with", "json .HostConfig.Init"), "true");
+    // `exec` leaves an orphan that ends.
+    place.ctn(&["exec", "with", "sh", "-c", "sleep 0.05 & :"]);
+    // Of the first process's children none but the program stays, neither alive nor dead.
+    let orphans = "cat /proc/[0-9]*/stat 2>/dev/null | grep -c '(sleep) . 1 ' || :";
+    until("the orphans are reaped", || place.ctn(&["exec", "with", "sh", "-c", orphans]) == "0\n");
+    assert_eq!(
+        place.ctn(&["exec", "with", "sh", "-c", "echo x 2>/dev/null >/sbin/docker-init || echo refused"]),
+        "refused\n"
+    );
+    place.ctn(&["stop", "with"]);
+    assert_eq!(place.field("with", ".State.ExitCode"), "9");
+    assert!(place.ctn(&["logs", "with"]).ends_with("told\n"));
+    assert!(!place.ctn(&["diff", "with"]).contains("docker-init"));
+    let status =
+        |script: &str| place.outcome(&["run", "--rm", "--init", "--network", "none", "box", "sh", "-c", script]).0;
+    assert_eq!((status("exit 7"), status("kill -KILL $$")), (Some(7), Some(137)));
+    let run = |program: &str| place.outcome(&["run", "--rm", "--init", "--network", "none", "box", program]);
+    let (code, _, errors) = run("nonsense");
+    assert!(code == Some(127) && errors.contains("nonsense"), "{errors}");
+    assert_eq!(run("/not-executable").0, Some(126));
+    let user = [
+        "run",
+        "--rm",
+        "--init",
+        "--read-only",
+        "-u",
+        "web",
+        "--cap-drop",
+        "ALL",
+        "--network",
+        "none",
+        "box",
+        "id",
+        "-u",
+    ];
+    assert_eq!(place.ctn(&user), "33\n");
+    let refusal = place.refusal(125, &["run", "--rm", "--init", "--pid", "host", "box", "true"]);
+    assert!(refusal.contains("--init"), "{refusal}");
+    place.ctn(&["rm", "with"]);
+    place.assert_nothing_left();
+}

@@ -85,3 +85,20 @@ fn a_program_of_exec_is_left_by_the_keys() {
     let refusal = place.refusal(1, &["exec", "--detach-keys", "nonsense", "left", "true"]);
     assert!(refusal.contains("invalid detach keys"), "{refusal}");
 }
+
+#[test]
+fn a_terminal_under_an_init_listens_to_the_program() {
+    let place = Place::new();
+    let (terminal, slave) = Terminal::open();
+    let duplicate = || Stdio::from(slave.try_clone().unwrap());
+    let script = "read x; trap 'echo caught; exit 5' INT; echo got-$x; while :; do sleep 0.05; done";
+    let mut command = place.command(&["run", "-it", "--rm", "--init", "--network", "none", "box", "sh", "-c", script]);
+    let mut child = command.stdin(duplicate()).stdout(duplicate()).stderr(duplicate()).spawn().unwrap();
+    drop((command, slave));
+    // A program that isn't in the foreground would be stopped when it reads.
+    terminal.write("line\n");
+    terminal.until("got-line");
+    terminal.write("\x03");
+    terminal.until("caught");
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+}

@@ -15,7 +15,7 @@ use crate::engine::protocol::Notice;
 use crate::engine::record::Record;
 use crate::engine::specification::{self, Facts, Node};
 use crate::engine::state::Status;
-use crate::engine::{Engine, network, now, root, start, volume};
+use crate::engine::{Engine, init, network, now, root, start, volume};
 use crate::error::{Attempt, sentence};
 use crate::image::bundle::User;
 use crate::image::layer::Stack;
@@ -162,6 +162,7 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
         directory: network::owner_of_files(engine, record),
         capabilities: crate::security::capabilities::permitted().attempt(|| "ask for the engine's capabilities")?,
         host_name: others_name(engine, record)?,
+        init: init::program(engine, record)?,
         user,
         rootfs,
         joined: BTreeMap::new(),

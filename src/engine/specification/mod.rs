@@ -44,6 +44,8 @@ pub struct Facts {
     pub numbers: BTreeMap<String, (u32, u32)>,
     /// The capabilities of the engine.
     pub capabilities: u64,
+    /// The file of the program that is to be the first process, if not the one that was meant.
+    pub init: Option<PathBuf>,
     /// The name of the host, or of the container whose network it is in.
     pub host_name: String,
 }
@@ -65,6 +67,11 @@ pub fn check(record: &Record) -> Result<()> {
         matches!(host.userns_mode.as_str(), "" | "host"),
         "--userns: only host is supported: {:?}",
         host.userns_mode
+    );
+    ensure!(
+        host.init != Some(true) || matches!(host.pid_mode.as_str(), "" | "private"),
+        "conflicting options: --init is the first process of a pid namespace of the container's own, and --pid is {:?}",
+        host.pid_mode
     );
     ensure!(
         matches!(host.cgroupns_mode.as_str(), "" | "private" | "host"),

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Facts;
+use crate::engine::init;
 use crate::engine::record::{HostConfig, Mounted, Record};
 
 fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value {
@@ -46,6 +47,9 @@ pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
     own.extend(host.tmpfs.iter().map(|(path, options)| (path.clone(), tmpfs(path, options, true))));
     own.sort_by_key(|(path, _)| path.split('/').count());
     all.extend(own.into_iter().map(|(_, mount)| mount));
+    if let Some(program) = &facts.init {
+        all.push(json!({"destination": init::POINT, "type": "bind", "source": program, "options": ["bind", "ro"]}));
+    }
     all
 }
 

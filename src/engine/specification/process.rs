@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{Facts, Security, capabilities, hostname, security};
+use crate::engine::init;
 use crate::engine::record::Record;
 use crate::image::bundle::{PATH, User};
 
@@ -27,7 +28,8 @@ pub struct Further {
 /// The container's first process.
 pub(super) fn first(record: &Record, facts: &Facts, capabilities: &[String], security: &Security) -> Result<Value> {
     let mut process = process(record, &facts.user, &hostname(record, facts), capabilities, security);
-    process["args"] = record.command().into();
+    let init: &[&str] = if facts.init.is_some() { &[init::POINT, "--"] } else { &[] };
+    process["args"] = init.iter().map(|part| (*part).to_owned()).chain(record.command()).collect();
     if let Some(groups) = process["user"]["additionalGids"].as_array_mut() {
         groups.extend(facts.groups.iter().filter(|group| !facts.user.groups.contains(group)).map(|group| json!(group)));
     }

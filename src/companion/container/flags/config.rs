@@ -1,0 +1,87 @@
+//! From flags and an image to what is asked for: docker's rules for which of them counts.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+
+use super::Flags;
+use crate::engine::Wanted;
+use crate::engine::options::{self, environment, ports};
+use crate::engine::record::{Config, Record};
+use crate::image::store::table::Image;
+
+impl Flags {
+    /// The record that they ask for, of an image or of a root directory.
+    pub(in crate::companion::container) fn wanted(self, image: Option<Image>, attached: bool) -> Result<Wanted> {
+        let run = image.as_ref().map(|image| image.config.config.clone()).unwrap_or_default();
+        let (name, command) = self.what.split_first().context("an image is required")?;
+        let mut env = run.env.clone();
+        let files = self.env_file.iter().map(|path| environment::file(path)).collect::<Result<Vec<_>>>()?;
+        environment::merge(&mut env, files.into_iter().flatten());
+        let variables = self.env.iter().map(|text| environment::variable(text)).collect::<Result<Vec<_>>>()?;
+        environment::merge(&mut env, variables);
+        let mut labels = run.labels.clone();
+        for path in &self.label_file {
+            labels.extend(environment::file(path)?.iter().map(|line| options::pair(line)));
+        }
+        labels.extend(self.label.iter().map(|text| options::pair(text)));
+        let entrypoint = match self.entrypoint.as_deref() {
+            None => run.entrypoint.clone(),
+            Some("") => Vec::new(),
+            Some(program) => vec![program.to_owned()],
+        };
+        // A new entry point makes the image's arguments meaningless.
+        let cmd = if !command.is_empty() {
+            command.to_vec()
+        } else if self.entrypoint.is_some() {
+            Vec::new()
+        } else {
+            run.cmd.clone()
+        };
+        ensure!(!entrypoint.is_empty() || !cmd.is_empty(), "no command specified");
+        let mut exposed: BTreeMap<String, serde_json::Value> = BTreeMap::new();
+        for port in run.exposed_ports.keys().chain(&self.expose) {
+            exposed.extend(ports::exposed(port)?.into_iter().map(|port| (port, json!({}))));
+        }
+        let host_config = self.host()?;
+        exposed.extend(host_config.port_bindings.keys().map(|port| (port.clone(), json!({}))));
+        let stop_signal = self.stop_signal.clone().unwrap_or(run.stop_signal.clone());
+        if !stop_signal.is_empty() {
+            crate::cli::signal::parse(&stop_signal).map_err(|_| anyhow::anyhow!("Invalid signal: {stop_signal}"))?;
+        }
+        let working_dir = self.workdir.clone().unwrap_or(run.working_dir.clone());
+        ensure!(
+            working_dir.is_empty() || working_dir.starts_with('/'),
+            "the working directory '{working_dir}' is invalid, it needs to be an absolute path"
+        );
+        let config = Config {
+            hostname: self.hostname.clone(),
+            domainname: self.domainname.clone(),
+            user: self.user.clone().unwrap_or(run.user.clone()),
+            attach_stdin: self.interactive && attached,
+            attach_stdout: attached,
+            attach_stderr: attached,
+            exposed_ports: exposed,
+            tty: self.tty,
+            open_stdin: self.interactive,
+            stdin_once: self.interactive && attached,
+            env,
+            cmd,
+            healthcheck: self.health(run.healthcheck)?,
+            image: name.clone(),
+            volumes: run.volumes.clone(),
+            working_dir,
+            entrypoint,
+            labels,
+            stop_signal,
+            stop_timeout: self.stop_timeout,
+        };
+        let mounts = self.mounts(run.volumes.keys(), &host_config)?;
+        let rootfs = self.rootfs.then(|| std::path::absolute(name)).transpose()?;
+        let rootfs = rootfs.map(|path| path.to_string_lossy().into_owned());
+        let networks = self.memberships()?;
+        let record = Record { config, host_config, mounts, rootfs, networks, ..Record::default() };
+        Ok(Wanted { record, name: self.name, image })
+    }
+}

@@ -1,0 +1,94 @@
+//! What a container has of the host: limits, privileges, namespaces, ports.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::Flags;
+use crate::engine::options::{self, devices, mounts, ports};
+use crate::engine::record::HostConfig;
+
+impl Flags {
+    pub(super) fn host(&self) -> Result<HostConfig> {
+        let mut port_bindings = ports::Bindings::new();
+        for port in &self.publish {
+            ports::publish(port, &mut port_bindings)?;
+        }
+        let limit = |text: &Option<String>| text.as_deref().map_or(Ok(0), options::signed_bytes);
+        let rates = |list: &[String]| {
+            list.iter().map(|text| devices::throttle(text, options::bytes)).collect::<Result<Vec<_>>>()
+        };
+        let count = |text: &str| text.parse::<u64>().ok().with_context(|| format!("{text:?} is no number"));
+        let counts =
+            |list: &[String]| list.iter().map(|text| devices::throttle(text, count)).collect::<Result<Vec<_>>>();
+        let mut tmpfs = BTreeMap::new();
+        for text in &self.tmpfs {
+            let (path, options) = mounts::tmpfs(text)?;
+            ensure!(tmpfs.insert(path.clone(), options).is_none(), "Duplicate mount point: {path}");
+        }
+        let mut sysctls = BTreeMap::new();
+        for text in &self.sysctl {
+            let Some((name, value)) = text.split_once('=') else { bail!("invalid sysctl: {text:?} is not NAME=VALUE") };
+            sysctls.insert(name.to_owned(), value.to_owned());
+        }
+        for extra in &self.add_host {
+            ensure!(extra.contains([':', '=']), "bad format for add-host: {extra:?}");
+        }
+        Ok(HostConfig {
+            binds: self.volume.iter().filter(|text| text.contains(':')).cloned().collect(),
+            container_id_file: self
+                .cidfile
+                .as_ref()
+                .map(|path| path.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            log_config: options::log(&self.log_driver, &self.log_opt)?,
+            network_mode: self.network.first().cloned().unwrap_or_default(),
+            port_bindings,
+            publish_all_ports: self.publish_all,
+            restart_policy: options::restart(&self.restart)?,
+            auto_remove: self.rm,
+            cap_add: self.cap_add.clone(),
+            cap_drop: self.cap_drop.clone(),
+            cgroupns_mode: if self.cgroupns.is_empty() { "private".into() } else { self.cgroupns.clone() },
+            cgroup_parent: self.cgroup_parent.clone(),
+            dns: self.dns.clone(),
+            dns_options: self.dns_option.clone(),
+            dns_search: self.dns_search.clone(),
+            extra_hosts: self.add_host.iter().map(|text| text.replacen('=', ":", 1)).collect(),
+            group_add: self.group_add.clone(),
+            ipc_mode: if self.ipc.is_empty() { "private".into() } else { self.ipc.clone() },
+            pid_mode: self.pid.clone(),
+            uts_mode: self.uts.clone(),
+            userns_mode: self.userns.clone(),
+            oom_score_adj: self.oom_score_adj,
+            privileged: self.privileged,
+            init: self.init.then_some(true),
+            readonly_rootfs: self.read_only,
+            security_opt: self.security_opt.clone(),
+            shm_size: self.shm_size.as_deref().map_or(Ok(64 << 20), options::bytes)?,
+            sysctls,
+            tmpfs,
+            ulimits: self.ulimit.iter().map(|text| options::ulimit(text)).collect::<Result<_>>()?,
+            devices: self.device.iter().map(|text| devices::device(text)).collect::<Result<_>>()?,
+            device_cgroup_rules: self.device_cgroup_rule.clone(),
+            memory: limit(&self.memory)?,
+            memory_reservation: limit(&self.memory_reservation)?,
+            memory_swap: limit(&self.memory_swap)?,
+            nano_cpus: self.cpus.as_deref().map_or(Ok(0), options::cpus)?,
+            cpu_shares: self.cpu_shares,
+            cpu_period: self.cpu_period,
+            cpu_quota: self.cpu_quota,
+            cpuset_cpus: self.cpuset_cpus.clone(),
+            cpuset_mems: self.cpuset_mems.clone(),
+            pids_limit: self.pids_limit,
+            blkio_weight: self.blkio_weight,
+            blkio_device_read_bps: rates(&self.device_read_bps)?,
+            blkio_device_write_bps: rates(&self.device_write_bps)?,
+            blkio_device_read_iops: counts(&self.device_read_iops)?,
+            blkio_device_write_iops: counts(&self.device_write_iops)?,
+            volumes_from: self.volumes_from.clone(),
+            annotations: self.annotation.iter().map(|text| options::pair(text)).collect(),
+            ..HostConfig::default()
+        })
+    }
+}

@@ -1,0 +1,349 @@
+//! The flags of `run` and `create`: docker's, and what a record becomes by them, a file for each part of it.
+
+mod config;
+mod health;
+mod host;
+mod mounts;
+mod networks;
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+use crate::image::platform::Platform;
+
+/// Everything that says what a container is.
+#[derive(Debug, Args)]
+pub(in crate::companion) struct Flags {
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+
+    /// Add a line to /etc/hosts (NAME:ADDRESS)
+    #[arg(long, value_name = "LIST")]
+    add_host: Vec<String>,
+
+    /// Tell the runtime something (KEY=VALUE)
+    #[arg(long, value_name = "ANNOTATION")]
+    annotation: Vec<String>,
+
+    /// Share of block devices, 10 to 1000
+    #[arg(long, value_name = "UINT16", default_value_t)]
+    blkio_weight: u16,
+
+    /// Add a capability
+    #[arg(long, value_name = "CAPABILITY")]
+    cap_add: Vec<String>,
+
+    /// Drop a capability
+    #[arg(long, value_name = "CAPABILITY")]
+    cap_drop: Vec<String>,
+
+    /// The cgroup below which the container's is made
+    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
+    cgroup_parent: String,
+
+    /// The cgroup namespace: private or host
+    #[arg(long, value_name = "MODE", default_value = "", hide_default_value = true)]
+    cgroupns: String,
+
+    /// Write the container's id to a file, which must not exist
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::companion::container) cidfile: Option<PathBuf>,
+
+    /// Length of a period of the CPU's quota, in microseconds
+    #[arg(long, value_name = "INT", default_value_t)]
+    cpu_period: i64,
+
+    /// Microseconds of CPU time in a period
+    #[arg(long, value_name = "INT", default_value_t, allow_hyphen_values = true)]
+    cpu_quota: i64,
+
+    /// Share of CPU time, beside others
+    #[arg(short, long, value_name = "INT", default_value_t)]
+    cpu_shares: i64,
+
+    /// Number of CPUs
+    #[arg(long, value_name = "DECIMAL")]
+    cpus: Option<String>,
+
+    /// CPUs that may be used (0-3, 0,1)
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
+    cpuset_cpus: String,
+
+    /// Memory nodes that may be used (0-3, 0,1)
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
+    cpuset_mems: String,
+
+    /// A device of the host (HOST[:CONTAINER][:rwm])
+    #[arg(long, value_name = "DEVICE")]
+    device: Vec<String>,
+
+    /// Allow devices ("c 42:* rwm")
+    #[arg(long, value_name = "RULE")]
+    device_cgroup_rule: Vec<String>,
+
+    /// Limit reading from a block device (PATH:BYTES a second)
+    #[arg(long, value_name = "PATH:RATE")]
+    device_read_bps: Vec<String>,
+
+    /// Limit reading from a block device (PATH:OPERATIONS a second)
+    #[arg(long, value_name = "PATH:RATE")]
+    device_read_iops: Vec<String>,
+
+    /// Limit writing to a block device (PATH:BYTES a second)
+    #[arg(long, value_name = "PATH:RATE")]
+    device_write_bps: Vec<String>,
+
+    /// Limit writing to a block device (PATH:OPERATIONS a second)
+    #[arg(long, value_name = "PATH:RATE")]
+    device_write_iops: Vec<String>,
+
+    /// A name server
+    #[arg(long, value_name = "ADDRESS")]
+    dns: Vec<String>,
+
+    /// An option of resolv.conf
+    #[arg(long, visible_alias = "dns-opt", value_name = "OPTION")]
+    dns_option: Vec<String>,
+
+    /// A domain to search names in
+    #[arg(long, value_name = "DOMAIN")]
+    dns_search: Vec<String>,
+
+    /// The NIS domain
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    domainname: String,
+
+    /// The program in place of the image's entry point; empty for none
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
+
+    /// Set a variable (NAME=VALUE, or NAME for the caller's value)
+    #[arg(short, long, value_name = "VARIABLE")]
+    env: Vec<String>,
+
+    /// Read variables from a file
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+
+    /// Say that a port is used
+    #[arg(long, value_name = "PORT")]
+    expose: Vec<String>,
+
+    /// A further group of the process
+    #[arg(long, value_name = "GROUP")]
+    group_add: Vec<String>,
+
+    /// The line for the shell that asks how the container is
+    #[arg(long, value_name = "LINE")]
+    health_cmd: Option<String>,
+
+    /// Time between two questions (30s)
+    #[arg(long, value_name = "DURATION")]
+    health_interval: Option<String>,
+
+    /// Failures in a row that make it unhealthy (3)
+    #[arg(long, value_name = "INT")]
+    health_retries: Option<u64>,
+
+    /// Time between two questions during the start (5s)
+    #[arg(long, value_name = "DURATION")]
+    health_start_interval: Option<String>,
+
+    /// Time during which failures don't count (0s)
+    #[arg(long, value_name = "DURATION")]
+    health_start_period: Option<String>,
+
+    /// Time for an answer (30s)
+    #[arg(long, value_name = "DURATION")]
+    health_timeout: Option<String>,
+
+    /// The container's name for itself
+    #[arg(short = 'h', long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    hostname: String,
+
+    /// Have a process before the program that passes signals on and reaps
+    #[arg(long)]
+    init: bool,
+
+    /// Keep the standard input open
+    #[arg(short, long)]
+    pub(in crate::companion::container) interactive: bool,
+
+    /// An IPv4 address in a network made by a user
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<String>,
+
+    /// An IPv6 address in a network made by a user
+    #[arg(long, value_name = "ADDRESS")]
+    ip6: Option<String>,
+
+    /// The IPC namespace: private, shareable, host, none, container:ID
+    #[arg(long, value_name = "MODE", default_value = "", hide_default_value = true)]
+    ipc: String,
+
+    /// Attach a text (KEY=VALUE)
+    #[arg(short, long, value_name = "LABEL")]
+    label: Vec<String>,
+
+    /// Read labels from a file
+    #[arg(long, value_name = "FILE")]
+    label_file: Vec<PathBuf>,
+
+    /// Where the output goes: json-file, local, none
+    #[arg(long, value_name = "DRIVER", default_value = "json-file")]
+    log_driver: String,
+
+    /// An option of the log (max-size=10m, max-file=3)
+    #[arg(long, value_name = "OPTION")]
+    log_opt: Vec<String>,
+
+    /// The MAC address
+    #[arg(long, value_name = "ADDRESS")]
+    mac_address: Option<String>,
+
+    /// Limit of memory
+    #[arg(short, long, value_name = "BYTES")]
+    memory: Option<String>,
+
+    /// Memory below which nothing is reclaimed first
+    #[arg(long, value_name = "BYTES")]
+    memory_reservation: Option<String>,
+
+    /// Limit of memory and swap together; -1 for as much swap as there is
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    memory_swap: Option<String>,
+
+    /// Mount something (type=bind|volume|tmpfs,source=…,target=…,readonly)
+    #[arg(long, value_name = "MOUNT")]
+    mount: Vec<String>,
+
+    /// The container's name
+    #[arg(long)]
+    name: Option<String>,
+
+    /// Connect to a network: its name, none, host, container:ID; several times for several names
+    #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "default", hide_default_value = true)]
+    network: Vec<String>,
+
+    /// A further name in the (first) network
+    #[arg(long, visible_alias = "net-alias", value_name = "NAME")]
+    network_alias: Vec<String>,
+
+    /// Don't ask how the container is
+    #[arg(long)]
+    no_healthcheck: bool,
+
+    /// How gladly the kernel kills it for want of memory, -1000 to 1000
+    #[arg(long, value_name = "INT", default_value_t, allow_hyphen_values = true)]
+    oom_score_adj: i32,
+
+    /// The pid namespace: host, container:ID
+    #[arg(long, value_name = "MODE", default_value = "", hide_default_value = true)]
+    pid: String,
+
+    /// Limit of processes and threads; -1 for none
+    #[arg(long, value_name = "INT", allow_hyphen_values = true)]
+    pids_limit: Option<i64>,
+
+    /// The platform of an image that has several
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(in crate::companion::container) platform: Option<Platform>,
+
+    /// Give all privileges of the host
+    #[arg(long)]
+    privileged: bool,
+
+    /// Publish a port ([[ADDRESS:]HOST:]CONTAINER[/PROTOCOL])
+    #[arg(short, long, value_name = "PORT")]
+    publish: Vec<String>,
+
+    /// Publish all exposed ports
+    #[arg(short = 'P', long)]
+    publish_all: bool,
+
+    /// Pull the image before: always, missing, never
+    #[arg(long, value_name = "POLICY", default_value = "missing")]
+    pub(in crate::companion::container) pull: super::pull::Policy,
+
+    /// Say nothing of the pull
+    #[arg(short, long)]
+    pub(in crate::companion::container) quiet: bool,
+
+    /// Mount the root read-only
+    #[arg(long)]
+    read_only: bool,
+
+    /// What to do at its end: no, on-failure[:COUNT], always, unless-stopped
+    #[arg(long, value_name = "POLICY", default_value = "no")]
+    restart: String,
+
+    /// Remove the container and its anonymous volumes at its end
+    #[arg(long)]
+    rm: bool,
+
+    /// Take the first argument for a root directory of the host, not for an image
+    #[arg(long)]
+    pub(in crate::companion::container) rootfs: bool,
+
+    /// seccomp=PROFILE, apparmor=PROFILE, no-new-privileges, label=disable, systempaths=unconfined
+    #[arg(long, value_name = "OPTION")]
+    security_opt: Vec<String>,
+
+    /// Size of /dev/shm (64m)
+    #[arg(long, value_name = "BYTES")]
+    shm_size: Option<String>,
+
+    /// The signal that stops it
+    #[arg(long, value_name = "SIGNAL")]
+    stop_signal: Option<String>,
+
+    /// Seconds until a container that was told to stop is killed
+    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
+    stop_timeout: Option<i64>,
+
+    /// A setting of the kernel (NAME=VALUE)
+    #[arg(long, value_name = "SETTING")]
+    sysctl: Vec<String>,
+
+    /// Mount a tmpfs (PATH[:OPTIONS])
+    #[arg(long, value_name = "TMPFS")]
+    tmpfs: Vec<String>,
+
+    /// Give it a terminal
+    #[arg(short, long)]
+    pub(in crate::companion::container) tty: bool,
+
+    /// A resource limit (NAME=SOFT[:HARD])
+    #[arg(long, value_name = "LIMIT")]
+    ulimit: Vec<String>,
+
+    /// Whom it runs as (USER[:GROUP])
+    #[arg(short, long, value_name = "USER")]
+    user: Option<String>,
+
+    /// The user namespace: host
+    #[arg(long, value_name = "MODE", default_value = "", hide_default_value = true)]
+    userns: String,
+
+    /// The UTS namespace: host
+    #[arg(long, value_name = "MODE", default_value = "", hide_default_value = true)]
+    uts: String,
+
+    /// Mount a directory or a volume ([SOURCE:]TARGET[:OPTIONS])
+    #[arg(short, long, value_name = "VOLUME")]
+    volume: Vec<String>,
+
+    /// Mount what another container has mounted (CONTAINER[:ro])
+    #[arg(long, value_name = "CONTAINER")]
+    volumes_from: Vec<String>,
+
+    /// The working directory
+    #[arg(short, long, value_name = "DIRECTORY")]
+    workdir: Option<String>,
+
+    /// The image, and the program with its arguments in place of the image's
+    #[arg(required = true, trailing_var_arg = true, value_name = "IMAGE [COMMAND [ARGUMENT]...]")]
+    pub(in crate::companion::container) what: Vec<String>,
+}
