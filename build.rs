@@ -13,6 +13,7 @@ fn main() {
     if env::var_os("CARGO_FEATURE_COMPANION").is_some() {
         program("hello");
         program("reaper");
+        println!("cargo:rerun-if-changed=src/sys/reaper.rs");
     }
 }
 
