@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::Podman;
 use crate::harness::host::{Files, cgroup, disk};
-use crate::harness::trial::{Case, Skip, cases};
+use crate::harness::trial::{Case, cases};
 
 pub(super) fn cases() -> Vec<(&'static str, Case<Podman>)> {
     cases![
@@ -62,11 +62,8 @@ fn runs_out_of_memory(podman: &Podman) -> Result<()> {
     ensure!(container.wait()? == 137, "it was not killed");
     let counted = podman.podman(&["logs", &container.name]).stdout()?;
     ensure!(counted.contains("oom_kill 4"), "the kernel counted {counted}");
-    match container.inspect(".State.OOMKilled")?.as_str() {
-        "true" => Ok(()),
-        // Seen with the systemd driver in about every second run, and not with crun; why is not known yet.
-        told => Err(Skip(format!("podman says {told} of what the kernel has counted")).into()),
-    }
+    ensure!(container.inspect(".State.OOMKilled")? == "true", "podman was not told why");
+    Ok(())
 }
 
 fn forks_up_to_its_limit(podman: &Podman) -> Result<()> {
