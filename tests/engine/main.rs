@@ -14,6 +14,10 @@ mod pty;
 #[allow(dead_code, reason = "it serves the tests of tests/runtime, too")]
 mod wait;
 
+#[path = "../network/harness.rs"]
+#[allow(dead_code, reason = "it serves the tests of tests/network, too")]
+mod wire;
+
 mod bad_input;
 mod concurrency;
 mod copy;
@@ -23,6 +27,7 @@ mod inside;
 mod lifecycle;
 mod lists;
 mod logs;
+mod many;
 mod monitor;
 mod network;
 mod terminal;
