@@ -22,6 +22,7 @@ mod bad_input;
 mod concurrency;
 mod copy;
 mod crash;
+mod devices;
 mod images;
 mod inside;
 mod lifecycle;

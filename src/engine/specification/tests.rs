@@ -18,6 +18,7 @@ fn facts() -> Facts {
         joined: BTreeMap::new(),
         shared_memory: None,
         devices: Vec::new(),
+        edits: Vec::new(),
         numbers: BTreeMap::new(),
         capabilities: u64::MAX,
         host_name: "machine".into(),
