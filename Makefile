@@ -94,11 +94,13 @@ bench-images: companion ## ctn, podman, skopeo with umoci, and docker side by si
 	CTN=$(CTN) \
 		cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' bench --profile dev --bench images
 
-bench-containers: companion ## ctn, podman with crun, and docker side by side, containers in networks; ROUNDS=20
+bench-containers: companion ## ctn, podman with crun, docker and ctr side by side, and networks; ROUNDS=20, LOG=1000, ONLY=
 	scripts/require $(ENGINES)
 	cargo bench --profile dev --bench containers --no-run
 	CTN=$(CTN) \
 		cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' bench --profile dev --bench containers
+	[ -n "$(ONLY)" ] || $(STATIC) cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' \
+		run --release --example network-cost --target $(TARGET)
 
 install: build companion ## both programs, manual pages and completions, below PREFIX=/usr/local
 	install -D --mode=755 $(CORTEN) $(DESTDIR)$(PREFIX)/bin/corten

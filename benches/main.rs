@@ -8,6 +8,7 @@
 
 mod bundle;
 mod cost;
+mod harness;
 mod runtime;
 mod table;
 
@@ -24,21 +25,13 @@ use table::Table;
 const WARM_UP: usize = 3;
 
 fn main() -> ExitCode {
-    // What `cargo bench` passes on is for harnesses that filter.
-    match measure() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    harness::program(measure)
 }
 
 fn measure() -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "containers are made here: run it as root");
-    let rounds: usize = std::env::var("ROUNDS").map_or(Ok(50), |text| text.parse()).context("ROUNDS")?;
-    let directory = std::env::temp_dir().join(format!("corten-bench-{}", std::process::id()));
-    std::fs::create_dir(&directory).with_context(|| format!("create {directory:?}"))?;
+    let rounds = harness::number("ROUNDS", 50)?;
+    let directory = harness::directory(&std::env::temp_dir())?;
     let result = compare(&directory, rounds);
     std::fs::remove_dir_all(&directory).with_context(|| format!("remove {directory:?}"))?;
     result

@@ -7,6 +7,9 @@
 
 mod bundles;
 mod containerd;
+#[path = "../tests/harness/directory.rs"]
+#[allow(unreachable_pub, clippy::unwrap_used, reason = "lent by the tests of ctn, where a test fails by panicking")]
+mod directory;
 mod docker;
 mod harness;
 mod images;

@@ -1,8 +1,8 @@
-//! How long ctn, podman with crun and docker take for a container from its beginning to its end, and what processor time the whole
+//! How long ctn, podman with crun, docker and containerd's ctr take for what is done with containers, and what processor time the whole
 //! host takes for it: client, daemon, monitor, hooks and the container itself.
 //!
 //! The programs take turns, in an order that rotates, with the same image of busybox. Nothing passes or fails here. `ROUNDS` sets the
-//! number of rounds, `CTN` names the ctn to measure.
+//! number of rounds, `LOG` how many MB of log are followed, `ONLY` a part of the names of what is to be measured, `CTN` names the ctn.
 
 #![allow(missing_docs, reason = "a program, not a library")]
 
@@ -10,26 +10,21 @@
 #[allow(dead_code, reason = "it serves the images' benchmark, too")]
 mod daemon;
 mod engine;
+#[path = "../harness.rs"]
+mod harness;
+mod image;
+mod job;
+mod memory;
 
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use engine::Engine;
-
-/// Something to do: its name, the flags of `run`, and how many of it at once.
-const JOBS: [(&str, &[&str], usize); 4] = [
-    ("no network", &["--network", "none"], 1),
-    ("bridge", &[], 1),
-    ("bridge, one port", &["--publish", "18080:80"], 1),
-    ("bridge, 10 at once", &[], 10),
-];
-
-const WARM_UP: usize = 1;
+use job::Job;
 
 /// What one thing took.
 #[derive(Debug, Clone, Copy)]
@@ -39,60 +34,65 @@ struct Cost {
 }
 
 fn main() -> ExitCode {
-    match measure() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    harness::program(measure)
 }
 
 fn measure() -> Result<()> {
     ensure!(std::env::var_os("UNIFIED_HOST").is_some(), "it makes bridges and rules: see `make bench-containers`");
-    let rounds: usize = std::env::var("ROUNDS").map_or(Ok(20), |text| text.parse()).context("ROUNDS")?;
-    let directory = std::env::temp_dir().join(format!("ctn-bench-{}", std::process::id()));
-    fs::create_dir(&directory).with_context(|| format!("create {directory:?}"))?;
     // It goes with the private host's /run.
-    compare(&directory, rounds)
+    let directory = harness::directory(&std::env::temp_dir())?;
+    compare(&directory, harness::number("ROUNDS", 20)?, harness::number("LOG", 1000)?)
 }
 
-fn compare(directory: &Path, rounds: usize) -> Result<()> {
-    let archive = image(directory)?;
+fn compare(directory: &Path, rounds: usize, log: usize) -> Result<()> {
+    let archive = image::archive(directory)?;
     let engines = engine::installed(directory, &archive)?;
     for engine in &engines {
         println!("{:<8} {}", engine.name(), engine.version()?);
     }
+    let load = fs::read_to_string("/proc/loadavg")?;
+    println!("\nload {}; {}", load.trim_end(), memory::report(&engines)?);
     println!(
-        "\n{rounds} rounds; milliseconds\n\n{:<20} {:<8} {:>8} {:>8} {:>9} {:>8} {:>8} {:>9}",
-        "run --rm", "", "least", "median", "to ctn's", "CPU", "median", "to ctn's"
+        "\nmilliseconds\n\n{:<22} {:<8} {:>6} {:>9} {:>9} {:>8} {:>9} {:>9} {:>8}",
+        "", "", "rounds", "least", "median", "to ctn's", "CPU", "median", "to ctn's"
     );
-    for (name, flags, count) in JOBS {
+    let only = std::env::var("ONLY").unwrap_or_default();
+    for job in job::all(log).iter().filter(|job| job.name.contains(&only)) {
         let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); engines.len()];
-        for round in 0..WARM_UP + rounds {
+        let (warm_up, rounds) = job.rounds(rounds);
+        let mut able: Vec<bool> = engines.iter().map(|engine| engine.can(job)).collect();
+        for round in 0..warm_up + rounds {
             for turn in 0..engines.len() {
                 let number = (round + turn) % engines.len();
-                let cost = carry_out(&engines[number], flags, count)?;
-                if round >= WARM_UP {
-                    costs[number].push(cost);
+                if !able[number] {
+                    continue;
+                }
+                match carry_out(&engines[number], job) {
+                    Ok(cost) if round >= warm_up => costs[number].push(cost),
+                    Ok(_) => {}
+                    Err(error) => {
+                        ensure!(number != 0, "{}: {error:#}", job.name);
+                        println!("{} can't {}: {error:#}", engines[number].name(), job.name);
+                        able[number] = false;
+                        let _ = job.clean_up(&engines[number]);
+                    }
                 }
             }
         }
-        print(name, &engines, &costs);
+        print(job, &engines, &costs);
     }
     Ok(())
 }
 
-fn carry_out(engine: &Engine, flags: &[&str], count: usize) -> Result<Cost> {
+fn carry_out(engine: &Engine, job: &Job) -> Result<Cost> {
+    job.prepare(engine)?;
     let before = processors()?;
     let begin = Instant::now();
-    let children = (0..count).map(|_| engine.run(flags).spawn()).collect::<Result<Vec<_>, _>>()?;
-    for child in children {
-        let output = child.wait_with_output()?;
-        ensure!(output.status.success(), "{}: {}", engine.name(), String::from_utf8_lossy(&output.stderr));
-    }
+    job.carry_out(engine)?;
     let wall = begin.elapsed();
-    Ok(Cost { wall, processors: processors()?.saturating_sub(before) })
+    let cost = Cost { wall, processors: processors()?.saturating_sub(before) };
+    job.clean_up(engine)?;
+    Ok(cost)
 }
 
 /// What everything on this private host has taken of processors so far: its cgroup's.
@@ -102,21 +102,7 @@ fn processors() -> Result<Duration> {
     Ok(Duration::from_micros(line.parse()?))
 }
 
-/// Busybox alone, as an archive that all three import.
-fn image(directory: &Path) -> Result<PathBuf> {
-    let root = directory.join("image");
-    for below in ["bin", "etc", "proc", "sys", "dev"] {
-        fs::create_dir_all(root.join(below))?;
-    }
-    fs::copy("/bin/busybox", root.join("bin/busybox")).context("copy busybox")?;
-    symlink("busybox", root.join("bin/true"))?;
-    let archive = directory.join("image.tar");
-    let status = Command::new("tar").arg("-C").arg(&root).args(["-c", "-f"]).arg(&archive).arg(".").status()?;
-    ensure!(status.success(), "{archive:?} can't be made");
-    Ok(archive)
-}
-
-fn print(job: &str, engines: &[Engine], costs: &[Vec<Cost>]) {
+fn print(job: &Job, engines: &[Engine], costs: &[Vec<Cost>]) {
     let of = |costs: &[Cost], what: fn(&Cost) -> Duration| {
         let mut all: Vec<f64> = costs.iter().map(|cost| what(cost).as_secs_f64() * 1000.0).collect();
         all.sort_by(f64::total_cmp);
@@ -125,11 +111,13 @@ fn print(job: &str, engines: &[Engine], costs: &[Vec<Cost>]) {
     let own = costs
         .first()
         .map_or((f64::NAN, f64::NAN), |own| (of(own, |cost| cost.wall).0, of(own, |cost| cost.processors).0));
-    for (engine, costs) in engines.iter().zip(costs) {
+    for (engine, costs) in engines.iter().zip(costs).filter(|(_, costs)| !costs.is_empty()) {
         let (wall, cpu) = (of(costs, |cost| cost.wall), of(costs, |cost| cost.processors));
         println!(
-            "{job:<20} {:<8} {:>8.1} {:>8.1} {:>9.1} {:>8.1} {:>8.1} {:>9.1}",
+            "{:<22} {:<8} {:>6} {:>9.1} {:>9.1} {:>8.1} {:>9.1} {:>9.1} {:>8.1}",
+            job.name,
             engine.name(),
+            costs.len(),
             wall.0,
             wall.1,
             wall.0 / own.0,

@@ -12,13 +12,15 @@ mod cost;
 mod daemon;
 mod engine;
 mod fixture;
+#[path = "../harness.rs"]
+mod harness;
 mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use cost::Cost;
 use engine::Job;
@@ -26,21 +28,13 @@ use fixture::Fixture;
 use table::Table;
 
 fn main() -> ExitCode {
-    match measure() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    harness::program(measure)
 }
 
 fn measure() -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "images are unpacked with owners and devices: run it as root");
-    let rounds: usize = std::env::var("ROUNDS").map_or(Ok(5), |text| text.parse()).context("ROUNDS")?;
-    let parent = std::env::var_os("DIRECTORY").map_or_else(std::env::temp_dir, PathBuf::from);
-    let directory = parent.join(format!("ctn-bench-{}", std::process::id()));
-    fs::create_dir(&directory).with_context(|| format!("create {directory:?}"))?;
+    let rounds = harness::number("ROUNDS", 5)?;
+    let directory = harness::directory(&std::env::var_os("DIRECTORY").map_or_else(std::env::temp_dir, PathBuf::from))?;
     let result = compare(&directory, rounds);
     remove(&directory)?;
     result

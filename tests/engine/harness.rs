@@ -1,17 +1,17 @@
 //! A store of a test's own with an image of busybox, and `ctn` as a child process.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 
+use super::directory::Directory;
+pub use super::directory::succeeded;
 use super::wait::Process;
-
-pub const CTN: &str = env!("CARGO_BIN_EXE_ctn");
 
 /// For what must happen some time. Nothing is timed by it.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -24,17 +24,19 @@ const APPLETS: [&str; 34] = [
 
 /// A directory that goes with the test, a store in it, and an image `box` in that.
 #[derive(Debug)]
-pub struct Place {
-    pub path: PathBuf,
+pub struct Place(Directory);
+
+impl Deref for Place {
+    type Target = Directory;
+
+    fn deref(&self) -> &Directory {
+        &self.0
+    }
 }
 
 impl Place {
     pub fn new() -> Place {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        assert!(rustix::process::geteuid().is_root(), "these tests run containers: run them as root");
-        let name = format!("engine-tests-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let place = Place { path: std::env::temp_dir().join(name) };
-        fs::create_dir_all(&place.path).unwrap();
+        let place = Place(Directory::new("engine-tests"));
         place.import();
         place
     }
@@ -57,32 +59,6 @@ impl Place {
             Command::new("tar").arg("-C").arg(&root).args(["-c", "-f"]).arg(self.join("image.tar")).arg(".").status();
         assert!(tar.unwrap().success());
         self.ctn(&["import", "-c", "CMD [\"sh\"]", "-c", "ENV OF=image", "image.tar", "box"]);
-    }
-
-    pub fn join(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
-    pub fn store(&self) -> PathBuf {
-        self.join("store")
-    }
-
-    /// A call of ctn on the test's store.
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(CTN);
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CTN_ROOT", self.store());
-        command.args(arguments).current_dir(&self.path).stdin(Stdio::null());
-        command
-    }
-
-    pub fn call(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// What it prints, if it succeeds.
-    #[track_caller]
-    pub fn ctn(&self, arguments: &[&str]) -> String {
-        succeeded(&self.call(arguments), arguments)
     }
 
     /// What a command in a container prints; the container is gone afterwards.
@@ -203,7 +179,6 @@ impl Drop for Place {
         if let Some(run) = self.run() {
             let _ = fs::remove_dir_all(run);
         }
-        let _ = Command::new("rm").arg("-rf").arg(&self.path).status();
     }
 }
 
@@ -214,12 +189,6 @@ impl Place {
             .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
             .unwrap_or_default()
     }
-}
-
-#[track_caller]
-pub fn succeeded(output: &Output, what: impl std::fmt::Debug) -> String {
-    assert!(output.status.success(), "{what:?}: {:?} {}", output.status, String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 #[track_caller]
