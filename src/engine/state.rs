@@ -1,6 +1,8 @@
 //! How a container stands, as far as the kernel doesn't know it: `state.json`, written by its monitor, and by whoever finds that
 //! the monitor is gone.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -117,8 +119,17 @@ impl State {
     pub fn write(&self, directory: &Path) -> Result<()> {
         let path = directory.join(FILE);
         let temporary = directory.join(".state.json.new");
-        let written = std::fs::write(&temporary, serde_json::to_vec(self)?);
-        written.and_then(|()| std::fs::rename(&temporary, &path)).attempt(|| format!("write {path:?}"))
+        let bytes = serde_json::to_vec(self)?;
+        let written = match std::fs::write(&temporary, &bytes) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) => {
+                // Over the old one, which has its block: how a container ended is not to be lost for want of another.
+                let _ = std::fs::remove_file(&temporary);
+                let over = File::options().write(true).open(&path);
+                over.and_then(|file| file.write_all_at(&bytes, 0).and_then(|()| file.set_len(bytes.len() as u64)))
+            }
+            written => written.and_then(|()| std::fs::rename(&temporary, &path)),
+        };
+        written.attempt(|| format!("write {path:?}"))
     }
 
     /// `Up 2 minutes (healthy)`, as `ps` words it.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::ops::Deref;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,22 @@ impl Deref for Place {
 
 impl Place {
     pub fn new() -> Place {
+        Place::with_store(|_| ())
+    }
+
+    /// With a store on a disk of its own, of so many MB.
+    pub fn with_disk(megabytes: u32) -> Place {
+        Place::with_store(|store| {
+            fs::create_dir(store).unwrap();
+            let options = format!("size={megabytes}m");
+            let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "disk"]).arg(store).status();
+            assert!(mount.unwrap().success());
+        })
+    }
+
+    fn with_store(prepare: impl FnOnce(&Path)) -> Place {
         let place = Place(Directory::new("engine-tests"));
+        prepare(&place.store());
         place.import();
         place
     }
@@ -131,7 +146,8 @@ impl Place {
             left.extend(runtime.map(|entry| entry.path().display().to_string()));
         }
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        left.extend(mounts.lines().filter(|line| line.contains(self.path.to_str().unwrap())).map(str::to_owned));
+        let below = format!("{}/", self.store().display());
+        left.extend(mounts.lines().filter(|line| line.contains(&below)).map(str::to_owned));
         for id in self.ids_ever() {
             let group = PathBuf::from("/sys/fs/cgroup/corten").join(&id);
             if group.exists() {
@@ -179,6 +195,8 @@ impl Drop for Place {
         if let Some(run) = self.run() {
             let _ = fs::remove_dir_all(run);
         }
+        // Where it is a disk.
+        let _ = Command::new("umount").arg("-lq").arg(self.store()).output();
     }
 }
 

@@ -25,6 +25,7 @@ mod concurrency;
 mod copy;
 mod crash;
 mod devices;
+mod full_disk;
 mod images;
 mod inside;
 mod lifecycle;

@@ -52,6 +52,8 @@ struct Monitor {
     lock: Option<OwnedFd>,
     clients: Clients,
     log: Option<Writer>,
+    /// Whether what was said last could not be written there.
+    log_failed: bool,
     stdio: Stdio,
     init: Option<Child>,
     network: network::Attached,
@@ -102,6 +104,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
         _life: life,
         lock: Some(lock),
         log,
+        log_failed: false,
         stdio: Stdio::default(),
         init: None,
         network: network::Attached::default(),
@@ -201,11 +204,13 @@ impl Monitor {
     /// What the container said goes to the log and to all that are attached.
     fn pass_on(&mut self, ready: &[PollFlags]) {
         for (is_stderr, bytes) in self.stdio.read(ready) {
-            if let Some(log) = &mut self.log
-                && let Err(error) = log.write(is_stderr, &bytes)
-            {
-                // A full disk: the container goes on, and whoever is attached hears of it.
-                self.clients.tell_all(&Notice::Warning(sentence(&error)));
+            if let Some(log) = &mut self.log {
+                let written = log.write(is_stderr, &bytes);
+                // A full disk: the container goes on, and whoever is attached hears of it, once.
+                if let (Err(error), false) = (&written, self.log_failed) {
+                    self.clients.tell_all(&Notice::Warning(sentence(error)));
+                }
+                self.log_failed = written.is_err();
             }
             self.clients.output(is_stderr, bytes);
         }
