@@ -11,6 +11,7 @@ mod ctn;
 mod large;
 mod registries;
 mod registry;
+mod run;
 #[path = "../../tests/image/server/mod.rs"]
 #[allow(
     dead_code,
@@ -36,7 +37,7 @@ use ctn::{Made, Place, directory, file, run, symlink};
 type Case = fn(&Arc<Host>) -> Result<()>;
 
 pub(crate) fn trials(host: &Arc<Host>) -> Vec<Trial> {
-    let cases: [(&str, &[&str], Case); 12] = [
+    let cases: [(&str, &[&str], Case); 13] = [
         ("skopeo_reads_what_is_saved", &["skopeo"], skopeo_reads),
         ("skopeo_writes_what_is_loaded", &["skopeo"], skopeo_writes),
         ("podman_reads_and_writes", &["podman"], podman),
@@ -48,6 +49,7 @@ pub(crate) fn trials(host: &Arc<Host>) -> Vec<Trial> {
         ("through_a_registry_with_passwords", &["docker-registry", "skopeo"], registries::with_passwords),
         ("through_a_registry_with_tokens", &["docker-registry", "openssl", "skopeo"], registries::with_tokens),
         ("through_a_registry_to_podman_and_back", &["docker-registry", "podman"], registries::podman),
+        ("run_pulls", &["docker-registry"], run::pulls),
         ("docker_reads_writes_pushes_and_pulls", &["docker-registry", "dockerd"], registries::docker),
     ];
     let trial = |(name, programs, case): (&str, &'static [&'static str], Case)| {

@@ -7,7 +7,7 @@
     clippy::unwrap_used,
     reason = "lent by the tests of ctn alone, where a test fails by panicking"
 )]
-mod ctn;
+pub(crate) mod ctn;
 #[path = "../../tests/runtime/harness/wait.rs"]
 #[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "lent, too")]
 mod wait;

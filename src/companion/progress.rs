@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::output::print;
+use super::output::{complain, print};
 use crate::image::digest::Digest;
 use crate::image::registry::progress::{Event, Progress, Silent};
 
@@ -46,14 +46,28 @@ impl Direction {
 
 /// Shows layers, as the terminal can.
 pub(super) fn shown(direction: Direction, quiet: bool) -> Box<dyn Progress> {
-    match (quiet, rustix::termios::isatty(std::io::stdout())) {
+    let is_terminal = rustix::termios::isatty(std::io::stdout());
+    at(direction, quiet, is_terminal, ProgressDrawTarget::stdout, |line| drop(print(line)))
+}
+
+/// Shows them beside the standard output, which is somebody else's.
+pub(super) fn shown_beside(direction: Direction, quiet: bool) -> Box<dyn Progress> {
+    at(direction, quiet, rustix::termios::isatty(std::io::stderr()), ProgressDrawTarget::stderr, complain)
+}
+
+fn at(
+    direction: Direction,
+    quiet: bool,
+    is_terminal: bool,
+    target: fn() -> ProgressDrawTarget,
+    say: fn(&str),
+) -> Box<dyn Progress> {
+    match (quiet, is_terminal) {
         (true, _) => Box::new(Silent),
-        (_, false) => Box::new(Lines { direction, last: Mutex::default() }),
-        (_, true) => Box::new(Bars {
-            direction,
-            all: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
-            bars: Mutex::default(),
-        }),
+        (_, false) => Box::new(Lines { direction, say, last: Mutex::default() }),
+        (_, true) => {
+            Box::new(Bars { direction, all: MultiProgress::with_draw_target(target()), bars: Mutex::default() })
+        }
     }
 }
 
@@ -61,6 +75,7 @@ pub(super) fn shown(direction: Direction, quiet: bool) -> Box<dyn Progress> {
 #[derive(Debug)]
 struct Lines {
     direction: Direction,
+    say: fn(&str),
     last: Mutex<BTreeMap<Digest, String>>,
 }
 
@@ -75,7 +90,7 @@ impl Progress for Lines {
             return;
         }
         // Whoever doesn't read it doesn't want it.
-        let _ = print(&format!("{}: {word}\n", digest.short()));
+        (self.say)(&format!("{}: {word}\n", digest.short()));
         last.insert(digest.clone(), word);
     }
 }

@@ -7,7 +7,7 @@ use super::flags::Flags;
 use super::hello;
 use crate::companion::Context;
 use crate::companion::output::{complain, warn};
-use crate::companion::progress::{Direction, shown};
+use crate::companion::progress::{Direction, shown_beside};
 use crate::companion::registry::Connection;
 use crate::engine::Engine;
 use crate::image::reference::Reference;
@@ -60,7 +60,7 @@ fn from_registry(context: &Context, engine: &Engine, flags: &Flags, name: &str) 
         complain(&format!("Unable to find image '{shown_name}' locally\n"));
     }
     let client = Connection::default().client(context)?;
-    let progress = shown(Direction::Pull, flags.quiet);
+    let progress = shown_beside(Direction::Pull, flags.quiet);
     let pulled = pull(&client, &engine.store, &reference, Wanted::One(flags.platform.as_ref()), &*progress);
     warn(&pulled.with_context(|| format!("pull {shown_name}"))?.warnings);
     Ok(())
