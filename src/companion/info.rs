@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::output::print;
 use super::template::Template;
 use super::{Context, Operation};
+use crate::engine::group;
 use crate::engine::state::Status;
 
 /// Show what there is on this machine
@@ -45,7 +46,7 @@ impl Operation for Info {
             "ContainersStopped": stopped,
             "Images": engine.store.images(|_| {})?.len(),
             "Driver": "overlay",
-            "CgroupDriver": "cgroupfs",
+            "CgroupDriver": group::manager().to_string(),
             "CgroupVersion": "2",
             "LoggingDriver": "json-file",
             "DefaultRuntime": "corten",

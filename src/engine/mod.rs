@@ -26,6 +26,7 @@ pub mod copy;
 mod create;
 pub mod events;
 mod find;
+pub mod group;
 pub mod health;
 mod init;
 mod locks;

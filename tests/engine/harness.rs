@@ -11,7 +11,10 @@ use rustix::process::{Signal, kill_process};
 
 use super::wait::Process;
 
-pub const CTN: &str = env!("CARGO_BIN_EXE_ctn");
+/// The program under test: the one just built, unless another is named.
+pub fn ctn() -> PathBuf {
+    std::env::var_os("CORTEN_TEST_CTN").map_or_else(|| env!("CARGO_BIN_EXE_ctn").into(), PathBuf::from)
+}
 
 /// For what must happen some time. Nothing is timed by it.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -69,7 +72,7 @@ impl Place {
 
     /// A call of ctn on the test's store.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(CTN);
+        let mut command = Command::new(ctn());
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CTN_ROOT", self.store());
         command.args(arguments).current_dir(&self.path).stdin(Stdio::null());
         command

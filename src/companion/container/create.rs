@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::super::output::print;
+use super::super::output::{print, remark};
 use super::super::{Context, Operation};
 use super::flags::Flags;
 use super::pull;
@@ -33,11 +33,13 @@ impl Operation for Create {
 
 /// Makes the container that the flags describe.
 pub(super) fn create<'e>(context: &Context, engine: &'e Engine, flags: Flags, attached: bool) -> Result<Container<'e>> {
+    let discarded = flags.discarded()?;
     let file = flags.cidfile.clone().map(|path| IdFile::claim(&path)).transpose()?;
     let lease = crate::image::store::lease::Lease::new(&engine.store);
     let image = pull::image(context, engine, &flags)?;
     let container = engine.create(flags.wanted(image, attached)?)?;
     drop(lease);
+    discarded.into_iter().for_each(remark);
     if let Some(file) = file {
         file.write(container.id())?;
     }

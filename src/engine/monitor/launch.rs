@@ -10,7 +10,9 @@ use anyhow::{Context, Result, bail};
 
 use super::streams::Stdio;
 use super::{Monitor, probe};
+use crate::cgroup::Group;
 use crate::container::{self, CreateOptions, Embedded, Warn};
+use crate::engine::group::Place;
 use crate::engine::protocol::Notice;
 use crate::engine::record::Record;
 use crate::engine::specification::{self, Facts, Node};
@@ -24,7 +26,8 @@ impl Monitor {
     /// The start that somebody waits for.
     pub(super) fn first_start(&mut self) {
         self.state.restart_count = 0;
-        let started = self.clients.listen(&self.engine.running(&self.record.id)).and_then(|()| self.start());
+        let listening = self.clients.listen(&self.engine.running(&self.record.id));
+        let started = listening.and_then(|()| self.enter_group()).and_then(|()| self.start());
         match started {
             Ok(()) => {
                 self.unlock();
@@ -38,6 +41,11 @@ impl Monitor {
                 self.over = true;
             }
         }
+    }
+
+    fn enter_group(&mut self) -> Result<()> {
+        self.group = Place::of(&self.record)?.enter(&self.record)?;
+        Ok(())
     }
 
     pub(super) fn unlock(&mut self) {
@@ -64,10 +72,15 @@ impl Monitor {
         self.state.stopped = false;
         self.started = Instant::now();
         self.init = Some(embedded.child);
+        self.memory = self.group_of_container().and_then(|group| group.watch_from_its_beginning().ok());
         self.probing = probe::begin(&self.record, &mut self.state);
         self.write_state();
         self.engine.happened(&self.record, "start", &[]);
         Ok(())
+    }
+
+    fn group_of_container(&self) -> Option<Group> {
+        fs::read_link(self.engine.host().root.join(&self.record.id).join("cgroup")).ok().map(Group::at)
     }
 
     fn launch(&mut self) -> Result<Embedded> {
@@ -76,7 +89,8 @@ impl Monitor {
         let mut files = Stack::new(engine.store.form());
         files.push(fs::File::open(&rootfs).attempt(|| format!("open {rootfs:?}"))?.into());
         let (joined, shared_memory) = (joined(engine, record)?, shared_memory(engine, record)?);
-        let facts = Facts { joined, shared_memory, ..facts(engine, record, &files, rootfs)? };
+        let cgroups_path = self.group.clone();
+        let facts = Facts { joined, shared_memory, cgroups_path, ..facts(engine, record, &files, rootfs)? };
         if record.host_config.ipc_mode == "shareable" {
             root::mount_shared_memory(engine, record)?;
         }
@@ -135,7 +149,7 @@ impl Monitor {
     }
 }
 
-/// Looks up what the configuration depends on, but for what is of other containers.
+/// Looks up what the configuration depends on, but for what is of other containers, and the group.
 pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, rootfs: PathBuf) -> Result<Facts> {
     let host = &record.host_config;
     let user = User::of(&record.config.user, files)?;
@@ -158,6 +172,7 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
     Ok(Facts {
         groups: host.group_add.iter().map(group).collect::<Result<_>>()?,
         shared_memory: None,
+        cgroups_path: String::new(),
         devices: devices(record)?,
         directory: network::owner_of_files(engine, record),
         capabilities: crate::security::capabilities::permitted().attempt(|| "ask for the engine's capabilities")?,

@@ -8,6 +8,7 @@ mod clients;
 mod end;
 mod launch;
 mod probe;
+mod spawn;
 mod streams;
 
 use std::ffi::OsString;
@@ -24,7 +25,8 @@ use super::log::{Limits, Writer};
 use super::protocol::Notice;
 use super::record::Record;
 use super::state::{State, Status};
-use super::{Engine, log, network};
+use super::{Engine, group, log, network};
+use crate::cgroup::Watch;
 use crate::error::{Attempt, sentence};
 use crate::security::sealed_executable;
 use crate::sys::clone::{self, Child};
@@ -32,6 +34,7 @@ use crate::sys::signal;
 use clients::Clients;
 use probe::Probing;
 pub(super) use probe::process_of;
+pub(super) use spawn::spawn;
 use streams::Stdio;
 
 /// The word on the command line that makes this program a monitor. It is nobody's command.
@@ -55,6 +58,8 @@ struct Monitor {
     stdio: Stdio,
     init: Option<Child>,
     network: network::Attached,
+    /// Of the container's group, as long as it has one.
+    memory: Option<Watch>,
     probing: Option<Probing>,
     started: Instant,
     /// The status of an init that has ended, while what it said last is passed on.
@@ -65,6 +70,10 @@ struct Monitor {
     again_at: Option<Instant>,
     /// How long until it is started again the next time.
     pause: Duration,
+    /// The container's `cgroupsPath`.
+    group: String,
+    /// The machine goes down, or at least systemd wants the container to end: it is not started again, and nobody has stopped it.
+    going_down: bool,
     over: bool,
 }
 
@@ -105,12 +114,15 @@ fn run(arguments: &[OsString]) -> Result<()> {
         stdio: Stdio::default(),
         init: None,
         network: network::Attached::default(),
+        memory: None,
         probing: None,
         started: Instant::now(),
         ended: None,
         kill_at: None,
         again_at: None,
         pause: end::FIRST_PAUSE,
+        group: String::new(),
+        going_down: false,
         over: false,
     };
     monitor.first_start();
@@ -139,6 +151,9 @@ impl Monitor {
     /// Waits until something is to be done, and does it.
     fn turn(&mut self) -> Result<()> {
         let mut wanted = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        let memory = self.memory.as_ref().and_then(Watch::of_memory);
+        wanted.extend(memory.map(|memory| PollFd::from_borrowed_fd(memory, PollFlags::PRI)));
+        let before_clients = wanted.len();
         let after_clients = self.clients.wants(&mut wanted, self.stdio.takes_input());
         let after_stdio = self.stdio.wants(&mut wanted, !self.clients.are_full());
         if let Some(probing) = &self.probing {
@@ -155,7 +170,7 @@ impl Monitor {
         }
         let ready: Vec<PollFlags> = wanted.iter().map(PollFd::revents).collect();
         drop(wanted);
-        for (who, request) in self.clients.hear(&ready[1..after_clients]) {
+        for (who, request) in self.clients.hear(&ready[before_clients..after_clients]) {
             self.obey(who, request);
         }
         self.pass_on(&ready[after_clients..after_stdio]);
@@ -163,6 +178,9 @@ impl Monitor {
             probing.read(&ready[after_stdio..after_probe]);
         }
         self.network.serve(&ready[after_probe..]);
+        if ready[1..before_clients].iter().any(|ready| !ready.is_empty()) {
+            self.look_for_kills();
+        }
         if !ready[0].is_empty() {
             self.reap()?;
         }
@@ -214,9 +232,8 @@ impl Monitor {
 
     fn reap(&mut self) -> Result<()> {
         while let Some(number) = signal::next(std::os::fd::AsFd::as_fd(&self.signals)).attempt(|| "read signals")? {
-            if number == libc::SIGTERM {
-                // The machine goes down: the container is stopped as by `stop`.
-                self.stop(libc::SIGTERM, Some(10_000));
+            if matches!(number, libc::SIGTERM | group::STOP) {
+                self.go_down();
             }
         }
         loop {

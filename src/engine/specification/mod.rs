@@ -38,6 +38,8 @@ pub struct Facts {
     pub joined: BTreeMap<&'static str, String>,
     /// Where the shared memory is mounted on the host, if others may have it, too.
     pub shared_memory: Option<PathBuf>,
+    /// Its group, as a path in the hierarchy.
+    pub cgroups_path: String,
     /// The devices of `--device`, or all of the host's.
     pub devices: Vec<Node>,
     /// The numbers of block devices that limits are for.
@@ -132,7 +134,7 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
     let security = security(record)?;
     let capabilities = capabilities::of(host, facts.capabilities)?;
     let mut linux = json!({
-        "cgroupsPath": format!("/{}/{}", cgroup_parent(record), record.id),
+        "cgroupsPath": facts.cgroups_path,
         "namespaces": namespaces(record, facts),
         "resources": resources::of(host, facts)?,
         "devices": devices::nodes(host, facts),
@@ -167,14 +169,6 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
         }
     }
     Ok(config)
-}
-
-/// Where below the cgroup file system containers are.
-fn cgroup_parent(record: &Record) -> &str {
-    match record.host_config.cgroup_parent.trim_matches('/') {
-        "" => "corten",
-        parent => parent,
-    }
 }
 
 /// The name that a container has for itself.

@@ -215,6 +215,10 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     memory_swap: Option<String>,
 
+    /// Of cgroup v1 alone, and discarded: how gladly the kernel swaps its memory out, 0 to 100
+    #[arg(long, value_name = "INT", allow_hyphen_values = true)]
+    memory_swappiness: Option<i64>,
+
     /// Mount something (type=bind|volume|tmpfs,source=…,target=…,readonly)
     #[arg(long, value_name = "MOUNT")]
     mount: Vec<String>,
@@ -234,6 +238,10 @@ pub(in crate::companion) struct Flags {
     /// Don't ask how the container is
     #[arg(long)]
     no_healthcheck: bool,
+
+    /// Of cgroup v1 alone, and discarded: have it wait where it would be killed for want of memory
+    #[arg(long)]
+    oom_kill_disable: bool,
 
     /// How gladly the kernel kills it for want of memory, -1000 to 1000
     #[arg(long, value_name = "INT", default_value_t, allow_hyphen_values = true)]

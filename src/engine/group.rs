@@ -1,0 +1,138 @@
+//! The cgroups of a container and of its monitor: where they are, and who makes them.
+//!
+//! Neither is in the group of whoever started the container, whose end would else be theirs: a service that is stopped, a session that is
+//! closed.
+//!
+//! | | where systemd runs | elsewhere, and below a path that was asked for |
+//! | --- | --- | --- |
+//! | made by | systemd, as a scope that is delegated: what is below it is ours | ourselves |
+//! | the container | `SLICE/corten-ID.scope/container` | `PARENT/ID` |
+//! | the monitor | `SLICE/corten-ID.scope/monitor` | `PARENT/monitors`, with the others |
+//!
+//! That the monitor is in the scope keeps the container's group there until its end has been looked at: systemd removes the group of a scope
+//! at the moment in which its last process ends, and with it the count of what was killed for want of memory.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rustix::process::getpid;
+
+use super::record::Record;
+use crate::cgroup::systemd::properties::Property;
+use crate::cgroup::systemd::value::Value;
+use crate::cgroup::systemd::{Systemd, Unit, slice_path};
+use crate::cgroup::{Group, Hierarchy, Manager};
+
+/// The signal by which systemd stops a scope. Every process of it gets this one, but it is meant for the monitor, which stops the
+/// container in the way that this one wants it: by default nothing comes of it in other processes (signal(7)).
+pub(super) const STOP: i32 = libc::SIGCONT;
+
+/// How much longer than the container's own time to stop systemd waits.
+const GRACE: u64 = 10;
+
+/// Where a container's groups are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In a scope of this slice.
+    Scope(String),
+    /// Below this group, as a path from the root of the hierarchy.
+    Below(PathBuf),
+}
+
+/// Who makes the groups of containers that don't ask for a place of their own.
+pub fn manager() -> Manager {
+    if has_systemd() { Manager::Systemd } else { Manager::Cgroupfs }
+}
+
+/// sd_booted(3).
+fn has_systemd() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+impl Place {
+    /// That of a container.
+    pub(super) fn of(record: &Record) -> Result<Place> {
+        Place::decide(&record.host_config.cgroup_parent, has_systemd())
+    }
+
+    /// A slice is systemd's, a path is one in the file system; without systemd a name is a path, whatever it ends in.
+    fn decide(parent: &str, has_systemd: bool) -> Result<Place> {
+        match parent.trim_matches('/') {
+            "" if has_systemd => Ok(Place::Scope("system.slice".into())),
+            "" => Ok(Place::Below("/corten".into())),
+            slice if has_systemd && slice == parent && slice.ends_with(".slice") => {
+                slice_path(slice).with_context(|| format!("--cgroup-parent {parent:?}"))?;
+                Ok(Place::Scope(slice.into()))
+            }
+            path => Ok(Place::Below(Path::new("/").join(path))),
+        }
+    }
+
+    /// The group that a monitor is born in; none where it is to find its place itself, or has to stay with whoever starts it.
+    pub(super) fn of_monitors(&self) -> Option<Group> {
+        let Place::Below(parent) = self else { return None };
+        let path = Hierarchy::find().ok()?.directory(parent).join("monitors");
+        std::fs::create_dir_all(&path).ok()?;
+        Some(Group::at(path))
+    }
+
+    /// Has this process, a container's monitor, where it is to be, and gives the container's `cgroupsPath`.
+    pub(super) fn enter(&self, record: &Record) -> Result<String> {
+        let path = match self {
+            Place::Below(parent) => parent.join(&record.id),
+            Place::Scope(slice) => {
+                let unit = Unit::new(Some(&format!("{slice}:corten:{}", record.id)), &record.id, false)?;
+                Systemd::connect(false)?.start_anew(&unit, &properties(&unit, record))?;
+                let hierarchy = Hierarchy::find()?;
+                let scope = &hierarchy.own;
+                Group::create(&hierarchy, &scope.join("monitor"))?.add(getpid())?;
+                scope.join("container")
+            }
+        };
+        Ok(path.to_string_lossy().into_owned())
+    }
+}
+
+/// What systemd is told of the scope. With its default dependencies it is stopped when the machine goes down, before networks are.
+fn properties(unit: &Unit, record: &Record) -> Vec<Property> {
+    let patience = match u64::try_from(record.config.stop_timeout.unwrap_or(10)) {
+        Ok(seconds) => seconds.saturating_add(GRACE).saturating_mul(1_000_000),
+        Err(_) => u64::MAX,
+    };
+    let own = Value::Uint32(getpid().as_raw_nonzero().get().cast_unsigned());
+    let pairs = [
+        ("Description", Value::string(format!("container {}", record.name))),
+        ("Slice", Value::string(&unit.slice)),
+        ("Delegate", Value::Boolean(true)),
+        ("CollectMode", Value::string("inactive-or-failed")),
+        ("After", Value::strings(["network.target", "local-fs.target"])),
+        ("KillSignal", Value::Int32(STOP)),
+        ("TimeoutStopUSec", Value::Uint64(patience)),
+        ("PIDs", Value::Array("u".into(), vec![own])),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_is_systemds_and_a_path_is_not() {
+        let scope = |slice: &str| Place::Scope(slice.into());
+        let below = |path: &str| Place::Below(path.into());
+        for (parent, with, without) in [
+            ("", scope("system.slice"), below("/corten")),
+            ("/", scope("system.slice"), below("/corten")),
+            ("a-b.slice", scope("a-b.slice"), below("/a-b.slice")),
+            ("/a.slice", below("/a.slice"), below("/a.slice")),
+            ("/pods/one/", below("/pods/one"), below("/pods/one")),
+            ("pods", below("/pods"), below("/pods")),
+        ] {
+            assert_eq!(Place::decide(parent, true).unwrap(), with, "{parent}");
+            assert_eq!(Place::decide(parent, false).unwrap(), without, "{parent}");
+        }
+        let error = crate::error::sentence(&Place::decide("a--b.slice", true).unwrap_err());
+        assert!(error.starts_with("--cgroup-parent \"a--b.slice\""), "{error}");
+    }
+}
