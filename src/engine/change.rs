@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::events::Followed;
+use super::group::Place;
 use super::log::{self, Line, Reading};
 use super::record::HostConfig;
 use super::specification::{self, Further};
@@ -18,17 +19,10 @@ impl Container<'_> {
         let with_limits = change(&mut self.record.host_config)?;
         specification::check(&self.record)?;
         if with_limits && self.state()?.status.is_up() {
-            let mut resources = specification::limits(&self.record.host_config);
-            let block = specification::weights(&self.record.host_config);
-            if !block.is_empty() {
-                resources.insert("blockIO".into(), block.into());
-            }
-            let options = UpdateOptions {
-                resources: serde_json::from_value(resources.into())?,
-                l3_cache_schema: None,
-                mem_bw_schema: None,
-            };
+            let resources = specification::changeable(&self.record.host_config)?;
+            let options = UpdateOptions { resources, l3_cache_schema: None, mem_bw_schema: None };
             container::update(&self.engine.host(), self.id(), &options)?;
+            Place::of(&self.record)?.update(&self.record)?;
         }
         self.write()?;
         if self.has_monitor() {

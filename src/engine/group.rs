@@ -9,6 +9,9 @@
 //! | the container | `SLICE/corten-ID.scope/container` | `PARENT/ID` |
 //! | the monitor | `SLICE/corten-ID.scope/monitor` | `PARENT/monitors`, with the others |
 //!
+//! Shares and reservations stand against those of the groups beside, so the scope has them, too. Whatever is counted of containers is
+//! counted of each, for `stats`, whether it is limited or not.
+//!
 //! That the monitor is in the scope keeps the container's group there until its end has been looked at: systemd removes the group of a scope
 //! at the moment in which its last process ends, and with it the count of what was killed for want of memory.
 
@@ -18,7 +21,8 @@ use anyhow::{Context, Result};
 use rustix::process::getpid;
 
 use super::record::Record;
-use crate::cgroup::systemd::properties::Property;
+use super::specification;
+use crate::cgroup::systemd::properties::{Property, limits};
 use crate::cgroup::systemd::value::Value;
 use crate::cgroup::systemd::{Systemd, Unit, slice_path};
 use crate::cgroup::{Group, Hierarchy, Manager};
@@ -29,6 +33,9 @@ pub(super) const STOP: i32 = libc::SIGCONT;
 
 /// How much longer than the container's own time to stop systemd waits.
 const GRACE: u64 = 10;
+
+/// The controllers that count something.
+const COUNTING: [&str; 4] = ["cpu", "io", "memory", "pids"];
 
 /// Where a container's groups are.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,22 +86,60 @@ impl Place {
     /// Has this process, a container's monitor, where it is to be, and gives the container's `cgroupsPath`.
     pub(super) fn enter(&self, record: &Record) -> Result<String> {
         let path = match self {
-            Place::Below(parent) => parent.join(&record.id),
+            Place::Below(parent) => {
+                if let Ok(hierarchy) = Hierarchy::find() {
+                    for path in parent.ancestors().collect::<Vec<_>>().into_iter().rev() {
+                        count_below(&hierarchy.directory(path));
+                    }
+                }
+                parent.join(&record.id)
+            }
             Place::Scope(slice) => {
-                let unit = Unit::new(Some(&format!("{slice}:corten:{}", record.id)), &record.id, false)?;
-                Systemd::connect(false)?.start_anew(&unit, &properties(&unit, record))?;
+                let unit = unit(slice, record)?;
+                Systemd::connect(false)?.start_anew(&unit, &properties(&unit, record)?)?;
                 let hierarchy = Hierarchy::find()?;
                 let scope = &hierarchy.own;
                 Group::create(&hierarchy, &scope.join("monitor"))?.add(getpid())?;
+                count_below(&hierarchy.directory(scope));
                 scope.join("container")
             }
         };
         Ok(path.to_string_lossy().into_owned())
     }
+
+    /// Tells whoever made the groups of a container that runs of its new limits, which it has already.
+    pub(super) fn update(&self, record: &Record) -> Result<()> {
+        let Place::Scope(slice) = self else { return Ok(()) };
+        Systemd::connect(false)?.set(&unit(slice, record)?.name, &shares(record)?)
+    }
+}
+
+fn unit(slice: &str, record: &Record) -> Result<Unit> {
+    Unit::new(Some(&format!("{slice}:corten:{}", record.id)), &record.id, false)
+}
+
+/// Has a group's processes counted for each of the groups below it, as far as that can be had.
+fn count_below(group: &Path) {
+    let words = |file: &str| std::fs::read_to_string(group.join(file)).unwrap_or_default();
+    let (there, enabled) = (words("cgroup.controllers"), words("cgroup.subtree_control"));
+    let has = |words: &str, controller: &str| words.split_whitespace().any(|word| word == controller);
+    let missing = COUNTING.iter().filter(|controller| has(&there, controller) && !has(&enabled, controller));
+    let command: Vec<String> = missing.map(|controller| format!("+{controller}")).collect();
+    if !command.is_empty() {
+        // Refused, it is so where something is limited, too, and then somebody is told.
+        let _ = std::fs::write(group.join("cgroup.subtree_control"), command.join(" "));
+    }
+}
+
+/// What a container has in proportion to others.
+fn shares(record: &Record) -> Result<Vec<Property>> {
+    let mut all = limits(&specification::changeable(&record.host_config)?, 0)?;
+    all.retain(|(name, _)| matches!(name.as_str(), "CPUWeight" | "IOWeight" | "MemoryLow"));
+    Ok(all)
 }
 
 /// What systemd is told of the scope. With its default dependencies it is stopped when the machine goes down, before networks are.
-fn properties(unit: &Unit, record: &Record) -> Vec<Property> {
+fn properties(unit: &Unit, record: &Record) -> Result<Vec<Property>> {
     let patience = match u64::try_from(record.config.stop_timeout.unwrap_or(10)) {
         Ok(seconds) => seconds.saturating_add(GRACE).saturating_mul(1_000_000),
         Err(_) => u64::MAX,
@@ -110,7 +155,8 @@ fn properties(unit: &Unit, record: &Record) -> Vec<Property> {
         ("TimeoutStopUSec", Value::Uint64(patience)),
         ("PIDs", Value::Array("u".into(), vec![own])),
     ];
-    pairs.map(|(name, value)| (name.to_owned(), value)).into()
+    let pairs = pairs.into_iter().map(|(name, value)| (name.to_owned(), value));
+    Ok(pairs.chain(shares(record)?).collect())
 }
 
 #[cfg(test)]

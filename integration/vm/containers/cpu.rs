@@ -1,6 +1,6 @@
 //! `--cpus`, `--cpu-shares`, `--cpuset-cpus`, `--cpuset-mems`.
 
-use crate::group::{Group, said};
+use crate::group::{Group, said, scope};
 use crate::harness::Place;
 
 /// Uses up one second of processor time, however long that takes, and says so.
@@ -15,7 +15,8 @@ fn a_part_of_a_processor_is_no_more() {
     said(&place, "slow", "burnt\n");
     let (used, passed) = (group.count("cpu.stat", "usage_usec"), group.count("cpu.stat", "nr_periods"));
     assert!(used > 900_000, "the second was not used up: {used} µs");
-    assert!(used < (passed + 3) * 20_000, "{used} µs in {passed} periods of 20000 µs");
+    // What one period has too much the next ones have too little.
+    assert!(used < (passed + 10) * 20_000, "{used} µs in {passed} periods of 20000 µs");
     assert!(group.count("cpu.stat", "nr_throttled") > 20, "{}", group.read("cpu.stat"));
 }
 
@@ -33,10 +34,12 @@ fn shares_are_weights_against_each_other() {
     place.detached("heavy", &["--cpu-shares", "1024", "--cpuset-cpus", "1"], forever);
     place.detached("light", &["--cpu-shares", "256", "--cpuset-cpus", "1"], BURN);
     let (heavy, light) = (Group::of(&place, "heavy"), Group::of(&place, "light"));
-    // Weights stand against each other where the groups are siblings: the scopes are, which hold the groups that have them.
     let used = || [&heavy, &light].map(|group| group.count("cpu.stat", "usage_usec") as f64);
-    heavy.holds(&[("cpu.weight", "100")]);
-    light.holds(&[("cpu.weight", "35")]);
+    // Weights stand against each other where groups are beside each other, and that the scopes are.
+    for (group, weight) in [(&heavy, "100"), (&light, "35")] {
+        group.holds(&[("cpu.weight", weight)]);
+        scope(group).holds(&[("cpu.weight", weight)]);
+    }
     let before = used();
     said(&place, "light", "burnt\n");
     let after = used();

@@ -57,6 +57,11 @@ impl Group {
     }
 }
 
+/// The group around a container's.
+pub fn scope(container: &Group) -> Group {
+    Group(container.0.parent().unwrap().into())
+}
+
 /// What a line of the host's shell prints.
 #[track_caller]
 pub fn host(line: &str) -> String {

@@ -1,6 +1,6 @@
 //! `update` of what runs, and `pause`.
 
-use crate::group::{Group, said};
+use crate::group::{Group, host, said, scope};
 use crate::harness::{Place, until};
 
 #[test]
@@ -18,7 +18,9 @@ fn limits_change_in_flight() {
     group.holds(&[("memory.max", "67108864"), ("memory.swap.max", "33554432"), ("memory.low", "16777216")]);
     update(&["--cpus", "1.5", "--cpu-shares", "2048"]);
     group.holds(&[("cpu.max", "150000 100000"), ("pids.max", "20")]);
-    assert!(group.number("cpu.weight") > 100, "{}", group.read("cpu.weight"));
+    let weight = group.read("cpu.weight");
+    assert!(weight.parse::<u32>().unwrap() > 100, "{weight}");
+    scope(&group).holds(&[("cpu.weight", &weight), ("memory.low", "16777216")]);
     update(&["--pids-limit", "1"]);
     group.holds(&[("pids.max", "1"), ("memory.max", "67108864")]);
     let (code, _, errors) = place.outcome(&["exec", "web", "true"]);
@@ -28,6 +30,9 @@ fn limits_change_in_flight() {
     let inside = place.ctn(&["exec", "web", "grep", "Cpus_allowed_list", "/proc/self/status"]);
     assert_eq!(inside.split_whitespace().last(), Some("0"));
     assert_eq!(place.field("web", ".HostConfig.Memory"), "67108864");
+    // systemd writes again what it knows, and it knows the new shares.
+    host("systemctl daemon-reload");
+    scope(&group).holds(&[("cpu.weight", &weight)]);
     // The same at the next start.
     place.ctn(&["restart", "-t", "0", "web"]);
     let group = Group::of(&place, "web");

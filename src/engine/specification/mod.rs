@@ -21,7 +21,7 @@ use crate::image::bundle::User;
 pub use devices::Node;
 pub(super) use mounts::size as shared_memory_size;
 pub use process::{Further, further};
-pub(super) use resources::{limits, weights};
+pub(super) use resources::changeable;
 
 /// What the answer depends on beside the record.
 #[derive(Debug, Clone)]
