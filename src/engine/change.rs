@@ -1,10 +1,8 @@
-//! `update`: other limits for a container, and what `exec` and `logs` need of it.
+//! `update`: other limits for a container, and what `exec` and `cp` need of it.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
-use super::events::Followed;
 use super::group::Place;
-use super::log::{self, Line, Reading};
 use super::record::HostConfig;
 use super::specification::{self, Further};
 use super::state::Status;
@@ -44,38 +42,6 @@ impl Container<'_> {
     /// A further process for it, as the runtime wants it described.
     pub fn process(&self, user: Option<&str>, further: impl FnOnce(User) -> Further) -> Result<crate::spec::Process> {
         monitor::process_of(self.engine, &self.record, further, user)
-    }
-
-    /// Hands on what it said: the last lines or all, and what it says until it ends or `each` says false. None is told where
-    /// nothing more is there for now.
-    pub fn read_log(
-        &self,
-        tail: Option<usize>,
-        follow: bool,
-        mut each: impl FnMut(Option<Line>) -> Result<bool>,
-    ) -> Result<()> {
-        let directory = self.directory();
-        let path = log::path(&directory, self.id());
-        ensure!(directory.is_dir(), "No such container: {}", self.record.short());
-        // Watched from before the first look on.
-        let followed = follow.then(|| Followed::new(path.clone())).transpose()?;
-        let mut reading = Reading::of(&path)?;
-        if let Some(count) = tail {
-            reading.tail(count)?;
-        }
-        loop {
-            let is_over = match self.state() {
-                Ok(state) => !state.status.is_up() && state.status != Status::Restarting,
-                Err(_) => true,
-            };
-            if !reading.more(|line| each(Some(line)))? || !each(None)? {
-                return Ok(());
-            }
-            match &followed {
-                Some(followed) if !is_over => followed.wait(None)?,
-                _ => return Ok(()),
-            }
-        }
     }
 }
 

@@ -243,3 +243,18 @@ pub fn until(what: &str, mut is: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// KiB of heap, stack and other memory that no file is behind (proc_pid_smaps(5)).
+pub fn allocated(pid: i32) -> u64 {
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let (mut is_of_file, mut sum) = (false, 0);
+    for line in maps.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words[0].contains('-') && !words[0].ends_with(':') {
+            is_of_file = words.get(5).is_some_and(|path| path.starts_with('/'));
+        } else if !is_of_file && matches!(words[0], "Private_Clean:" | "Private_Dirty:") {
+            sum += words[1].parse::<u64>().unwrap();
+        }
+    }
+    sum
+}

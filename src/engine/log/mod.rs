@@ -3,6 +3,7 @@
 //! `json-file` is docker's format, an object a line, so that whatever collects docker's logs collects these. `local` is the same, and
 //! rotates without being told to (docker's has a format that is documented as nobody's business).
 
+mod follow;
 mod line;
 mod read;
 mod write;
