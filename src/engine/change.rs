@@ -38,9 +38,9 @@ impl Container<'_> {
         Ok(())
     }
 
-    /// Freezes it as long as the value lives, if it runs.
+    /// Freezes it as long as the value lives, if it runs, and has a cgroup.
     pub fn freeze(&self) -> Result<Option<Frozen<'_>>> {
-        if self.state()?.status != Status::Running {
+        if self.state()?.status != Status::Running || !self.has_group() {
             return Ok(None);
         }
         container::pause(&self.engine.host(), self.id())?;

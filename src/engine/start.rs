@@ -65,6 +65,7 @@ impl Container<'_> {
         let program = sealed_executable::sealed()?;
         let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
         command.arg0("ctn").arg("monitor").arg(self.engine.store.root()).arg(self.id());
+        command.args(self.engine.user.iter().map(|user| &user.runtime));
         command.env_clear().current_dir("/");
         command.stdin(theirs).stdout(life).stderr(Stdio::from(lock.into_file()));
         let child = command.spawn();

@@ -48,6 +48,8 @@ pub struct Facts {
     pub init: Option<PathBuf>,
     /// The name of the host, or of the container whose network it is in.
     pub host_name: String,
+    /// For a container of an ordinary user: how many ids of groups there are.
+    pub rootless: Option<u32>,
 }
 
 /// Refuses what contradicts itself, before anything is made.
@@ -132,11 +134,11 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
     let security = security(record)?;
     let capabilities = capabilities::of(host, facts.capabilities)?;
     let mut linux = json!({
-        "cgroupsPath": format!("/{}/{}", cgroup_parent(record), record.id),
+        "cgroupsPath": cgroups_path(record, facts),
         "namespaces": namespaces(record, facts),
         "resources": resources::of(host, facts)?,
         "devices": devices::nodes(host, facts),
-        "sysctl": sysctls(record),
+        "sysctl": sysctls(record, facts),
     });
     if !host.privileged && !security.paths_unmasked {
         linux["maskedPaths"] = json!(host.masked_paths.clone().unwrap_or_else(|| owned(&MASKED)));
@@ -169,11 +171,13 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
     Ok(config)
 }
 
-/// Where below the cgroup file system containers are.
-fn cgroup_parent(record: &Record) -> &str {
+/// Where below the cgroup file system the container is. An ordinary user's is beside the group of whoever starts it, if it may be made
+/// there, and else has none.
+fn cgroups_path(record: &Record, facts: &Facts) -> String {
     match record.host_config.cgroup_parent.trim_matches('/') {
-        "" => "corten",
-        parent => parent,
+        "" if facts.rootless.is_some() => String::new(),
+        "" => format!("/corten/{}", record.id),
+        parent => format!("/{parent}/{}", record.id),
     }
 }
 
@@ -230,11 +234,13 @@ fn namespaces(record: &Record, facts: &Facts) -> Vec<Value> {
 }
 
 /// docker's two where the network is the container's own: an ordinary user's program there may listen at 80, and ping.
-fn sysctls(record: &Record) -> Map<String, Value> {
+fn sysctls(record: &Record, facts: &Facts) -> Map<String, Value> {
     let mut all = Map::new();
+    // A group without an id here is refused.
+    let last_group = facts.rootless.map_or(i32::MAX.unsigned_abs(), |groups| groups.saturating_sub(1));
     if matches!(Mode::of(&record.host_config.network_mode), Mode::None | Mode::Network(_)) {
         all.insert("net.ipv4.ip_unprivileged_port_start".into(), "0".into());
-        all.insert("net.ipv4.ping_group_range".into(), "0 2147483647".into());
+        all.insert("net.ipv4.ping_group_range".into(), format!("0 {last_group}").into());
     }
     all.extend(record.host_config.sysctls.iter().map(|(key, value)| (key.clone(), value.clone().into())));
     all

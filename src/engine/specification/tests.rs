@@ -21,6 +21,7 @@ fn facts() -> Facts {
         numbers: BTreeMap::new(),
         capabilities: u64::MAX,
         host_name: "machine".into(),
+        rootless: None,
         init: None,
     }
 }
