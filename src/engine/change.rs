@@ -20,7 +20,7 @@ impl Container<'_> {
             let resources = specification::changeable(&self.record.host_config)?;
             let options = UpdateOptions { resources, l3_cache_schema: None, mem_bw_schema: None };
             container::update(&self.engine.host(), self.id(), &options)?;
-            Place::of(&self.record)?.update(&self.record)?;
+            Place::of(self.engine, &self.record)?.update(&self.record)?;
         }
         self.write()?;
         if self.has_monitor() {
@@ -30,9 +30,9 @@ impl Container<'_> {
         Ok(())
     }
 
-    /// Freezes it as long as the value lives, if it runs.
+    /// Freezes it as long as the value lives, if it runs, and has a cgroup.
     pub fn freeze(&self) -> Result<Option<Frozen<'_>>> {
-        if self.state()?.status != Status::Running {
+        if self.state()?.status != Status::Running || !self.has_group() {
             return Ok(None);
         }
         container::pause(&self.engine.host(), self.id())?;

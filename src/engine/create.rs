@@ -39,7 +39,7 @@ impl Engine {
         }
         volume::inherit(self, &mut record)?;
         specification::check(&record)?;
-        group::Place::of(&record)?;
+        group::Place::of(self, &record)?;
         network::settle(self, &mut record)?;
         let directory = self.directory(&record.id);
         let _making = self.make(&directory)?;

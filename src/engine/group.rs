@@ -21,7 +21,7 @@ use anyhow::{Context, Result};
 use rustix::process::getpid;
 
 use super::record::Record;
-use super::specification;
+use super::{Engine, specification};
 use crate::cgroup::systemd::properties::{Property, limits};
 use crate::cgroup::systemd::value::Value;
 use crate::cgroup::systemd::{Systemd, Unit, slice_path};
@@ -44,6 +44,8 @@ pub(super) enum Place {
     Scope(String),
     /// Below this group, as a path from the root of the hierarchy.
     Below(PathBuf),
+    /// An ordinary user's, where nothing else was asked for: beside the group of whoever starts it, if it may be made there.
+    Beside,
 }
 
 /// Who makes the groups of containers that don't ask for a place of their own.
@@ -58,8 +60,12 @@ fn has_systemd() -> bool {
 
 impl Place {
     /// That of a container.
-    pub(super) fn of(record: &Record) -> Result<Place> {
-        Place::decide(&record.host_config.cgroup_parent, has_systemd())
+    pub(super) fn of(engine: &Engine, record: &Record) -> Result<Place> {
+        let parent = record.host_config.cgroup_parent.as_str();
+        match (&engine.user, parent) {
+            (Some(_), "") => Ok(Place::Beside),
+            (user, parent) => Place::decide(parent, user.is_none() && has_systemd()),
+        }
     }
 
     /// A slice is systemd's, a path is one in the file system; without systemd a name is a path, whatever it ends in.
@@ -86,6 +92,7 @@ impl Place {
     /// Has this process, a container's monitor, where it is to be, and gives the container's `cgroupsPath`.
     pub(super) fn enter(&self, record: &Record) -> Result<String> {
         let path = match self {
+            Place::Beside => PathBuf::new(),
             Place::Below(parent) => {
                 if let Ok(hierarchy) = Hierarchy::find() {
                     for path in parent.ancestors().collect::<Vec<_>>().into_iter().rev() {

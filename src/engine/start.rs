@@ -59,11 +59,11 @@ impl Container<'_> {
         if let Some(streams) = streams {
             channel.request(&Request::Attach(streams))?;
         }
-        let monitors = Place::of(&self.record)?.of_monitors();
+        let monitors = Place::of(self.engine, &self.record)?.of_monitors();
         // What the monitor must have is its standard streams: the channel, the lock of its life, and the container's lock, which it
         // gives back when the container runs.
         let streams = [theirs, life.into(), lock.into_file().into()];
-        monitor::spawn(self.engine.store.root(), self.id(), streams, monitors.as_ref())?;
+        monitor::spawn(self.engine, self.id(), streams, monitors.as_ref())?;
         first_word(channel, warn)
     }
 

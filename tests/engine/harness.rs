@@ -29,15 +29,23 @@ const APPLETS: [&str; 34] = [
 #[derive(Debug)]
 pub struct Place {
     pub path: PathBuf,
+    /// Whose calls of ctn they are, if not root's.
+    pub user: Option<u32>,
 }
 
 impl Place {
     pub fn new() -> Place {
+        Place::with(|path| Place { path, user: None })
+    }
+
+    /// A directory of its own for a test, and a store with an image.
+    pub fn with(make: impl FnOnce(PathBuf) -> Place) -> Place {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         assert!(rustix::process::geteuid().is_root(), "these tests run containers: run them as root");
         let name = format!("engine-tests-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let place = Place { path: std::env::temp_dir().join(name) };
-        fs::create_dir_all(&place.path).unwrap();
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        let place = make(path);
         place.import();
         place
     }
@@ -72,6 +80,9 @@ impl Place {
 
     /// A call of ctn on the test's store.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        if self.user.is_some() {
+            return crate::rootless::user::command(self, arguments);
+        }
         let mut command = Command::new(ctn());
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CTN_ROOT", self.store());
         command.args(arguments).current_dir(&self.path).stdin(Stdio::null());
@@ -172,6 +183,9 @@ impl Place {
     /// Where this store's containers are while they run.
     pub fn run(&self) -> Option<PathBuf> {
         use corten::image::digest::Digest;
+        if self.user.is_some() {
+            return crate::rootless::user::run(self);
+        }
         let hash = Digest::of(self.store().as_os_str().as_encoded_bytes());
         let run = PathBuf::from(format!("/run/corten/engine-{}", &hash.hex()[..8]));
         run.exists().then_some(run)

@@ -15,11 +15,12 @@ use crate::container::{self, CreateOptions, Embedded, Warn};
 use crate::engine::group::Place;
 use crate::engine::protocol::Notice;
 use crate::engine::record::Record;
+use crate::engine::rootless::User;
 use crate::engine::specification::{self, Facts, Node};
 use crate::engine::state::Status;
 use crate::engine::{Engine, init, network, now, root, start, volume};
 use crate::error::{Attempt, sentence};
-use crate::image::bundle::User;
+use crate::image::bundle;
 use crate::image::layer::Stack;
 
 impl Monitor {
@@ -44,7 +45,7 @@ impl Monitor {
     }
 
     fn enter_group(&mut self) -> Result<()> {
-        self.group = Place::of(&self.record)?.enter(&self.record)?;
+        self.group = Place::of(&self.engine, &self.record)?.enter(&self.record)?;
         Ok(())
     }
 
@@ -152,9 +153,9 @@ impl Monitor {
 /// Looks up what the configuration depends on, but for what is of other containers, and the group.
 pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, rootfs: PathBuf) -> Result<Facts> {
     let host = &record.host_config;
-    let user = User::of(&record.config.user, files)?;
+    let program = bundle::User::of(&record.config.user, files)?;
     let group = |name: &String| -> Result<u32> {
-        Ok(User::of(&format!("0:{name}"), files).with_context(|| format!("--group-add {name}"))?.gid)
+        Ok(bundle::User::of(&format!("0:{name}"), files).with_context(|| format!("--group-add {name}"))?.gid)
     };
     let mut numbers = BTreeMap::new();
     for throttle in [
@@ -178,7 +179,8 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
         capabilities: crate::security::capabilities::permitted().attempt(|| "ask for the engine's capabilities")?,
         host_name: others_name(engine, record)?,
         init: init::program(engine, record)?,
-        user,
+        rootless: engine.user.as_ref().map(User::groups),
+        user: program,
         rootfs,
         joined: BTreeMap::new(),
         numbers,

@@ -12,6 +12,7 @@ mod spawn;
 mod streams;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use rustix::io::Errno;
 use super::log::{Limits, Writer};
 use super::protocol::Notice;
 use super::record::Record;
+use super::rootless::User;
 use super::state::{State, Status};
 use super::{Engine, group, log, network};
 use crate::cgroup::Watch;
@@ -36,6 +38,7 @@ use probe::Probing;
 pub(super) use probe::process_of;
 pub(super) use spawn::spawn;
 use streams::Stdio;
+pub(super) use streams::to_null;
 
 /// The word on the command line that makes this program a monitor. It is nobody's command.
 pub const WORD: &str = "monitor";
@@ -88,8 +91,11 @@ pub fn main(arguments: &[OsString]) -> u8 {
 
 fn run(arguments: &[OsString]) -> Result<()> {
     sealed_executable::ensure(arguments.iter().cloned())?;
-    let [_, _, root, id] = arguments else { anyhow::bail!("not for people") };
+    let [_, _, root, id, runtime @ ..] = arguments else { anyhow::bail!("not for people") };
     let (channel, life, lock) = take_over()?;
+    let mut life = std::fs::File::from(life);
+    write!(life, "{}", std::process::id()).attempt(|| "write down the monitor's pid")?;
+    let user = runtime.first().map(|runtime| User::of_monitor(Path::new(runtime))).transpose()?;
     let _ = rustix::process::setsid();
     let _ = rustix::thread::set_name(c"ctn-monitor");
     let own = rustix::process::getpid();
@@ -97,7 +103,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
     signal::block_all().attempt(|| "block signals")?;
     let signals = signal::descriptor().attempt(|| "make a signalfd")?;
     let id = id.to_str().context("an id is text")?;
-    let engine = Engine::open_as_it_is(Path::new(root))?;
+    let engine = Engine::open_as_it_is(Path::new(root), user)?;
     let record = engine.record(id)?;
     let directory = engine.directory(id);
     let log = Limits::of(&record.host_config.log_config)?;
@@ -108,7 +114,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
         engine,
         record,
         signals,
-        _life: life,
+        _life: life.into(),
         lock: Some(lock),
         log,
         stdio: Stdio::default(),

@@ -1,17 +1,16 @@
 //! A monitor's own start, by the process that starts its container.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use rustix::process::Pid;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-use super::WORD;
+use super::{Engine, WORD};
 use crate::cgroup::Group;
 use crate::error::Attempt;
 use crate::security::sealed_executable;
@@ -19,12 +18,16 @@ use crate::sys::clone::{self, CloneFlags};
 use crate::sys::execute::{execute_file, exit_now};
 
 /// Starts the monitor of a container with these standard streams, in a group if one is given and can be had.
-pub(in crate::engine) fn spawn(root: &Path, id: &str, streams: [OwnedFd; 3], group: Option<&Group>) -> Result<()> {
+pub(in crate::engine) fn spawn(engine: &Engine, id: &str, streams: [OwnedFd; 3], group: Option<&Group>) -> Result<()> {
     let program = sealed_executable::sealed()?;
     let what = || "start the container's monitor";
-    let arguments = [b"ctn", WORD.as_bytes(), root.as_os_str().as_bytes(), id.as_bytes()];
-    let arguments =
-        arguments.map(CString::new).into_iter().collect::<Result<Vec<_>, _>>().context("a path has no zero byte")?;
+    let runtime = engine.user.as_ref().map(|user| user.runtime.as_os_str());
+    let words: Vec<&OsStr> = [OsStr::new("ctn"), WORD.as_ref(), engine.store.root().as_os_str(), id.as_ref()]
+        .into_iter()
+        .chain(runtime)
+        .collect();
+    let arguments = words.iter().map(|word| CString::new(word.as_bytes()));
+    let arguments = arguments.collect::<Result<Vec<_>, _>>().context("a path has no zero byte")?;
     let directory = group.and_then(|group| group.open().ok());
     if let Some(directory) = &directory
         && clone::process(CloneFlags::empty(), Some(directory.as_fd()), || {
@@ -37,7 +40,7 @@ pub(in crate::engine) fn spawn(root: &Path, id: &str, streams: [OwnedFd; 3], gro
     }
     // A process that has had threads can't be copied, and not every group takes one in.
     let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
-    command.arg0("ctn").arg(WORD).arg(root).arg(id).env_clear().current_dir("/");
+    command.arg0(words[0]).args(&words[1..]).env_clear().current_dir("/");
     let [stdin, stdout, stderr] = streams.map(Stdio::from);
     let child = command.stdin(stdin).stdout(stdout).stderr(stderr).spawn().attempt(what)?;
     if let (Some(group), Some(pid)) = (group, Pid::from_raw(child.id().cast_signed())) {

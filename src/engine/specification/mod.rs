@@ -50,6 +50,8 @@ pub struct Facts {
     pub init: Option<PathBuf>,
     /// The name of the host, or of the container whose network it is in.
     pub host_name: String,
+    /// For a container of an ordinary user: how many ids of groups there are.
+    pub rootless: Option<u32>,
 }
 
 /// Refuses what contradicts itself, before anything is made.
@@ -138,7 +140,7 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
         "namespaces": namespaces(record, facts),
         "resources": resources::of(host, facts)?,
         "devices": devices::nodes(host, facts),
-        "sysctl": sysctls(record),
+        "sysctl": sysctls(record, facts),
     });
     if !host.privileged && !security.paths_unmasked {
         linux["maskedPaths"] = json!(host.masked_paths.clone().unwrap_or_else(|| owned(&MASKED)));
@@ -224,11 +226,13 @@ fn namespaces(record: &Record, facts: &Facts) -> Vec<Value> {
 }
 
 /// docker's two where the network is the container's own: an ordinary user's program there may listen at 80, and ping.
-fn sysctls(record: &Record) -> Map<String, Value> {
+fn sysctls(record: &Record, facts: &Facts) -> Map<String, Value> {
     let mut all = Map::new();
+    // A group without an id here is refused.
+    let last_group = facts.rootless.map_or(i32::MAX.unsigned_abs(), |groups| groups.saturating_sub(1));
     if matches!(Mode::of(&record.host_config.network_mode), Mode::None | Mode::Network(_)) {
         all.insert("net.ipv4.ip_unprivileged_port_start".into(), "0".into());
-        all.insert("net.ipv4.ping_group_range".into(), "0 2147483647".into());
+        all.insert("net.ipv4.ping_group_range".into(), format!("0 {last_group}").into());
     }
     all.extend(record.host_config.sysctls.iter().map(|(key, value)| (key.clone(), value.clone().into())));
     all

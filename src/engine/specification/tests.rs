@@ -22,6 +22,7 @@ fn facts() -> Facts {
         numbers: BTreeMap::new(),
         capabilities: u64::MAX,
         host_name: "machine".into(),
+        rootless: None,
         init: None,
     }
 }

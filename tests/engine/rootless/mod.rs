@@ -1,0 +1,4 @@
+//! Containers of an ordinary user.
+
+mod life;
+pub mod user;
