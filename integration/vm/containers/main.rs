@@ -10,6 +10,7 @@
 
 #[path = "../../../tests/engine/harness.rs"]
 mod harness;
+mod rootless;
 #[path = "../../../tests/runtime/harness/wait.rs"]
 mod wait;
 
@@ -17,6 +18,7 @@ mod group;
 
 mod blocks;
 mod cpu;
+mod journal;
 mod memory;
 mod pids;
 mod scopes;

@@ -13,6 +13,7 @@ use super::{Monitor, probe};
 use crate::cgroup::Group;
 use crate::container::{self, CreateOptions, Embedded, Warn};
 use crate::engine::group::Place;
+use crate::engine::log::Log;
 use crate::engine::protocol::Notice;
 use crate::engine::record::Record;
 use crate::engine::rootless::User;
@@ -28,7 +29,8 @@ impl Monitor {
     pub(super) fn first_start(&mut self) {
         self.state.restart_count = 0;
         let listening = self.clients.listen(&self.engine.running(&self.record.id));
-        let started = listening.and_then(|()| self.enter_group()).and_then(|()| self.start());
+        let started =
+            listening.and_then(|()| self.open_log()).and_then(|()| self.enter_group()).and_then(|()| self.start());
         match started {
             Ok(()) => {
                 self.unlock();
@@ -42,6 +44,11 @@ impl Monitor {
                 self.over = true;
             }
         }
+    }
+
+    fn open_log(&mut self) -> Result<()> {
+        self.log = Log::open(&self.record, &self.directory())?;
+        Ok(())
     }
 
     fn enter_group(&mut self) -> Result<()> {
@@ -73,7 +80,8 @@ impl Monitor {
         self.state.stopped = false;
         self.started = Instant::now();
         self.init = Some(embedded.child);
-        self.memory = self.group_of_container().and_then(|group| group.watch_from_its_beginning().ok());
+        let watch = self.group_of_container().and_then(|group| group.watch_from_its_beginning().ok());
+        self.memory = watch.filter(|watch| watch.of_memory().is_some());
         self.probing = probe::begin(&self.record, &mut self.state);
         self.write_state();
         self.engine.happened(&self.record, "start", &[]);

@@ -22,12 +22,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::log::{Limits, Writer};
+use super::log::Log;
 use super::protocol::Notice;
 use super::record::Record;
 use super::rootless::User;
 use super::state::{State, Status};
-use super::{Engine, group, log, network};
+use super::{Engine, group, network};
 use crate::cgroup::Watch;
 use crate::error::{Attempt, sentence};
 use crate::security::sealed_executable;
@@ -57,7 +57,7 @@ struct Monitor {
     /// The container's lock, held for whoever started it until it runs.
     lock: Option<OwnedFd>,
     clients: Clients,
-    log: Option<Writer>,
+    log: Option<Log>,
     stdio: Stdio,
     init: Option<Child>,
     network: network::Attached,
@@ -106,8 +106,6 @@ fn run(arguments: &[OsString]) -> Result<()> {
     let engine = Engine::open_as_it_is(Path::new(root), user)?;
     let record = engine.record(id)?;
     let directory = engine.directory(id);
-    let log = Limits::of(&record.host_config.log_config)?;
-    let log = log.map(|limits| Writer::open(log::path(&directory, id), limits)).transpose()?;
     let mut monitor = Monitor {
         state: State::read(&directory)?,
         clients: Clients::new(channel),
@@ -116,7 +114,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
         signals,
         _life: life.into(),
         lock: Some(lock),
-        log,
+        log: None,
         stdio: Stdio::default(),
         init: None,
         network: network::Attached::default(),
@@ -159,9 +157,11 @@ impl Monitor {
         let mut wanted = vec![PollFd::new(&self.signals, PollFlags::IN)];
         let memory = self.memory.as_ref().and_then(Watch::of_memory);
         wanted.extend(memory.map(|memory| PollFd::from_borrowed_fd(memory, PollFlags::PRI)));
+        let room_for_log = self.log.as_ref().and_then(Log::waits);
+        wanted.extend(room_for_log.map(|log| PollFd::from_borrowed_fd(log, PollFlags::OUT)));
         let before_clients = wanted.len();
         let after_clients = self.clients.wants(&mut wanted, self.stdio.takes_input());
-        let after_stdio = self.stdio.wants(&mut wanted, !self.clients.are_full());
+        let after_stdio = self.stdio.wants(&mut wanted, !self.is_full());
         if let Some(probing) = &self.probing {
             probing.wants(&mut wanted);
         }
@@ -186,6 +186,7 @@ impl Monitor {
         self.network.serve(&ready[after_probe..]);
         if ready[1..before_clients].iter().any(|ready| !ready.is_empty()) {
             self.look_for_kills();
+            self.flush_log();
         }
         if !ready[0].is_empty() {
             self.reap()?;
@@ -208,7 +209,7 @@ impl Monitor {
             self.signal(libc::SIGKILL);
         }
         if let Some((status, at)) = self.ended
-            && (self.stdio.is_drained() && !self.clients.are_full() || at + PATIENCE <= now)
+            && (self.stdio.is_drained() && !self.is_full() || at + PATIENCE <= now)
         {
             self.ended = None;
             self.end(status);
@@ -219,6 +220,17 @@ impl Monitor {
         }
         if self.init.is_some() && self.ended.is_none() {
             self.probe(now);
+        }
+    }
+
+    /// Whether somebody who takes what the container says has no room for more.
+    fn is_full(&self) -> bool {
+        self.clients.are_full() || self.log.as_ref().and_then(Log::waits).is_some()
+    }
+
+    fn flush_log(&mut self) {
+        if let Some(Err(error)) = self.log.as_mut().map(Log::flush) {
+            self.clients.tell_all(&Notice::Warning(sentence(&error)));
         }
     }
 

@@ -191,11 +191,11 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "FILE")]
     label_file: Vec<PathBuf>,
 
-    /// Where the output goes: json-file, local, none
+    /// Where the output goes: json-file, local, journald, none
     #[arg(long, value_name = "DRIVER", default_value = "json-file")]
     log_driver: String,
 
-    /// An option of the log (max-size=10m, max-file=3)
+    /// An option of the log (max-size=10m, max-file=3; of journald tag=, labels=, env=)
     #[arg(long, value_name = "OPTION")]
     log_opt: Vec<String>,
 
