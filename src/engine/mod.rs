@@ -37,6 +37,7 @@ pub mod monitor;
 mod names;
 pub mod network;
 pub mod options;
+mod pasta;
 mod processes;
 pub mod protocol;
 pub mod reconcile;

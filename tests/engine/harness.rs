@@ -31,11 +31,13 @@ pub struct Place {
     pub path: PathBuf,
     /// Whose calls of ctn they are, if not root's.
     pub user: Option<u32>,
+    /// The network namespace below /run/netns that root's calls are made in, if not this one.
+    pub network: Option<String>,
 }
 
 impl Place {
     pub fn new() -> Place {
-        Place::with(|path| Place { path, user: None })
+        Place::with(|path| Place { path, user: None, network: None })
     }
 
     /// A directory of its own for a test, and a store with an image.
@@ -83,7 +85,13 @@ impl Place {
         if self.user.is_some() {
             return crate::rootless::user::command(self, arguments);
         }
-        let mut command = Command::new(ctn());
+        let mut command = match &self.network {
+            Some(_) => Command::new("nsenter"),
+            None => Command::new(ctn()),
+        };
+        if let Some(name) = &self.network {
+            command.arg(format!("--net=/run/netns/{name}")).arg(ctn());
+        }
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CTN_ROOT", self.store());
         command.args(arguments).current_dir(&self.path).stdin(Stdio::null());
         command

@@ -230,7 +230,7 @@ fn sysctls(record: &Record, facts: &Facts) -> Map<String, Value> {
     let mut all = Map::new();
     // A group without an id here is refused.
     let last_group = facts.rootless.map_or(i32::MAX.unsigned_abs(), |groups| groups.saturating_sub(1));
-    if matches!(Mode::of(&record.host_config.network_mode), Mode::None | Mode::Network(_)) {
+    if matches!(Mode::of(&record.host_config.network_mode), Mode::None | Mode::Network(_) | Mode::Pasta(_)) {
         all.insert("net.ipv4.ip_unprivileged_port_start".into(), "0".into());
         all.insert("net.ipv4.ping_group_range".into(), format!("0 {last_group}").into());
     }
