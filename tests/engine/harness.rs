@@ -157,8 +157,7 @@ impl Place {
     #[track_caller]
     pub fn monitor_of(&self, name: &str) -> i32 {
         let pid = self.field(name, ".State.Pid");
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
+        parent(&pid)
     }
 
     /// Everything that containers of this store have left anywhere.
@@ -246,6 +245,12 @@ impl Place {
 pub fn succeeded(output: &Output, what: impl std::fmt::Debug) -> String {
     assert!(output.status.success(), "{what:?}: {:?} {}", output.status, String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[track_caller]
+pub fn parent(pid: &str) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 /// Kills a process, and waits until it is gone: before that it is right to say that it lives.
