@@ -16,7 +16,7 @@ use crate::engine::options;
 #[derive(Debug, Args)]
 pub(super) struct Events {
     /// container=, event=, image=, label=KEY[=VALUE], type=
-    #[arg(short, long, value_name = "FILTER")]
+    #[arg(short, long, value_name = "FILTER", value_parser = crate::companion::filter)]
     filter: Vec<String>,
 
     /// json, or a template

@@ -24,6 +24,7 @@ mod prune;
 mod pruned;
 mod pull;
 mod push;
+mod refusal;
 mod registry;
 mod remove;
 mod save;
@@ -242,14 +243,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         return monitor::main(&arguments);
     }
     all_descriptors();
-    let line = match CommandLine::try_parse_from(arguments) {
+    let line = match CommandLine::try_parse_from(&arguments) {
         Ok(line) => line,
         Err(error) => {
-            let text = error.render().to_string();
             if is_answer(&error) {
-                return output::print(&text).map_or(1, |()| 0);
+                return output::print(&error.render().to_string()).map_or(1, |()| 0);
             }
-            output::complain(&text);
+            output::complain(&refusal::text(&error, tree(), &arguments));
             return if is_of_flag(&error) { 125 } else { 1 };
         }
     };
@@ -301,6 +301,11 @@ pub fn tree() -> clap::Command {
 /// `0.0.0.0:8080->80/tcp, …`, as `ps` shows published ports.
 fn network_ports(published: &[(String, String)]) -> String {
     published.iter().map(|(port, host)| format!("{host}->{port}")).collect::<Vec<_>>().join(", ")
+}
+
+/// A `--filter`, which has a name and a value.
+fn filter(text: &str) -> Result<String, &'static str> {
+    if text.contains('=') { Ok(text.to_owned()) } else { Err("bad format of filter (expected name=value)") }
 }
 
 /// What a filter's value says, as docker reads it.

@@ -33,6 +33,7 @@ impl Operation for Create {
 
 /// Makes the container that the flags describe.
 pub(super) fn create<'e>(context: &Context, engine: &'e Engine, flags: Flags, attached: bool) -> Result<Container<'e>> {
+    flags.check()?;
     let file = flags.cidfile.clone().map(|path| IdFile::claim(&path)).transpose()?;
     let lease = crate::image::store::lease::Lease::new(&engine.store);
     let image = pull::image(context, engine, &flags)?;

@@ -12,6 +12,10 @@ use std::io::Write;
 /// Show what a container said
 #[derive(Debug, Args)]
 pub(in crate::companion) struct Logs {
+    /// Show what the log's options attach to lines, which is nothing yet, before a blank
+    #[arg(long)]
+    details: bool,
+
     /// Go on with what it says from now on
     #[arg(short, long)]
     follow: bool,
@@ -80,7 +84,12 @@ impl Logs {
                     return Ok(false);
                 }
             }
-            let text = if self.timestamps { format!("{} {}", line.time, line.text) } else { line.text };
+            // docker's order: the time, the details, what was said.
+            let details = if self.details { " " } else { "" };
+            let text = match self.timestamps {
+                true => format!("{} {details}{}", line.time, line.text),
+                false => format!("{details}{}", line.text),
+            };
             // A terminal has one stream: there everything is stdout.
             let written = if line.is_stderr {
                 stdout.flush()?;

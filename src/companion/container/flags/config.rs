@@ -12,6 +12,14 @@ use crate::engine::record::{Config, Record};
 use crate::image::store::table::Image;
 
 impl Flags {
+    /// Refuses what no image makes good, before one is pulled.
+    pub(in crate::companion::container) fn check(&self) -> Result<()> {
+        self.host()?;
+        self.memberships()?;
+        ensure!(!self.no_healthcheck || !self.asks_health(), "--no-healthcheck conflicts with --health-* options");
+        Ok(())
+    }
+
     /// The record that they ask for, of an image or of a root directory.
     pub(in crate::companion::container) fn wanted(self, image: Option<Image>, attached: bool) -> Result<Wanted> {
         let run = image.as_ref().map(|image| image.config.config.clone()).unwrap_or_default();
