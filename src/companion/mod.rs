@@ -33,6 +33,7 @@ pub mod table;
 mod tag;
 mod tags;
 pub mod template;
+mod trust;
 pub mod units;
 mod unpack;
 mod user_namespace;
@@ -57,8 +58,19 @@ use crate::image::store::table::Image;
 
 /// Containers, images and networks, without a daemon
 #[derive(Debug, Parser)]
-#[command(name = "ctn", version, subcommand_required = true, arg_required_else_help = true, args_override_self = true)]
+#[command(
+    name = "ctn",
+    version,
+    disable_version_flag = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    args_override_self = true
+)]
 struct CommandLine {
+    /// Print the version
+    #[arg(short, long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+
     /// Where images are kept; else CTN_ROOT, /var/lib/corten, or below XDG_DATA_HOME for an ordinary user
     #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,

@@ -17,7 +17,8 @@ pub(super) fn text(error: &clap::Error, mut tree: Command, arguments: &[OsString
             Some(flag) if flag.starts_with("--") => format!("unknown flag: {flag}"),
             Some(flag) if flag.starts_with('-') => {
                 let letter = flag.trim_start_matches('-').chars().next().unwrap_or('-');
-                format!("unknown shorthand flag: '{letter}' in {}", group_with(arguments, letter).unwrap_or(flag))
+                let rest = rest_of_group(arguments, letter).unwrap_or_else(|| letter.to_string());
+                format!("unknown shorthand flag: '{letter}' in -{rest}")
             }
             _ => return wrong_count(&path, command),
         },
@@ -69,10 +70,11 @@ fn context(error: &clap::Error, kind: ContextKind) -> Option<&str> {
     }
 }
 
-/// The argument of letters that has this one: `-itz`.
-fn group_with(arguments: &[OsString], letter: char) -> Option<&str> {
+/// What is from this letter on in the argument of letters that has it: `ztz` of `-iztz`.
+fn rest_of_group(arguments: &[OsString], letter: char) -> Option<String> {
     let mut words = arguments.iter().filter_map(|word| word.to_str());
-    words.find(|word| word.starts_with('-') && !word.starts_with("--") && word.contains(letter))
+    let group = words.find(|word| word.starts_with('-') && !word.starts_with("--") && word.contains(letter))?;
+    group.find(letter).map(|at| group[at..].to_owned())
 }
 
 /// What is said of a value that can't be used; nothing if it isn't a flag's, and there was one too many of them.
@@ -150,7 +152,7 @@ mod tests {
         for (line, wanted) in [
             ("ctn run --nosuch box", "unknown flag: --nosuch\nSee 'ctn run --help'.\n"),
             ("ctn --root x network rm --nosuch=1 n", "unknown flag: --nosuch\nSee 'ctn network rm --help'.\n"),
-            ("ctn ps -aZ", "unknown shorthand flag: 'Z' in -aZ\nSee 'ctn ps --help'.\n"),
+            ("ctn ps -aZ", "unknown shorthand flag: 'Z' in -Z\nSee 'ctn ps --help'.\n"),
             ("ctn run --name", "flag needs an argument: --name\nSee 'ctn run --help'.\n"),
             (
                 "ctn run -a x box",

@@ -181,10 +181,7 @@ impl Scope<'_> {
         if matches!(self.labels, Labels::Heading) && UNHEEDED.contains(&name.as_str()) {
             return arguments.into_iter().next().context("an argument is missing");
         }
-        call(name, &arguments).with_context(|| format!("function {name:?}")).map_err(|error| match error.root_cause() {
-            cause if cause.to_string() == UNKNOWN => anyhow::anyhow!("function {name:?} not defined"),
-            _ => error,
-        })
+        call(name, &arguments).with_context(|| format!("function {name:?}"))
     }
 
     fn label(&self, key: &str) -> Option<Value> {
@@ -254,7 +251,12 @@ fn shown(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(list) => format!("[{}]", list.iter().map(shown).collect::<Vec<_>>().join(" ")),
         Value::Object(map) => {
-            let pairs = map.iter().map(|(key, value)| format!("{key}:{}", shown(value)));
+            // What has nothing in it inside of a map is a structure without fields: a port, a volume.
+            let inside = |value: &Value| match value {
+                Value::Object(map) if map.is_empty() => "{}".to_owned(),
+                value => shown(value),
+            };
+            let pairs = map.iter().map(|(key, value)| format!("{key}:{}", inside(value)));
             format!("map[{}]", pairs.collect::<Vec<_>>().join(" "))
         }
         other => other.to_string(),
@@ -267,7 +269,11 @@ const MAPS: [&str; 6] = ["Annotations", "Labels", "Networks", "Options", "Ports"
 /// What leaves a heading as it is.
 const UNHEEDED: [&str; 8] = ["json", "split", "join", "title", "lower", "upper", "pad", "truncate"];
 
-const UNKNOWN: &str = "there is no such function";
+/// All that there are; others are refused when a template is read.
+pub(super) const FUNCTIONS: [&str; 23] = [
+    "and", "eq", "ge", "gt", "index", "join", "json", "le", "len", "lower", "lt", "ne", "not", "or", "pad", "print",
+    "printf", "println", "slice", "split", "title", "truncate", "upper",
+];
 
 fn call(name: &str, arguments: &[Value]) -> Result<Value> {
     let text = |at: usize| -> Result<&str> {
@@ -330,7 +336,7 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value> {
             }
             .into()
         }
-        _ => bail!(UNKNOWN),
+        _ => bail!("it is not known here"),
     })
 }
 

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::evaluate::FUNCTIONS;
 use super::{Base, Command, Named, Node, Operand, Pipeline, Subject};
 
 /// How deep brackets and blocks may be nested.
@@ -362,6 +363,7 @@ fn operand(word: &str) -> Result<Operand> {
         return Ok(Operand::Path(Base::Variable(variable.into()), fields));
     }
     ensure!(!word.contains(['.', '$']), "bad name {word:?}");
+    ensure!(FUNCTIONS.contains(&word), "function {word:?} not defined");
     Ok(Operand::Function(word.into()))
 }
 

@@ -24,11 +24,9 @@ impl Flags {
     pub(in crate::companion::container) fn wanted(self, image: Option<Image>, attached: bool) -> Result<Wanted> {
         let run = image.as_ref().map(|image| image.config.config.clone()).unwrap_or_default();
         let (name, command) = self.what.split_first().context("an image is required")?;
-        let mut env = run.env.clone();
         let files = self.env_file.iter().map(|path| environment::file(path)).collect::<Result<Vec<_>>>()?;
-        environment::merge(&mut env, files.into_iter().flatten());
         let variables = self.env.iter().map(|text| environment::variable(text)).collect::<Result<Vec<_>>>()?;
-        environment::merge(&mut env, variables);
+        let env = environment::merged(&run.env, files.into_iter().flatten().chain(variables));
         let mut labels = run.labels.clone();
         for path in &self.label_file {
             labels.extend(environment::file(path)?.iter().map(|line| options::pair(line)));

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
+use crate::companion::trust::Trust;
 use crate::engine::options;
 use crate::engine::record::{Membership, Mounted, Ulimit};
 use crate::image::platform::Platform;
@@ -109,6 +110,9 @@ pub(in crate::companion) struct Flags {
     /// An option of resolv.conf
     #[arg(long, visible_alias = "dns-opt", value_name = "OPTION")]
     dns_option: Vec<String>,
+
+    #[command(flatten)]
+    trust: Trust,
 
     /// A domain to search names in
     #[arg(long, value_name = "DOMAIN")]
