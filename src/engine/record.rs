@@ -157,7 +157,9 @@ pub struct HostConfig {
     pub blkio_weight: u16,
     pub blkio_device_read_bps: Vec<Throttle>,
     pub blkio_device_write_bps: Vec<Throttle>,
+    #[serde(rename = "BlkioDeviceReadIOps", alias = "BlkioDeviceReadIops")]
     pub blkio_device_read_iops: Vec<Throttle>,
+    #[serde(rename = "BlkioDeviceWriteIOps", alias = "BlkioDeviceWriteIops")]
     pub blkio_device_write_iops: Vec<Throttle>,
     pub masked_paths: Option<Vec<String>>,
     pub readonly_paths: Option<Vec<String>>,

@@ -134,6 +134,16 @@ fn security(record: &Record) -> Result<Security> {
     Ok(security)
 }
 
+/// Which paths a container doesn't see, and which it can't write to, where it is kept from any.
+pub fn masks(record: &Record) -> Result<Option<(Vec<String>, Vec<String>)>> {
+    let host = &record.host_config;
+    if host.privileged || security(record)?.paths_unmasked {
+        return Ok(None);
+    }
+    let masked = host.masked_paths.clone().unwrap_or_else(|| owned(&MASKED));
+    Ok(Some((masked, host.readonly_paths.clone().unwrap_or_else(|| owned(&READ_ONLY)))))
+}
+
 /// The configuration.
 pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
     let host = &record.host_config;
@@ -146,9 +156,9 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
         "devices": devices::nodes(host, facts),
         "sysctl": sysctls(record, facts),
     });
-    if !host.privileged && !security.paths_unmasked {
-        linux["maskedPaths"] = json!(host.masked_paths.clone().unwrap_or_else(|| owned(&MASKED)));
-        linux["readonlyPaths"] = json!(host.readonly_paths.clone().unwrap_or_else(|| owned(&READ_ONLY)));
+    if let Some((masked, read_only)) = masks(record)? {
+        linux["maskedPaths"] = json!(masked);
+        linux["readonlyPaths"] = json!(read_only);
     }
     match security.seccomp.as_deref() {
         Some("unconfined") => {}
