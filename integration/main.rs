@@ -6,10 +6,8 @@
 #![allow(missing_docs, reason = "a program, not a library")]
 
 mod bundles;
+mod companion;
 mod containerd;
-#[path = "../tests/harness/directory.rs"]
-#[allow(unreachable_pub, clippy::unwrap_used, reason = "lent by the tests of ctn, where a test fails by panicking")]
-mod directory;
 mod docker;
 mod harness;
 mod images;
@@ -35,6 +33,7 @@ fn main() -> ExitCode {
     eprintln!("the runtime under test: {}", host.runtime.display());
     let trials = [
         bundles::trials(&host),
+        companion::trials(&host),
         containerd::trials(&host),
         docker::trials(&host),
         podman::trials(&host),

@@ -29,7 +29,6 @@ use anyhow::{Result, ensure};
 use corten::image::tar::{Entry, Kind};
 use libtest_mimic::Trial;
 
-use crate::directory;
 use crate::harness::host::{Host, installed};
 use crate::harness::trial::{Skip, completion};
 use ctn::{Made, Place, directory, file, run, symlink};

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::ctn as images;
 use super::registry::Registry;
 use crate::harness::host::Host;
-use crate::services::ctn::Place;
+use crate::services::ctn::{Place, is_one_sentence};
 
 /// Exit status, output and errors of `run --rm`.
 fn run(place: &Place, flags: &[&str], image: &str, program: &[&str]) -> (Option<i32>, String, String) {
@@ -64,7 +64,7 @@ pub(super) fn pulls(_: &Arc<Host>) -> Result<()> {
     for image in [&unknown, &name] {
         let gone = run(&place, &["--pull", "always", "-q"], image, &["true"]);
         ensure!(gone.0 == Some(125) && gone.1.is_empty(), "{gone:?}");
-        ensure!(gone.2.contains(&format!("pull {image}")) && gone.2.trim_end().lines().count() == 1, "{gone:?}");
+        ensure!(gone.2.contains(&format!("pull {image}")) && is_one_sentence(&gone.2), "{gone:?}");
     }
     place.assert_nothing_left();
     Ok(())

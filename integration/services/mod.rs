@@ -20,7 +20,6 @@ use anyhow::{Result, ensure};
 use corten::sys::clone::{CloneFlags, unshare};
 use libtest_mimic::Trial;
 
-use crate::directory;
 use crate::harness::host::Host;
 use crate::harness::trial::{Skip, completion};
 use ctn::{Place, succeeded, until};

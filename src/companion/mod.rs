@@ -24,6 +24,7 @@ mod prune;
 mod pruned;
 mod pull;
 mod push;
+mod refusal;
 mod registry;
 mod remove;
 mod save;
@@ -32,9 +33,9 @@ pub mod table;
 mod tag;
 mod tags;
 pub mod template;
+mod trust;
 pub mod units;
 mod unpack;
-mod user_namespace;
 mod volume;
 
 use std::collections::BTreeSet;
@@ -46,6 +47,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::engine::rootless::{self, User};
 use crate::engine::{Engine, monitor};
 use crate::error::sentence;
 use crate::image::digest::Digest;
@@ -56,8 +58,19 @@ use crate::image::store::table::Image;
 
 /// Containers, images and networks, without a daemon
 #[derive(Debug, Parser)]
-#[command(name = "ctn", version, subcommand_required = true, arg_required_else_help = true, args_override_self = true)]
+#[command(
+    name = "ctn",
+    version,
+    disable_version_flag = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    args_override_self = true
+)]
 struct CommandLine {
+    /// Print the version
+    #[arg(short, long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+
     /// Where images are kept; else CTN_ROOT, /var/lib/corten, or below XDG_DATA_HOME for an ordinary user
     #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -138,8 +151,8 @@ enum ImageCommand {
 /// What a command is carried out with.
 struct Context {
     root: PathBuf,
-    /// How the ids here are ids of the machine, for an ordinary user.
-    ids: Option<IdMaps>,
+    /// Whose command it is, if not root's.
+    user: Option<User>,
 }
 
 impl Context {
@@ -148,12 +161,17 @@ impl Context {
     }
 
     fn engine(&self) -> Result<Engine> {
-        Engine::open(&self.root)
+        Engine::open(&self.root, self.user.clone())
     }
 
-    /// Whether there can be any: neither an ordinary user has containers so far nor root of a user namespace.
+    /// How the ids here are ids of the machine, for an ordinary user.
+    fn ids(&self) -> Option<&IdMaps> {
+        self.user.as_ref().map(|user| &user.ids)
+    }
+
+    /// Whether there can be any: root of a user namespace has none.
     fn has_containers(&self) -> bool {
-        self.ids.is_none() && Form::of_process() == Form::Trusted
+        self.user.is_some() || Form::of_process() == Form::Trusted
     }
 
     /// The engine, where a text names one of its containers.
@@ -184,8 +202,7 @@ impl Context {
 
     /// The user's number on the machine.
     fn user(&self) -> u32 {
-        let own = rustix::process::geteuid().as_raw();
-        self.ids.as_ref().and_then(|ids| ids.users.first()).map_or(own, |first| first.host)
+        self.user.as_ref().map_or_else(|| rustix::process::geteuid().as_raw(), |user| user.uid)
     }
 }
 
@@ -241,23 +258,24 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     if arguments.get(1).is_some_and(|word| word == monitor::WORD) {
         return monitor::main(&arguments);
     }
+    if arguments.get(1).is_some_and(|word| word == rootless::holder::WORD) {
+        return rootless::holder::main(&arguments);
+    }
     all_descriptors();
-    let line = match CommandLine::try_parse_from(arguments) {
+    let line = match CommandLine::try_parse_from(&arguments) {
         Ok(line) => line,
         Err(error) => {
-            let text = error.render().to_string();
             if is_answer(&error) {
-                return output::print(&text).map_or(1, |()| 0);
+                return output::print(&error.render().to_string()).map_or(1, |()| 0);
             }
-            output::complain(&text);
+            output::complain(&refusal::text(&error, tree(), &arguments));
             return if is_of_flag(&error) { 125 } else { 1 };
         }
     };
     let carried_out = || -> Result<u8> {
-        // Before the user becomes root of a namespace.
-        let root = line.root.map_or_else(Store::default_root, Ok)?;
-        let ids = user_namespace::enter()?;
-        line.command.carry_out(&Context { root, ids })
+        let user = rootless::enter()?;
+        let root = line.root.map_or_else(|| Store::default_root(user.is_none()), Ok)?;
+        line.command.carry_out(&Context { root, user })
     };
     match carried_out() {
         Ok(status) => status,
@@ -301,6 +319,11 @@ pub fn tree() -> clap::Command {
 /// `0.0.0.0:8080->80/tcp, …`, as `ps` shows published ports.
 fn network_ports(published: &[(String, String)]) -> String {
     published.iter().map(|(port, host)| format!("{host}->{port}")).collect::<Vec<_>>().join(", ")
+}
+
+/// A `--filter`, which has a name and a value.
+fn filter(text: &str) -> Result<String, &'static str> {
+    if text.contains('=') { Ok(text.to_owned()) } else { Err("bad format of filter (expected name=value)") }
 }
 
 /// What a filter's value says, as docker reads it.

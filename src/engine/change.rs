@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::group::Place;
 use super::record::HostConfig;
 use super::specification::{self, Further};
 use super::state::Status;
@@ -16,17 +17,10 @@ impl Container<'_> {
         let with_limits = change(&mut self.record.host_config)?;
         specification::check(&self.record)?;
         if with_limits && self.state()?.status.is_up() {
-            let mut resources = specification::limits(&self.record.host_config);
-            let block = specification::weights(&self.record.host_config);
-            if !block.is_empty() {
-                resources.insert("blockIO".into(), block.into());
-            }
-            let options = UpdateOptions {
-                resources: serde_json::from_value(resources.into())?,
-                l3_cache_schema: None,
-                mem_bw_schema: None,
-            };
+            let resources = specification::changeable(&self.record.host_config)?;
+            let options = UpdateOptions { resources, l3_cache_schema: None, mem_bw_schema: None };
             container::update(&self.engine.host(), self.id(), &options)?;
+            Place::of(self.engine, &self.record)?.update(&self.record)?;
         }
         self.write()?;
         if self.has_monitor() {
@@ -36,9 +30,9 @@ impl Container<'_> {
         Ok(())
     }
 
-    /// Freezes it as long as the value lives, if it runs.
+    /// Freezes it as long as the value lives, if it runs, and has a cgroup.
     pub fn freeze(&self) -> Result<Option<Frozen<'_>>> {
-        if self.state()?.status != Status::Running {
+        if self.state()?.status != Status::Running || !self.has_group() {
             return Ok(None);
         }
         container::pause(&self.engine.host(), self.id())?;

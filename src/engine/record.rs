@@ -157,7 +157,9 @@ pub struct HostConfig {
     pub blkio_weight: u16,
     pub blkio_device_read_bps: Vec<Throttle>,
     pub blkio_device_write_bps: Vec<Throttle>,
+    #[serde(rename = "BlkioDeviceReadIOps", alias = "BlkioDeviceReadIops")]
     pub blkio_device_read_iops: Vec<Throttle>,
+    #[serde(rename = "BlkioDeviceWriteIOps", alias = "BlkioDeviceWriteIops")]
     pub blkio_device_write_iops: Vec<Throttle>,
     pub masked_paths: Option<Vec<String>>,
     pub readonly_paths: Option<Vec<String>>,
@@ -301,6 +303,7 @@ impl Record {
     pub fn network_names(&self) -> Vec<&str> {
         match self.host_config.network_mode.as_str() {
             mode if mode == "host" || mode.starts_with("container:") => vec![mode],
+            mode if super::pasta::options(mode).is_some() => vec![mode],
             "none" if self.networks.is_empty() => vec!["none"],
             _ => self.networks.iter().map(|membership| membership.network.as_str()).collect(),
         }

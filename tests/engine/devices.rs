@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::harness::Place;
+use crate::harness::{Place, is_one_sentence};
 
 /// A file that goes with the test; the host's /run is the tests' own.
 struct File(&'static str);
@@ -129,7 +129,7 @@ devices:
 ";
     let refused = |flags: &[&str], words: &str| {
         let refusal = place.refusal(125, &[&["run", "--rm", "--network", "none"], flags, &["box", "true"]].concat());
-        assert!(refusal.contains(words) && refusal.trim_end().lines().count() == 1, "{flags:?}: {refusal}");
+        assert!(refusal.contains(words) && is_one_sentence(&refusal), "{flags:?}: {refusal}");
         place.assert_nothing_left();
     };
     refused(&["--gpus", "all"], "could not select device driver \"\" with capabilities: [[gpu]]");

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 
-use crate::harness::Place;
+use crate::harness::{Place, is_one_sentence};
 
 /// Fills the store's disk but for so many bytes.
 fn fill(place: &Place, left: u64) {
@@ -27,10 +27,7 @@ fn nothing_is_made_on_a_full_disk() {
         for flags in [&[][..], &["--rm"]] {
             let arguments = [&[command], flags, &["--network", "none", "box", "true"]].concat();
             let refusal = place.refusal(status, &arguments);
-            assert!(
-                refusal.contains("no space left on device") && refusal.trim_end().lines().count() == 1,
-                "{refusal}"
-            );
+            assert!(refusal.contains("no space left on device") && is_one_sentence(&refusal), "{refusal}");
             assert_eq!(place.leftovers(), before, "{arguments:?}");
         }
     }

@@ -1,17 +1,20 @@
 //! A store of a test's own with an image of busybox, and `ctn` as a child process.
 
 use std::fs;
-use std::ops::Deref;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 
-use super::directory::Directory;
-pub use super::directory::succeeded;
 use super::wait::Process;
+
+/// The program under test: the one just built, unless another is named.
+pub fn ctn() -> PathBuf {
+    std::env::var_os("CORTEN_TEST_CTN").map_or_else(|| env!("CARGO_BIN_EXE_ctn").into(), PathBuf::from)
+}
 
 /// For what must happen some time. Nothing is timed by it.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -24,34 +27,39 @@ const APPLETS: [&str; 34] = [
 
 /// A directory that goes with the test, a store in it, and an image `box` in that.
 #[derive(Debug)]
-pub struct Place(Directory);
-
-impl Deref for Place {
-    type Target = Directory;
-
-    fn deref(&self) -> &Directory {
-        &self.0
-    }
+pub struct Place {
+    pub path: PathBuf,
+    /// Whose calls of ctn they are, if not root's.
+    pub user: Option<u32>,
+    /// The network namespace below /run/netns that root's calls are made in, if not this one.
+    pub network: Option<String>,
 }
 
 impl Place {
     pub fn new() -> Place {
-        Place::with_store(|_| ())
+        Place::with(|path| Place { path, user: None, network: None })
     }
 
     /// With a store on a disk of its own, of so many MB.
     pub fn with_disk(megabytes: u32) -> Place {
-        Place::with_store(|store| {
-            fs::create_dir(store).unwrap();
+        Place::with(|path| {
+            let place = Place { path, user: None, network: None };
+            fs::create_dir(place.store()).unwrap();
             let options = format!("size={megabytes}m");
-            let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "disk"]).arg(store).status();
+            let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "disk"]).arg(place.store()).status();
             assert!(mount.unwrap().success());
+            place
         })
     }
 
-    fn with_store(prepare: impl FnOnce(&Path)) -> Place {
-        let place = Place(Directory::new("engine-tests"));
-        prepare(&place.store());
+    /// A directory of its own for a test, and a store with an image.
+    pub fn with(make: impl FnOnce(PathBuf) -> Place) -> Place {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        assert!(rustix::process::geteuid().is_root(), "these tests run containers: run them as root");
+        let name = format!("engine-tests-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        let place = make(path);
         place.import();
         place
     }
@@ -74,6 +82,41 @@ impl Place {
             Command::new("tar").arg("-C").arg(&root).args(["-c", "-f"]).arg(self.join("image.tar")).arg(".").status();
         assert!(tar.unwrap().success());
         self.ctn(&["import", "-c", "CMD [\"sh\"]", "-c", "ENV OF=image", "image.tar", "box"]);
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.join("store")
+    }
+
+    /// A call of ctn on the test's store.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        if self.user.is_some() {
+            return crate::rootless::user::command(self, arguments);
+        }
+        let mut command = match &self.network {
+            Some(_) => Command::new("nsenter"),
+            None => Command::new(ctn()),
+        };
+        if let Some(name) = &self.network {
+            command.arg(format!("--net=/run/netns/{name}")).arg(ctn());
+        }
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CTN_ROOT", self.store());
+        command.args(arguments).current_dir(&self.path).stdin(Stdio::null());
+        command
+    }
+
+    pub fn call(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What it prints, if it succeeds.
+    #[track_caller]
+    pub fn ctn(&self, arguments: &[&str]) -> String {
+        succeeded(&self.call(arguments), arguments)
     }
 
     /// What a command in a container prints; the container is gone afterwards.
@@ -146,8 +189,9 @@ impl Place {
             left.extend(runtime.map(|entry| entry.path().display().to_string()));
         }
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let below = format!("{}/", self.store().display());
-        left.extend(mounts.lines().filter(|line| line.contains(&below)).map(str::to_owned));
+        let below = |line: &&str| line.contains(self.path.to_str().unwrap());
+        let is_disk = |line: &&str| line.contains(&format!(" {} ", self.store().display()));
+        left.extend(mounts.lines().filter(below).filter(|line| !is_disk(line)).map(str::to_owned));
         for id in self.ids_ever() {
             let group = PathBuf::from("/sys/fs/cgroup/corten").join(&id);
             if group.exists() {
@@ -160,6 +204,9 @@ impl Place {
     /// Where this store's containers are while they run.
     pub fn run(&self) -> Option<PathBuf> {
         use corten::image::digest::Digest;
+        if self.user.is_some() {
+            return crate::rootless::user::run(self);
+        }
         let hash = Digest::of(self.store().as_os_str().as_encoded_bytes());
         let run = PathBuf::from(format!("/run/corten/engine-{}", &hash.hex()[..8]));
         run.exists().then_some(run)
@@ -197,6 +244,7 @@ impl Drop for Place {
         }
         // Where it is a disk.
         let _ = Command::new("umount").arg("-lq").arg(self.store()).output();
+        let _ = Command::new("rm").arg("-rf").arg(&self.path).status();
     }
 }
 
@@ -210,9 +258,20 @@ impl Place {
 }
 
 #[track_caller]
+pub fn succeeded(output: &Output, what: impl std::fmt::Debug) -> String {
+    assert!(output.status.success(), "{what:?}: {:?} {}", output.status, String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[track_caller]
 pub fn parent(pid: &str) -> i32 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+/// One line says what is wrong; another may say where to read more.
+pub fn is_one_sentence(text: &str) -> bool {
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with("See 'ctn ")).count() == 1
 }
 
 /// Kills a process, and waits until it is gone: before that it is right to say that it lives.

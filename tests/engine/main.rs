@@ -1,12 +1,10 @@
 //! Black-box tests of `ctn`'s containers: looked at from inside and outside.
 //!
-//! They need root and busybox-static, and nothing else.
+//! They need root, busybox-static, uidmap and passt.
 
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, wherever it is")]
 
-#[path = "../harness/directory.rs"]
-mod directory;
 mod harness;
 
 #[path = "../runtime/harness/terminal.rs"]
@@ -34,5 +32,6 @@ mod logs;
 mod many;
 mod monitor;
 mod network;
+mod rootless;
 mod terminal;
 mod volumes;

@@ -3,33 +3,57 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{Read, Write};
-use std::ops::Deref;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use corten::image::digest::Digest;
 use corten::image::tar::{Entry, Kind, Writer};
 use serde_json::{Value, json};
 
-use super::directory::Directory;
-pub use super::directory::{CTN, succeeded};
+pub const CTN: &str = env!("CARGO_BIN_EXE_ctn");
 
 /// A directory that goes with the test, and a store in it.
 #[derive(Debug)]
-pub struct Place(Directory);
-
-impl Deref for Place {
-    type Target = Directory;
-
-    fn deref(&self) -> &Directory {
-        &self.0
-    }
+pub struct Place {
+    pub path: PathBuf,
 }
 
 impl Place {
     pub fn new() -> Place {
-        Place(Directory::new("ctn-tests"))
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        assert!(rustix::process::geteuid().is_root(), "these tests set owners and mount: run them as root");
+        let name = format!("ctn-tests-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Place { path }
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.join("store")
+    }
+
+    /// A call of ctn on the test's store.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(CTN);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CTN_ROOT", self.store());
+        command.args(arguments).current_dir(&self.path).stdin(Stdio::null());
+        command
+    }
+
+    pub fn call(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What it prints, if it succeeds.
+    #[track_caller]
+    pub fn ctn(&self, arguments: &[&str]) -> String {
+        succeeded(&self.call(arguments), arguments)
     }
 
     /// What it says, if it fails.
@@ -59,7 +83,14 @@ impl Drop for Place {
         let _ = self.command(&["unmount", "--all"]).output();
         // What a failed test left mounted there.
         let _ = Command::new("umount").arg("-lq").arg(self.store()).output();
+        let _ = Command::new("rm").arg("-rf").arg(&self.path).status();
     }
+}
+
+#[track_caller]
+pub fn succeeded(output: &Output, what: impl std::fmt::Debug) -> String {
+    assert!(output.status.success(), "{what:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 /// Paths, types, owners, modes, times, links and content below a directory; not the root's own.

@@ -5,8 +5,6 @@
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, wherever it is")]
 
-#[path = "../harness/directory.rs"]
-mod directory;
 mod harness;
 mod server;
 

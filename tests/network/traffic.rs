@@ -326,3 +326,59 @@ fn the_largest_packet_is_that_of_the_way_outside() {
     let two = host.container("two", "small", &[]);
     assert!(two.namespace.ip("link show dev eth0").contains("mtu 1300"));
 }
+
+/// A stream of SCTP to an address (sctp(7)).
+fn connected(at: std::net::SocketAddr) -> std::io::Result<std::net::TcpStream> {
+    let socket = sctp()?;
+    rustix::net::connect(&socket, &at)?;
+    // Its read(2) and write(2) are those of any stream.
+    Ok(socket.into())
+}
+
+fn sctp() -> std::io::Result<std::os::fd::OwnedFd> {
+    use rustix::net::{AddressFamily, SocketType, ipproto, socket};
+    Ok(socket(AddressFamily::INET, SocketType::STREAM, Some(ipproto::SCTP))?)
+}
+
+#[test]
+fn a_published_port_of_sctp() {
+    let host = Host::new();
+    let web = host.container("web", "bridge", &["8080:80/sctp", "192.0.2.1:9000-9001:9000-9001/sctp"]);
+    // The rules, whatever this kernel speaks itself.
+    let rules = host.rules();
+    let address = web.address();
+    for element in [
+        format!("sctp . 8080 : {address} . 80"),
+        format!("192.0.2.1 . sctp . 9000 : {address} . 9000"),
+        format!("192.0.2.1 . sctp . 9001 : {address} . 9001"),
+    ] {
+        assert!(rules.contains(&element), "{element}: {rules}");
+    }
+    if let Err(error) = sctp() {
+        println!("skipped traffic::a_published_port_of_sctp: no traffic, for the kernel has no SCTP: {error}");
+    } else {
+        let listener = web.namespace.run(|| {
+            let socket = sctp().unwrap();
+            rustix::net::bind(&socket, &std::net::SocketAddr::from((ANY, 80))).unwrap();
+            rustix::net::listen(&socket, 8).unwrap();
+            socket
+        });
+        let server = std::thread::spawn(move || {
+            for _ in 0..2 {
+                let stream = std::net::TcpStream::from(rustix::net::accept(&listener).unwrap());
+                std::io::Write::write_all(&mut &stream, b"over sctp").unwrap();
+            }
+        });
+        let heard = |at: [u8; 4]| {
+            let mut bytes = [0; 64];
+            let length = std::io::Read::read(&mut connected((at, 8080).into()).unwrap(), &mut bytes).unwrap();
+            assert_eq!(&bytes[..length], b"over sctp");
+        };
+        host.outside.run(|| heard([192, 0, 2, 1]));
+        heard([192, 0, 2, 1]);
+        server.join().unwrap();
+    }
+    host.networks.detach(&web.id, None).unwrap();
+    assert!(!host.rules().contains("sctp . 8080"));
+    assert_eq!(host.leftovers(), [""; 0]);
+}

@@ -1,16 +1,18 @@
 //! `exec`: a further program in a container that runs.
 
+use std::io::Write;
+
 use anyhow::{Result, bail};
 use clap::Args;
 
 use super::super::output::complain;
 use super::super::{Context, Operation};
 use crate::container::{self, ExecOptions, Passed, ProcessSource};
-use crate::engine::exit_status;
 use crate::engine::options::environment;
 use crate::engine::specification::Further;
 use crate::engine::state::Status;
 use crate::engine::terminal;
+use crate::engine::{Container, Engine, exit_status};
 use crate::error::{Attempt, sentence};
 use crate::security::sealed_executable;
 
@@ -59,19 +61,31 @@ pub(in crate::companion) struct Exec {
     what: Vec<String>,
 }
 
+/// docker's status for a program that is there, perhaps, and can't be run so.
+const CANNOT_RUN: u8 = 126;
+
+/// A container in which a program can be run.
+fn running<'e>(engine: &'e Engine, name: &str) -> Result<Container<'e>> {
+    let container = engine.find(name)?;
+    match container.state()?.status {
+        Status::Running => Ok(container),
+        Status::Paused => bail!("Container {name} is paused, unpause the container before exec"),
+        Status::Restarting => bail!("Container {name} is restarting, wait until the container is running"),
+        _ => bail!("Container {} is not running", container.id()),
+    }
+}
+
 impl Operation for Exec {
     fn carry_out(self, context: &Context) -> Result<u8> {
+        let Some((name, args)) = self.what.split_first() else { bail!("a container and a program are required") };
+        if context.user.is_some() {
+            // Started again, the program finds an ordinary user's namespace by those who are in it.
+            running(&context.engine()?, name)?;
+        }
         sealed_executable::ensure(std::env::args_os())?;
         let detach_keys = terminal::keys(&self.detach_keys)?;
         let engine = context.engine()?;
-        let Some((name, args)) = self.what.split_first() else { bail!("a container and a program are required") };
-        let container = engine.find(name)?;
-        match container.state()?.status {
-            Status::Running => {}
-            Status::Paused => bail!("Container {name} is paused, unpause the container before exec"),
-            Status::Restarting => bail!("Container {name} is restarting, wait until the container is running"),
-            _ => bail!("Container {} is not running", container.id()),
-        }
+        let container = running(&engine, name)?;
         let mut env = Vec::new();
         for path in &self.env_file {
             env.extend(environment::file(path)?);
@@ -85,20 +99,28 @@ impl Operation for Exec {
             !(self.tty && self.interactive) || has_terminal || self.detach,
             "the input device is not a TTY"
         );
-        let process = container.process(self.user.as_deref(), |user| Further {
+        let further = |user| Further {
             args: args.to_vec(),
             env,
             cwd: self.workdir.clone(),
-            // A detached program's terminal would have nobody at its other side.
-            terminal: self.tty && !self.detach,
+            terminal: self.tty,
             privileged: self.privileged,
             user,
-        })?;
+        };
+        let process = match container.process(self.user.as_deref(), further) {
+            Ok(process) => process,
+            Err(error) => {
+                complain(&format!("Error: {}\n", sentence(&error)));
+                return Ok(CANNOT_RUN);
+            }
+        };
         let null =
             std::fs::File::options().read(true).write(true).open("/dev/null").attempt(|| "open \"/dev/null\"")?;
         if !self.interactive || self.detach {
             rustix::stdio::dup2_stdin(&null).attempt(|| "close the standard input")?;
         }
+        // For what is to be said here: the program doesn't get it.
+        let own = rustix::stdio::stderr().try_clone_to_owned().ok().map(std::fs::File::from);
         if self.detach {
             let both = rustix::stdio::dup2_stdout(&null).and_then(|()| rustix::stdio::dup2_stderr(&null));
             both.attempt(|| "close the standard output")?;
@@ -109,6 +131,7 @@ impl Operation for Exec {
             pidfd_socket: None,
             pid_file: None,
             detach: self.detach,
+            leaves_holder: self.detach && self.tty,
             passed: Passed::default(),
             cgroup: None,
             ignore_paused: false,
@@ -118,8 +141,10 @@ impl Operation for Exec {
         match container::exec(&engine.host(), container.id(), &options) {
             Ok(status) => Ok(status),
             Err(error) => {
-                complain(&format!("OCI runtime exec failed: {}\n", sentence(&error)));
-                Ok(exit_status(&error).unwrap_or(1))
+                let text = format!("OCI runtime exec failed: {}\n", sentence(&error));
+                // Without any there is nobody to tell.
+                own.and_then(|mut own| own.write_all(text.as_bytes()).ok());
+                Ok(if self.detach { 1 } else { exit_status(&error).unwrap_or(CANNOT_RUN) })
             }
         }
     }

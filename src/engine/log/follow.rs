@@ -17,6 +17,9 @@ impl Container<'_> {
         follow: bool,
         mut each: impl FnMut(Option<Line<'_>>) -> Result<bool>,
     ) -> Result<()> {
+        if super::is_journal(&self.record.host_config.log_config) {
+            return super::journal::read(self, tail, follow, &mut each);
+        }
         let directory = self.directory();
         let path = super::path(&directory, self.id());
         ensure!(directory.is_dir(), "No such container: {}", self.record.short());
@@ -43,13 +46,18 @@ impl Container<'_> {
 
 /// The end of a container, told by its monitor, so that it needn't be looked for whenever the container says something.
 #[derive(Debug, Default)]
-struct Life {
+pub(super) struct Life {
     channel: Option<Channel>,
 }
 
 impl Life {
+    /// Where the monitor speaks, as long as there is one to be heard.
+    pub(super) fn channel(&self) -> Option<&Channel> {
+        self.channel.as_ref()
+    }
+
     /// Whether what is in the log now is all there will be.
-    fn is_over(&mut self, of: &Container<'_>) -> Result<bool> {
+    pub(super) fn is_over(&mut self, of: &Container<'_>) -> Result<bool> {
         if self.channel.is_some() {
             return Ok(false);
         }
@@ -62,7 +70,7 @@ impl Life {
     }
 
     /// Takes what the monitor says: after an end, or the monitor's own, is to be looked again.
-    fn hear(&mut self) {
+    pub(super) fn hear(&mut self) {
         let mut buffer = vec![0; CHUNK + 1];
         let said = self.channel.as_ref().map(|channel| channel.next_notice(&mut buffer));
         if !matches!(said, Some(Ok(Some(notice))) if !matches!(notice, Notice::Ended(_))) {

@@ -11,7 +11,7 @@ use crate::engine::now;
 use crate::error::Attempt;
 
 /// A line that is longer is written in parts, as docker does.
-const LONGEST: usize = 16 << 10;
+pub(super) const LONGEST: usize = 16 << 10;
 
 /// A log that is written.
 #[derive(Debug)]
