@@ -346,11 +346,11 @@ fn a_published_port_of_sctp() {
     let web = host.container("web", "bridge", &["8080:80/sctp", "192.0.2.1:9000-9001:9000-9001/sctp"]);
     // The rules, whatever this kernel speaks itself.
     let rules = host.rules();
-    let address = web.address();
+    let (address, id) = (web.address(), &web.id);
     for element in [
-        format!("sctp . 8080 : {address} . 80"),
-        format!("192.0.2.1 . sctp . 9000 : {address} . 9000"),
-        format!("192.0.2.1 . sctp . 9001 : {address} . 9001"),
+        format!("sctp . 8080 comment \"{id}\" : {address} . 80"),
+        format!("192.0.2.1 . sctp . 9000 comment \"{id}\" : {address} . 9000"),
+        format!("192.0.2.1 . sctp . 9001 comment \"{id}\" : {address} . 9001"),
     ] {
         assert!(rules.contains(&element), "{element}: {rules}");
     }
