@@ -11,6 +11,9 @@ use rustix::process::{Signal, kill_process};
 
 use super::wait::Process;
 
+#[path = "user.rs"]
+pub mod user;
+
 /// The program under test: the one just built, unless another is named.
 pub fn ctn() -> PathBuf {
     std::env::var_os("CORTEN_TEST_CTN").map_or_else(|| env!("CARGO_BIN_EXE_ctn").into(), PathBuf::from)
@@ -95,7 +98,7 @@ impl Place {
     /// A call of ctn on the test's store.
     pub fn command(&self, arguments: &[&str]) -> Command {
         if self.user.is_some() {
-            return crate::rootless::user::command(self, arguments);
+            return user::command(self, arguments);
         }
         let mut command = match &self.network {
             Some(_) => Command::new("nsenter"),
@@ -205,7 +208,7 @@ impl Place {
     pub fn run(&self) -> Option<PathBuf> {
         use corten::image::digest::Digest;
         if self.user.is_some() {
-            return crate::rootless::user::run(self);
+            return user::run(self);
         }
         let hash = Digest::of(self.store().as_os_str().as_encoded_bytes());
         let run = PathBuf::from(format!("/run/corten/engine-{}", &hash.hex()[..8]));
