@@ -17,7 +17,7 @@ ROOT := $(if $(PEERS),$(CURDIR)/.cache/$(PEERS))
 COMPILER := gcc libc6-dev
 ENGINES := busybox-static catatonit conmon containerd crun docker-registry docker.io docker-cli? golang-github-containers-common \
 	iproute2 iptables netavark nftables openssl podman procps runc skopeo tmux uidmap umoci
-HOST := busybox-static dbus-daemon e2fsprogs gzip iproute2 libseccomp-dev nftables procps strace uidmap
+HOST := busybox-static dbus-daemon e2fsprogs gzip iproute2 libseccomp-dev nftables passt procps strace uidmap
 
 .PHONY: help build companion hello demo test walls lint fuzz integration vm vm-shell aarch64 bench bench-images bench-containers install cc peers
 

@@ -92,7 +92,6 @@ const MISSING: &[(&str, &str, &str)] = &[
     ("manifest", "push", INDEX),
     ("manifest", "rm", INDEX),
     ("manifest inspect", "--insecure", "`--tls-verify=false` as everywhere"),
-    ("manifest inspect", "--verbose", "the document is printed as it is"),
     ("*", "--cpu-rt-period", CGROUP1),
     ("*", "--cpu-rt-runtime", CGROUP1),
     ("*", "--kernel-memory", CGROUP1),

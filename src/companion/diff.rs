@@ -110,7 +110,7 @@ pub(super) fn of_bundle(
     let mapped = config["linux"]["uidMappings"].as_array().is_some_and(|maps| !maps.is_empty());
     // An ordinary user's ids are mapped by the namespace that this is in, as the bundle's are.
     ensure!(
-        !mapped || context.ids.is_some(),
+        !mapped || context.user.is_some(),
         "the bundle {bundle:?} has mapped ids, which can't be compared with the image yet"
     );
     let mounts = config["mounts"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::output::print;
 use super::template::Template;
 use super::{Context, Operation};
+use crate::engine::group;
 use crate::engine::state::Status;
 
 /// Show what there is on this machine
@@ -50,10 +51,10 @@ impl Operation for Info {
             "Driver": "overlay",
             "DriverStatus": [],
             "Plugins": {
-                "Volume": ["local"], "Network": ["bridge", "host", "ipvlan", "macvlan", "null"], "Log": ["json-file", "local", "none"],
+                "Volume": ["local"], "Network": ["bridge", "host", "ipvlan", "macvlan", "null"], "Log": ["journald", "json-file", "local", "none"],
                 "Authorization": null,
             },
-            "CgroupDriver": "cgroupfs",
+            "CgroupDriver": group::manager().to_string(),
             "CgroupVersion": "2",
             "LoggingDriver": "json-file",
             "Runtimes": {"corten": {"path": program}},
@@ -76,7 +77,7 @@ impl Operation for Info {
             "OSType": "linux",
             "Architecture": text(system.machine()),
             "NCPU": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            "MemTotal": memory.totalram as u64 * u64::from(memory.mem_unit),
+            "MemTotal": memory.totalram * u64::from(memory.mem_unit),
             "Name": text(system.nodename()),
             "SystemTime": humantime::format_rfc3339_nanos(std::time::SystemTime::now()).to_string(),
             "DockerRootDir": engine.store.root(),

@@ -36,7 +36,6 @@ pub mod template;
 mod trust;
 pub mod units;
 mod unpack;
-mod user_namespace;
 mod volume;
 
 use std::collections::BTreeSet;
@@ -48,6 +47,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::engine::rootless::{self, User};
 use crate::engine::{Engine, monitor};
 use crate::error::sentence;
 use crate::image::digest::Digest;
@@ -151,8 +151,8 @@ enum ImageCommand {
 /// What a command is carried out with.
 struct Context {
     root: PathBuf,
-    /// How the ids here are ids of the machine, for an ordinary user.
-    ids: Option<IdMaps>,
+    /// Whose command it is, if not root's.
+    user: Option<User>,
 }
 
 impl Context {
@@ -161,12 +161,17 @@ impl Context {
     }
 
     fn engine(&self) -> Result<Engine> {
-        Engine::open(&self.root)
+        Engine::open(&self.root, self.user.clone())
     }
 
-    /// Whether there can be any: neither an ordinary user has containers so far nor root of a user namespace.
+    /// How the ids here are ids of the machine, for an ordinary user.
+    fn ids(&self) -> Option<&IdMaps> {
+        self.user.as_ref().map(|user| &user.ids)
+    }
+
+    /// Whether there can be any: root of a user namespace has none.
     fn has_containers(&self) -> bool {
-        self.ids.is_none() && Form::of_process() == Form::Trusted
+        self.user.is_some() || Form::of_process() == Form::Trusted
     }
 
     /// The engine, where a text names one of its containers.
@@ -197,8 +202,7 @@ impl Context {
 
     /// The user's number on the machine.
     fn user(&self) -> u32 {
-        let own = rustix::process::geteuid().as_raw();
-        self.ids.as_ref().and_then(|ids| ids.users.first()).map_or(own, |first| first.host)
+        self.user.as_ref().map_or_else(|| rustix::process::geteuid().as_raw(), |user| user.uid)
     }
 }
 
@@ -254,6 +258,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     if arguments.get(1).is_some_and(|word| word == monitor::WORD) {
         return monitor::main(&arguments);
     }
+    if arguments.get(1).is_some_and(|word| word == rootless::holder::WORD) {
+        return rootless::holder::main(&arguments);
+    }
     all_descriptors();
     let line = match CommandLine::try_parse_from(&arguments) {
         Ok(line) => line,
@@ -266,10 +273,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     let carried_out = || -> Result<u8> {
-        // Before the user becomes root of a namespace.
-        let root = line.root.map_or_else(Store::default_root, Ok)?;
-        let ids = user_namespace::enter()?;
-        line.command.carry_out(&Context { root, ids })
+        let user = rootless::enter()?;
+        let root = line.root.map_or_else(|| Store::default_root(user.is_none()), Ok)?;
+        line.command.carry_out(&Context { root, user })
     };
     match carried_out() {
         Ok(status) => status,

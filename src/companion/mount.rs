@@ -30,7 +30,7 @@ pub(super) struct Unmount {
 impl Operation for Mount {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let store = context.store()?;
-        let lasting = self.images.is_empty() || context.ids.is_none();
+        let lasting = self.images.is_empty() || context.user.is_none();
         ensure!(lasting, "an ordinary user's mount would end with this command: use `ctn unpack`, or mount as root");
         let images = store.images(|_| {})?;
         if self.images.is_empty() {

@@ -58,10 +58,10 @@ impl Operation for Unpack {
         }
         let files = store.stack(&chain)?;
         let asked = IdMaps { users: self.uidmap.clone(), groups: self.gidmap.clone() };
-        ensure!(context.ids.is_none() || self.uidmap.is_empty(), "an ordinary user's ids are mapped already");
+        ensure!(context.user.is_none() || self.uidmap.is_empty(), "an ordinary user's ids are mapped already");
         // An ordinary user's files are mapped by the namespace that this is in.
-        let ids = context.ids.clone().unwrap_or_else(|| asked.clone());
-        let wishes = Wishes { terminal: self.tty, ids, rootless: context.ids.is_some() };
+        let ids = context.ids().cloned().unwrap_or_else(|| asked.clone());
+        let wishes = Wishes { terminal: self.tty, ids, rootless: context.user.is_some() };
         let config = bundle::config(&image.config, &files, &wishes)?;
         let existed = self.bundle.exists();
         // Set-user-ID programs of an image are nobody's business; who has mapped ids must get through.

@@ -12,12 +12,13 @@
 //! | `ROOT/names/NAME` | a symlink to the id: who makes it first has the name |
 //! | `ROOT/init/` | what is the first process under `--init` |
 //! | `ROOT/volumes/NAME/` | a volume ([`volume`]) |
-//! | `RUN/ID/monitor` | locked by the monitor for as long as it lives |
+//! | `RUN/ID/monitor` | its pid; locked by the monitor for as long as it lives |
 //! | `RUN/ID/socket` | where it is spoken to ([`protocol`]) |
 //! | `RUN/runtime/ID/` | the runtime's state directory |
 //! | `RUN/events` | what happened ([`events`]) |
 //!
-//! `ROOT` is the store's; `RUN` is `/run/corten/engine` for the default store, and for others has the beginning of a hash of its path.
+//! `ROOT` is the store's; `RUN` is `/run/corten/engine` for the default store, and for others has the beginning of a hash of its path. What is so for
+//! an ordinary user is in [`rootless`].
 //! Whoever changes a container has its directory locked (flock(2)). Before a command looks at containers it sees to what a killed
 //! monitor or a crash of the machine left ([`reconcile`]).
 
@@ -26,6 +27,7 @@ pub mod copy;
 mod create;
 pub mod events;
 mod find;
+pub mod group;
 pub mod health;
 mod init;
 mod locks;
@@ -35,12 +37,15 @@ pub mod monitor;
 mod names;
 pub mod network;
 pub mod options;
+mod pasta;
+mod processes;
 pub mod protocol;
 pub mod reconcile;
 pub mod record;
 mod remove;
 mod rename;
 mod root;
+pub mod rootless;
 pub mod specification;
 mod start;
 pub mod state;
@@ -66,6 +71,7 @@ use crate::error::Attempt;
 use crate::image::digest::Digest;
 use crate::image::layer::Form;
 use crate::image::store::{self, Store};
+use rootless::User;
 
 /// Where what doesn't outlive the machine's run is.
 const RUN: &str = "/run/corten";
@@ -75,29 +81,31 @@ const RUN: &str = "/run/corten";
 pub struct Engine {
     /// Their images.
     pub store: Store,
+    /// Whose they are, if not root's.
+    pub user: Option<User>,
     run: PathBuf,
 }
 
 impl Engine {
     /// Opens it, and sees to what others left that were killed.
-    pub fn open(root: &Path) -> Result<Engine> {
-        let engine = Engine::open_as_it_is(root)?;
+    pub fn open(root: &Path, user: Option<User>) -> Result<Engine> {
+        let engine = Engine::open_as_it_is(root, user)?;
         reconcile::all(&engine)?;
         Ok(engine)
     }
 
     /// For the monitor, whose container has been seen to.
-    pub fn open_as_it_is(root: &Path) -> Result<Engine> {
+    pub fn open_as_it_is(root: &Path, user: Option<User>) -> Result<Engine> {
         ensure!(
-            rustix::process::geteuid().is_root() && Form::of_process() != Form::User,
-            "containers need root: an ordinary user has only images so far"
+            user.is_some() || Form::of_process() != Form::User,
+            "containers need root of the machine, or an ordinary user: root of a user namespace has only images"
         );
         let store = Store::open(root)?;
-        let run = Path::new(RUN).join(match store.root() {
+        let run = user.as_ref().map_or(Path::new(RUN), |user| &user.runtime).join(match store.root() {
             root if root == Path::new(store::DEFAULT) => "engine".to_owned(),
             root => format!("engine-{}", &Digest::of(root.as_os_str().as_bytes()).hex()[..8]),
         });
-        let engine = Engine { store, run };
+        let engine = Engine { store, user, run };
         if !engine.run.join("runtime").is_dir() {
             // The machine was started since, or nothing has run yet.
             reconcile::after_boot(&engine)?;
@@ -124,7 +132,7 @@ impl Engine {
         Host {
             root: self.run.join("runtime"),
             cgroup_manager: Manager::Cgroupfs,
-            rootless: Rootless::False,
+            rootless: if self.user.is_some() { Rootless::True } else { Rootless::False },
             debug: false,
             warn: Warn(Rc::new(|_| ())),
         }

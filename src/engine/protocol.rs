@@ -5,10 +5,11 @@
 //! connect to `RUN/ID/socket`.
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
@@ -75,6 +76,15 @@ pub enum Notice {
     Warning(String),
 }
 
+/// The address of the socket in a directory, which stays valid as long as the directory's descriptor is open: the path as it is may be
+/// longer than the 107 bytes that an address has room for (unix(7)).
+pub(super) fn address(directory: &Path) -> Result<(OwnedFd, SocketAddrUnix), Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(directory, flags, Mode::empty())?;
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()))?;
+    Ok((directory, address))
+}
+
 /// A connection.
 #[derive(Debug)]
 pub struct Channel(OwnedFd);
@@ -108,7 +118,10 @@ impl Channel {
         let path = directory.join(SOCKET);
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .attempt(|| "make a socket")?;
-        let address = SocketAddrUnix::new(&path).attempt(|| format!("connect to {path:?}"))?;
+        let (_directory, address) = match address(directory) {
+            Err(Errno::NOENT) => return Ok(None),
+            address => address.attempt(|| format!("connect to {path:?}"))?,
+        };
         match connect(&socket, &address) {
             Ok(()) => Ok(Some(Channel(socket))),
             Err(Errno::NOENT | Errno::CONNREFUSED) => Ok(None),

@@ -285,6 +285,7 @@ impl Record {
     pub fn network_names(&self) -> Vec<&str> {
         match self.host_config.network_mode.as_str() {
             mode if mode == "host" || mode.starts_with("container:") => vec![mode],
+            mode if super::pasta::options(mode).is_some() => vec![mode],
             "none" if self.networks.is_empty() => vec!["none"],
             _ => self.networks.iter().map(|membership| membership.network.as_str()).collect(),
         }

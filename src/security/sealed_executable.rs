@@ -12,7 +12,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use anyhow::{Result, bail};
 use rustix::fs::{
-    CWD, MemfdFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, memfd_create, statvfs,
+    CWD, MemfdFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, fstat, memfd_create, readlink,
+    stat, statvfs,
 };
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
@@ -51,7 +52,7 @@ pub fn ensure(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
 /// This program's file, out of reach for writing: what is to become such a process can be started from it at once.
 pub fn sealed() -> Result<OwnedFd> {
     match read_only_mount() {
-        Err(Errno::PERM | Errno::NOSYS | Errno::INVAL) => sealed_copy(),
+        Err(Errno::PERM | Errno::NOSYS | Errno::INVAL | Errno::NOENT | Errno::ACCESS) => sealed_copy(),
         result => result.attempt(|| format!("mount {EXECUTABLE:?} read-only")),
     }
 }
@@ -69,7 +70,19 @@ fn is_sealed() -> Result<bool> {
 }
 
 fn read_only_mount() -> rustix::io::Result<OwnedFd> {
-    let copy = open_tree(CWD, EXECUTABLE, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let copy = match open_tree(CWD, EXECUTABLE, flags) {
+        // In another mount namespace than the one that it was started in: perhaps the file is here, too.
+        Err(Errno::INVAL) => {
+            let copy = open_tree(CWD, readlink(EXECUTABLE, Vec::new())?, flags)?;
+            let (own, found) = (stat(EXECUTABLE)?, fstat(&copy)?);
+            if (own.st_dev, own.st_ino) != (found.st_dev, found.st_ino) {
+                return Err(Errno::INVAL);
+            }
+            copy
+        }
+        copy => copy?,
+    };
     mount::change(copy.as_fd(), libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID, 0, 0)?;
     Ok(copy)
 }

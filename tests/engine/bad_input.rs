@@ -100,3 +100,15 @@ fn commands_on_what_is_not_there() {
     place.ctn(&["image", "prune", "-af"]);
     assert_eq!(std::fs::read_dir(place.store().join("layers/sha256")).unwrap().count(), 0);
 }
+
+#[test]
+fn a_journal_that_is_not_there_is_said() {
+    if std::path::Path::new("/run/systemd/journal/socket").exists() {
+        println!("skipped a_journal_that_is_not_there_is_said: this machine has one");
+        return;
+    }
+    let place = Place::new();
+    let refusal = place.refusal(125, &["run", "--rm", "--network", "none", "--log-driver", "journald", "box", "true"]);
+    assert!(refusal.contains("connect to the journal at"), "{refusal}");
+    place.assert_nothing_left();
+}

@@ -11,7 +11,10 @@ use rustix::process::{Signal, kill_process};
 
 use super::wait::Process;
 
-pub const CTN: &str = env!("CARGO_BIN_EXE_ctn");
+/// The program under test: the one just built, unless another is named.
+pub fn ctn() -> PathBuf {
+    std::env::var_os("CORTEN_TEST_CTN").map_or_else(|| env!("CARGO_BIN_EXE_ctn").into(), PathBuf::from)
+}
 
 /// For what must happen some time. Nothing is timed by it.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -26,15 +29,25 @@ const APPLETS: [&str; 34] = [
 #[derive(Debug)]
 pub struct Place {
     pub path: PathBuf,
+    /// Whose calls of ctn they are, if not root's.
+    pub user: Option<u32>,
+    /// The network namespace below /run/netns that root's calls are made in, if not this one.
+    pub network: Option<String>,
 }
 
 impl Place {
     pub fn new() -> Place {
+        Place::with(|path| Place { path, user: None, network: None })
+    }
+
+    /// A directory of its own for a test, and a store with an image.
+    pub fn with(make: impl FnOnce(PathBuf) -> Place) -> Place {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         assert!(rustix::process::geteuid().is_root(), "these tests run containers: run them as root");
         let name = format!("engine-tests-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let place = Place { path: std::env::temp_dir().join(name) };
-        fs::create_dir_all(&place.path).unwrap();
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        let place = make(path);
         place.import();
         place
     }
@@ -69,7 +82,16 @@ impl Place {
 
     /// A call of ctn on the test's store.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(CTN);
+        if self.user.is_some() {
+            return crate::rootless::user::command(self, arguments);
+        }
+        let mut command = match &self.network {
+            Some(_) => Command::new("nsenter"),
+            None => Command::new(ctn()),
+        };
+        if let Some(name) = &self.network {
+            command.arg(format!("--net=/run/netns/{name}")).arg(ctn());
+        }
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CTN_ROOT", self.store());
         command.args(arguments).current_dir(&self.path).stdin(Stdio::null());
         command
@@ -169,6 +191,9 @@ impl Place {
     /// Where this store's containers are while they run.
     pub fn run(&self) -> Option<PathBuf> {
         use corten::image::digest::Digest;
+        if self.user.is_some() {
+            return crate::rootless::user::run(self);
+        }
         let hash = Digest::of(self.store().as_os_str().as_encoded_bytes());
         let run = PathBuf::from(format!("/run/corten/engine-{}", &hash.hex()[..8]));
         run.exists().then_some(run)
@@ -239,4 +264,19 @@ pub fn until(what: &str, mut is: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "never: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// KiB of heap, stack and other memory that no file is behind (proc_pid_smaps(5)).
+pub fn allocated(pid: i32) -> u64 {
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let (mut is_of_file, mut sum) = (false, 0);
+    for line in maps.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words[0].contains('-') && !words[0].ends_with(':') {
+            is_of_file = words.get(5).is_some_and(|path| path.starts_with('/'));
+        } else if !is_of_file && matches!(words[0], "Private_Clean:" | "Private_Dirty:") {
+            sum += words[1].parse::<u64>().unwrap();
+        }
+    }
+    sum
 }

@@ -1,6 +1,6 @@
 //! Black-box tests of `ctn`'s containers: looked at from inside and outside.
 //!
-//! They need root and busybox-static, and nothing else.
+//! They need root, busybox-static, uidmap and passt.
 
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, wherever it is")]
@@ -25,5 +25,6 @@ mod lists;
 mod logs;
 mod monitor;
 mod network;
+mod rootless;
 mod terminal;
 mod volumes;

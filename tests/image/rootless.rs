@@ -14,7 +14,7 @@ fn user(place: &Place, program: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(program);
     command.args(arguments).uid(USER).gid(USER).current_dir(&place.path);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("XDG_DATA_HOME", place.join("data"));
-    command.env("XDG_CONFIG_HOME", place.join("config"));
+    command.env("XDG_CONFIG_HOME", place.join("config")).env("XDG_RUNTIME_DIR", &place.path);
     command.output().unwrap()
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::super::output::print;
+use super::super::output::{print, remark};
 use super::super::{Context, Operation};
 use super::flags::Flags;
 use super::pull;
@@ -45,6 +45,7 @@ pub(super) fn create<'e>(
     attached: bool,
 ) -> Result<Container<'e>> {
     flags.check()?;
+    let discarded = flags.discarded()?;
     let file = flags.cidfile.clone().map(|path| IdFile::claim(&path)).transpose()?;
     let lease = crate::image::store::lease::Lease::new(&engine.store);
     let image = pull::image(context, engine, &flags)?;
@@ -57,6 +58,7 @@ pub(super) fn create<'e>(
     }
     let container = engine.create(wanted)?;
     drop(lease);
+    discarded.into_iter().for_each(remark);
     if let Some(file) = file {
         file.write(container.id())?;
     }

@@ -8,11 +8,11 @@ use clap::Args;
 use super::super::output::complain;
 use super::super::{Context, Operation};
 use crate::container::{self, ExecOptions, Passed, ProcessSource};
-use crate::engine::exit_status;
 use crate::engine::options::environment;
 use crate::engine::specification::Further;
 use crate::engine::state::Status;
 use crate::engine::terminal;
+use crate::engine::{Container, Engine, exit_status};
 use crate::error::{Attempt, sentence};
 use crate::security::sealed_executable;
 
@@ -64,19 +64,28 @@ pub(in crate::companion) struct Exec {
 /// docker's status for a program that is there, perhaps, and can't be run so.
 const CANNOT_RUN: u8 = 126;
 
+/// A container in which a program can be run.
+fn running<'e>(engine: &'e Engine, name: &str) -> Result<Container<'e>> {
+    let container = engine.find(name)?;
+    match container.state()?.status {
+        Status::Running => Ok(container),
+        Status::Paused => bail!("Container {name} is paused, unpause the container before exec"),
+        Status::Restarting => bail!("Container {name} is restarting, wait until the container is running"),
+        _ => bail!("Container {} is not running", container.id()),
+    }
+}
+
 impl Operation for Exec {
     fn carry_out(self, context: &Context) -> Result<u8> {
+        let Some((name, args)) = self.what.split_first() else { bail!("a container and a program are required") };
+        if context.user.is_some() {
+            // Started again, the program finds an ordinary user's namespace by those who are in it.
+            running(&context.engine()?, name)?;
+        }
         sealed_executable::ensure(std::env::args_os())?;
         let detach_keys = terminal::keys(&self.detach_keys)?;
         let engine = context.engine()?;
-        let Some((name, args)) = self.what.split_first() else { bail!("a container and a program are required") };
-        let container = engine.find(name)?;
-        match container.state()?.status {
-            Status::Running => {}
-            Status::Paused => bail!("Container {name} is paused, unpause the container before exec"),
-            Status::Restarting => bail!("Container {name} is restarting, wait until the container is running"),
-            _ => bail!("Container {} is not running", container.id()),
-        }
+        let container = running(&engine, name)?;
         let mut env = Vec::new();
         for path in &self.env_file {
             env.extend(environment::file(path)?);

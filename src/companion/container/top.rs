@@ -9,7 +9,6 @@ use clap::Args;
 use super::super::output::print;
 use super::super::table::aligned;
 use super::super::{Context, Operation};
-use crate::container;
 use crate::error::Attempt;
 
 /// Show the processes of a container
@@ -28,8 +27,7 @@ impl Operation for Top {
         if !container.state()?.status.is_up() {
             bail!("Container {} is not running", container.id());
         }
-        let pids: BTreeSet<String> =
-            container::pids(&engine.host(), container.id())?.into_iter().map(|pid| pid.to_string()).collect();
+        let pids: BTreeSet<String> = container.pids()?.into_iter().map(|pid| pid.to_string()).collect();
         let options = if options.is_empty() { &["-ef".to_owned()] } else { options };
         let output = Command::new("ps").args(options).output().attempt(|| "run ps")?;
         if !output.status.success() {

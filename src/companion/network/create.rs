@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use ipnet::IpNet;
 
@@ -62,6 +62,7 @@ pub(in crate::companion) struct Create {
 
 impl Operation for Create {
     fn carry_out(self, context: &Context) -> Result<u8> {
+        ensure!(context.user.is_none(), "networks of an ordinary user's own are not there yet");
         let wanted = self.wanted()?;
         let network = open(context)?.create(&wanted)?;
         print(&format!("{}\n", network.id))?;

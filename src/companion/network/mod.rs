@@ -48,9 +48,12 @@ impl Operation for Network {
 
 /// The networks of the store that is meant.
 fn open(context: &Context) -> Result<Networks> {
+    if context.user.is_some() {
+        return context.engine()?.networks();
+    }
     ensure!(
-        rustix::process::geteuid().is_root() && context.ids.is_none(),
-        "networks need root: an ordinary user may not make links of the host"
+        context.has_containers(),
+        "networks need root of the machine, or an ordinary user: root of a user namespace has none"
     );
     Networks::of_store(&context.root)
 }

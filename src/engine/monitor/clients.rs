@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use rustix::event::{PollFd, PollFlags};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, accept_with, bind, listen, socket_with};
 
-use crate::engine::protocol::{CHUNK, Channel, Notice, Request, SOCKET, Sent, Streams};
+use crate::engine::protocol::{CHUNK, Channel, Notice, Request, SOCKET, Sent, Streams, address};
 use crate::error::Attempt;
 
 /// One connection.
@@ -50,7 +50,7 @@ impl Clients {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let what = || format!("listen at {path:?}");
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).attempt(what)?;
-        let address = SocketAddrUnix::new(&path).attempt(what)?;
+        let (_directory, address) = address(running).attempt(what)?;
         bind(&socket, &address).and_then(|()| listen(&socket, 64)).attempt(what)?;
         self.listener = Some(socket);
         Ok(())

@@ -8,9 +8,11 @@ mod clients;
 mod end;
 mod launch;
 mod probe;
+mod spawn;
 mod streams;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -19,12 +21,15 @@ use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::Pid;
 
-use super::log::{Limits, Writer};
+use super::log::Log;
 use super::protocol::Notice;
 use super::record::Record;
+use super::rootless::User;
 use super::state::{State, Status};
-use super::{Engine, log, network};
+use super::{Engine, group, network};
+use crate::cgroup::Watch;
 use crate::error::{Attempt, sentence};
 use crate::security::sealed_executable;
 use crate::sys::clone::{self, Child};
@@ -32,7 +37,9 @@ use crate::sys::signal;
 use clients::Clients;
 use probe::Probing;
 pub(super) use probe::process_of;
+pub(super) use spawn::spawn;
 use streams::Stdio;
+pub(super) use streams::to_null;
 
 /// The word on the command line that makes this program a monitor. It is nobody's command.
 pub const WORD: &str = "monitor";
@@ -51,10 +58,12 @@ struct Monitor {
     /// The container's lock, held for whoever started it until it runs.
     lock: Option<OwnedFd>,
     clients: Clients,
-    log: Option<Writer>,
+    log: Option<Log>,
     stdio: Stdio,
     init: Option<Child>,
     network: network::Attached,
+    /// Of the container's group, as long as it has one.
+    memory: Option<Watch>,
     probing: Option<Probing>,
     started: Instant,
     /// The status of an init that has ended, while what it said last is passed on.
@@ -65,6 +74,10 @@ struct Monitor {
     again_at: Option<Instant>,
     /// How long until it is started again the next time.
     pause: Duration,
+    /// The container's `cgroupsPath`.
+    group: String,
+    /// The machine goes down, or at least systemd wants the container to end: it is not started again, and nobody has stopped it.
+    going_down: bool,
     over: bool,
 }
 
@@ -79,8 +92,11 @@ pub fn main(arguments: &[OsString]) -> u8 {
 
 fn run(arguments: &[OsString]) -> Result<()> {
     sealed_executable::ensure(arguments.iter().cloned())?;
-    let [_, _, root, id] = arguments else { anyhow::bail!("not for people") };
+    let [_, _, root, id, runtime @ ..] = arguments else { anyhow::bail!("not for people") };
     let (channel, life, lock) = take_over()?;
+    let mut life = std::fs::File::from(life);
+    write!(life, "{}", std::process::id()).attempt(|| "write down the monitor's pid")?;
+    let user = runtime.first().map(|runtime| User::of_monitor(Path::new(runtime))).transpose()?;
     let _ = rustix::process::setsid();
     let _ = rustix::thread::set_name(c"ctn-monitor");
     let own = rustix::process::getpid();
@@ -88,29 +104,30 @@ fn run(arguments: &[OsString]) -> Result<()> {
     signal::block_all().attempt(|| "block signals")?;
     let signals = signal::descriptor().attempt(|| "make a signalfd")?;
     let id = id.to_str().context("an id is text")?;
-    let engine = Engine::open_as_it_is(Path::new(root))?;
+    let engine = Engine::open_as_it_is(Path::new(root), user)?;
     let record = engine.record(id)?;
     let directory = engine.directory(id);
-    let log = Limits::of(&record.host_config.log_config)?;
-    let log = log.map(|limits| Writer::open(log::path(&directory, id), limits)).transpose()?;
     let mut monitor = Monitor {
         state: State::read(&directory)?,
         clients: Clients::new(channel),
         engine,
         record,
         signals,
-        _life: life,
+        _life: life.into(),
         lock: Some(lock),
-        log,
+        log: None,
         stdio: Stdio::default(),
         init: None,
         network: network::Attached::default(),
+        memory: None,
         probing: None,
         started: Instant::now(),
         ended: None,
         kill_at: None,
         again_at: None,
         pause: end::FIRST_PAUSE,
+        group: String::new(),
+        going_down: false,
         over: false,
     };
     monitor.first_start();
@@ -139,8 +156,13 @@ impl Monitor {
     /// Waits until something is to be done, and does it.
     fn turn(&mut self) -> Result<()> {
         let mut wanted = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        let memory = self.memory.as_ref().and_then(Watch::of_memory);
+        wanted.extend(memory.map(|memory| PollFd::from_borrowed_fd(memory, PollFlags::PRI)));
+        let room_for_log = self.log.as_ref().and_then(Log::waits);
+        wanted.extend(room_for_log.map(|log| PollFd::from_borrowed_fd(log, PollFlags::OUT)));
+        let before_clients = wanted.len();
         let after_clients = self.clients.wants(&mut wanted, self.stdio.takes_input());
-        let after_stdio = self.stdio.wants(&mut wanted, !self.clients.are_full());
+        let after_stdio = self.stdio.wants(&mut wanted, !self.is_full());
         if let Some(probing) = &self.probing {
             probing.wants(&mut wanted);
         }
@@ -155,7 +177,7 @@ impl Monitor {
         }
         let ready: Vec<PollFlags> = wanted.iter().map(PollFd::revents).collect();
         drop(wanted);
-        for (who, request) in self.clients.hear(&ready[1..after_clients]) {
+        for (who, request) in self.clients.hear(&ready[before_clients..after_clients]) {
             self.obey(who, request);
         }
         self.pass_on(&ready[after_clients..after_stdio]);
@@ -163,6 +185,10 @@ impl Monitor {
             probing.read(&ready[after_stdio..after_probe]);
         }
         self.network.serve(&ready[after_probe..]);
+        if ready[1..before_clients].iter().any(|ready| !ready.is_empty()) {
+            self.look_for_kills();
+            self.flush_log();
+        }
         if !ready[0].is_empty() {
             self.reap()?;
         }
@@ -184,7 +210,7 @@ impl Monitor {
             self.signal(libc::SIGKILL);
         }
         if let Some((status, at)) = self.ended
-            && (self.stdio.is_drained() && !self.clients.are_full() || at + PATIENCE <= now)
+            && (self.stdio.is_drained() && !self.is_full() || at + PATIENCE <= now)
         {
             self.ended = None;
             self.end(status);
@@ -195,6 +221,17 @@ impl Monitor {
         }
         if self.init.is_some() && self.ended.is_none() {
             self.probe(now);
+        }
+    }
+
+    /// Whether somebody who takes what the container says has no room for more.
+    fn is_full(&self) -> bool {
+        self.clients.are_full() || self.log.as_ref().and_then(Log::waits).is_some()
+    }
+
+    fn flush_log(&mut self) {
+        if let Some(Err(error)) = self.log.as_mut().map(Log::flush) {
+            self.clients.tell_all(&Notice::Warning(sentence(&error)));
         }
     }
 
@@ -214,9 +251,8 @@ impl Monitor {
 
     fn reap(&mut self) -> Result<()> {
         while let Some(number) = signal::next(std::os::fd::AsFd::as_fd(&self.signals)).attempt(|| "read signals")? {
-            if number == libc::SIGTERM {
-                // The machine goes down: the container is stopped as by `stop`.
-                self.stop(libc::SIGTERM, Some(10_000));
+            if matches!(number, libc::SIGTERM | group::STOP) {
+                self.go_down();
             }
         }
         loop {
@@ -225,14 +261,23 @@ impl Monitor {
                     if self.init.as_ref().is_some_and(|init| init.pid == pid) {
                         self.stdio.end();
                         self.ended = Some((status, Instant::now()));
-                    } else if let Some(probing) = &mut self.probing {
-                        probing.reaped(pid, status);
+                    } else {
+                        self.reaped(pid, status);
                     }
                 }
                 Ok(None) | Err(Errno::CHILD) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error).attempt(|| "wait for the container's processes"),
             }
+        }
+    }
+
+    fn reaped(&mut self, pid: Pid, status: u8) {
+        if let Some(probing) = &mut self.probing {
+            probing.reaped(pid, status);
+        }
+        if let Err(error) = self.network.reaped(&self.engine, &self.record.id, pid) {
+            self.clients.tell_all(&Notice::Warning(sentence(&error)));
         }
     }
 

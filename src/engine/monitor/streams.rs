@@ -36,7 +36,7 @@ pub(super) struct Theirs {
 }
 
 /// Nothing is read or written by the monitor itself.
-pub(super) fn to_null() -> Result<()> {
+pub(in crate::engine) fn to_null() -> Result<()> {
     let null = super::null()?;
     dup2_stdin(&null)
         .and_then(|()| dup2_stdout(&null))

@@ -21,7 +21,7 @@ use crate::image::bundle::User;
 pub use devices::Node;
 pub(super) use mounts::size as shared_memory_size;
 pub use process::{Further, further};
-pub(super) use resources::{limits, weights};
+pub(super) use resources::changeable;
 
 /// What the answer depends on beside the record.
 #[derive(Debug, Clone)]
@@ -38,6 +38,8 @@ pub struct Facts {
     pub joined: BTreeMap<&'static str, String>,
     /// Where the shared memory is mounted on the host, if others may have it, too.
     pub shared_memory: Option<PathBuf>,
+    /// Its group, as a path in the hierarchy.
+    pub cgroups_path: String,
     /// The devices of `--device`, or all of the host's.
     pub devices: Vec<Node>,
     /// The numbers of block devices that limits are for.
@@ -48,6 +50,8 @@ pub struct Facts {
     pub init: Option<PathBuf>,
     /// The name of the host, or of the container whose network it is in.
     pub host_name: String,
+    /// For a container of an ordinary user: how many ids of groups there are.
+    pub rootless: Option<u32>,
 }
 
 /// Refuses what contradicts itself, before anything is made.
@@ -142,11 +146,11 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
     let security = security(record)?;
     let capabilities = capabilities::of(host, facts.capabilities)?;
     let mut linux = json!({
-        "cgroupsPath": format!("/{}/{}", cgroup_parent(record), record.id),
+        "cgroupsPath": facts.cgroups_path,
         "namespaces": namespaces(record, facts),
         "resources": resources::of(host, facts)?,
         "devices": devices::nodes(host, facts),
-        "sysctl": sysctls(record),
+        "sysctl": sysctls(record, facts),
     });
     if let Some((masked, read_only)) = masks(record)? {
         linux["maskedPaths"] = json!(masked);
@@ -177,14 +181,6 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
         }
     }
     Ok(config)
-}
-
-/// Where below the cgroup file system containers are.
-fn cgroup_parent(record: &Record) -> &str {
-    match record.host_config.cgroup_parent.trim_matches('/') {
-        "" => "corten",
-        parent => parent,
-    }
 }
 
 /// The name that a container has for itself.
@@ -240,11 +236,13 @@ fn namespaces(record: &Record, facts: &Facts) -> Vec<Value> {
 }
 
 /// docker's two where the network is the container's own: an ordinary user's program there may listen at 80, and ping.
-fn sysctls(record: &Record) -> Map<String, Value> {
+fn sysctls(record: &Record, facts: &Facts) -> Map<String, Value> {
     let mut all = Map::new();
-    if matches!(Mode::of(&record.host_config.network_mode), Mode::None | Mode::Network(_)) {
+    // A group without an id here is refused.
+    let last_group = facts.rootless.map_or(i32::MAX.unsigned_abs(), |groups| groups.saturating_sub(1));
+    if matches!(Mode::of(&record.host_config.network_mode), Mode::None | Mode::Network(_) | Mode::Pasta(_)) {
         all.insert("net.ipv4.ip_unprivileged_port_start".into(), "0".into());
-        all.insert("net.ipv4.ping_group_range".into(), "0 2147483647".into());
+        all.insert("net.ipv4.ping_group_range".into(), format!("0 {last_group}").into());
     }
     all.extend(record.host_config.sysctls.iter().map(|(key, value)| (key.clone(), value.clone().into())));
     all

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Facts;
 use crate::engine::init;
+use crate::engine::network::Mode;
 use crate::engine::record::{HostConfig, Mounted, Record};
 
 fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value {
@@ -13,20 +14,27 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value
 /// All mounts, in the order in which they are made.
 pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
     let host = &record.host_config;
+    // What belongs to a namespace of the machine's root can't be mounted anew by an ordinary user, who sees the machine's then.
+    let own = |path: &str, kind: &str, options: &[&str], is_the_machines: bool| match facts.rootless {
+        Some(_) if is_the_machines => mount(path, "bind", path, &[&["rbind", "rslave"], options].concat()),
+        _ => mount(path, kind, kind, options),
+    };
+    let mut terminals = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
+    if facts.rootless.is_none_or(|groups| groups > 5) {
+        terminals.push("gid=5");
+    }
     let mut all = vec![
-        mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
+        own("/proc", "proc", &["nosuid", "noexec", "nodev"], host.pid_mode == "host"),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount(
-            "/dev/pts",
-            "devpts",
-            "devpts",
-            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-        ),
+        mount("/dev/pts", "devpts", "devpts", &terminals),
     ];
     let access = if host.privileged { "rw" } else { "ro" };
-    all.push(mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]));
+    let is_hosts = Mode::of(&host.network_mode) == Mode::Host;
+    all.push(own("/sys", "sysfs", &["nosuid", "noexec", "nodev", access], is_hosts));
     all.push(mount("/sys/fs/cgroup", "cgroup", "cgroup", &[access, "nosuid", "noexec", "nodev"]));
-    all.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
+    if facts.rootless.is_none() || host.ipc_mode != "host" {
+        all.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
+    }
     let is_own =
         |path: &str| record.mounts.iter().any(|mounted| mounted.destination == path) || host.tmpfs.contains_key(path);
     if let Some(shm) = shm(record, facts).filter(|_| !is_own("/dev/shm")) {

@@ -17,10 +17,12 @@ fn facts() -> Facts {
         directory: "/store/directory".into(),
         joined: BTreeMap::new(),
         shared_memory: None,
+        cgroups_path: "/corten/web".into(),
         devices: Vec::new(),
         numbers: BTreeMap::new(),
         capabilities: u64::MAX,
         host_name: "machine".into(),
+        rootless: None,
         init: None,
     }
 }

@@ -50,12 +50,12 @@ pub struct Store {
 
 impl Store {
     /// Where this user's images are: what `CTN_ROOT` says, `/var/lib/corten` for root, else below `XDG_DATA_HOME`.
-    pub fn default_root() -> Result<PathBuf> {
+    pub fn default_root(of_root: bool) -> Result<PathBuf> {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         if let Some(root) = set("CTN_ROOT") {
             return Ok(root);
         }
-        if rustix::process::geteuid().is_root() {
+        if of_root {
             return Ok(DEFAULT.into());
         }
         let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));

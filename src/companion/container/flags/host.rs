@@ -9,6 +9,22 @@ use crate::engine::options::{self, devices, mounts, ports};
 use crate::engine::record::HostConfig;
 
 impl Flags {
+    /// What cgroup v2 has not, in docker's words for it.
+    pub(in crate::companion::container) fn discarded(&self) -> Result<Vec<&'static str>> {
+        let swappiness = self.memory_swappiness.filter(|value| *value != -1);
+        if let Some(value) = swappiness {
+            ensure!((0..=100).contains(&value), "invalid value: {value}, valid memory swappiness range is 0-100");
+        }
+        let discarded = [
+            (self.oom_kill_disable, "Your kernel does not support OomKillDisable. OomKillDisable discarded."),
+            (
+                swappiness.is_some(),
+                "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.",
+            ),
+        ];
+        Ok(discarded.into_iter().filter(|(is, _)| *is).map(|(_, text)| text).collect())
+    }
+
     pub(super) fn host(&self) -> Result<HostConfig> {
         let mut port_bindings = ports::Bindings::new();
         for port in &self.publish {

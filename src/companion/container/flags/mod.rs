@@ -198,11 +198,11 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "FILE")]
     label_file: Vec<PathBuf>,
 
-    /// Where the output goes: json-file, local, none
+    /// Where the output goes: json-file, local, journald, none
     #[arg(long, value_name = "DRIVER", default_value = "json-file")]
     log_driver: String,
 
-    /// An option of the log (max-size=10m, max-file=3)
+    /// An option of the log (max-size=10m, max-file=3; of journald tag=, labels=, env=)
     #[arg(long, value_name = "OPTION")]
     log_opt: Vec<String>,
 
@@ -221,6 +221,10 @@ pub(in crate::companion) struct Flags {
     /// Limit of memory and swap together; -1 for as much swap as there is
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = options::signed_bytes)]
     memory_swap: Option<i64>,
+
+    /// Of cgroup v1 alone, and discarded: how gladly the kernel swaps its memory out, 0 to 100
+    #[arg(long, value_name = "INT", allow_hyphen_values = true)]
+    memory_swappiness: Option<i64>,
 
     /// Mount something (type=bind|volume|tmpfs,source=…,target=…,readonly)
     #[arg(long, value_name = "MOUNT", value_parser = options::mounts::mount)]
@@ -241,6 +245,10 @@ pub(in crate::companion) struct Flags {
     /// Don't ask how the container is
     #[arg(long)]
     no_healthcheck: bool,
+
+    /// Of cgroup v1 alone, and discarded: have it wait where it would be killed for want of memory
+    #[arg(long)]
+    oom_kill_disable: bool,
 
     /// How gladly the kernel kills it for want of memory, -1000 to 1000
     #[arg(long, value_name = "INT", default_value_t, allow_hyphen_values = true)]

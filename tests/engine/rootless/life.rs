@@ -1,0 +1,161 @@
+//! What every container needs, when it isn't root's.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+
+use super::user::{self, FIRST, USER, assert_nothing_left};
+use crate::harness::*;
+
+#[test]
+fn root_inside_is_the_user_outside() {
+    let place = user::place();
+    place.detached("web", &[], "sleep 1000");
+    let maps = place.ctn(&["exec", "web", "cat", "/proc/self/uid_map"]);
+    let words: Vec<&str> = maps.split_whitespace().collect();
+    assert_eq!(words, ["0", "3000", "1", "1", "400000", "65536"]);
+    let owner = |name: &str| fs::metadata(format!("/proc/{}", place.field(name, ".State.Pid"))).unwrap().uid();
+    assert_eq!(owner("web"), USER);
+    place.detached("other", &["-u", "web"], "sleep 1000");
+    assert_eq!(owner("other"), FIRST + 33 - 1);
+    assert_eq!(place.ctn(&["exec", "-u", "web", "web", "id", "-u"]), "33\n");
+    assert_eq!(place.ctn(&["exec", "web", "id", "-u"]), "0\n");
+    place.ctn(&["rm", "-f", "web", "other"]);
+    assert_nothing_left(&place);
+}
+
+#[test]
+fn files_are_the_users() {
+    let place = user::place();
+    fs::create_dir(place.join("shared")).unwrap();
+    chown(place.join("shared"), Some(USER), Some(USER)).unwrap();
+    let volume = format!("{}:/shared", place.join("shared").display());
+    let flags = ["-v", &volume, "-v", "named:/data", "--tmpfs", "/scratch"];
+    let said = place.inside(&flags, "touch /shared/x /scratch/y && cat /data/of-image && stat -c %u /shared/x");
+    assert_eq!(said, "from the image\n0\n");
+    assert_eq!(fs::metadata(place.join("shared/x")).unwrap().uid(), USER);
+    assert_eq!(place.ctn(&["volume", "rm", "named"]), "named\n");
+    assert_nothing_left(&place);
+}
+
+#[test]
+fn all_that_is_done_to_a_container() {
+    let place = user::place();
+    place.detached("web", &[], "echo said; sleep 1000");
+    until("it has said so", || place.ctn(&["logs", "web"]) == "said\n");
+    place.ctn(&["exec", "web", "touch", "/made"]);
+    assert!(place.ctn(&["diff", "web"]).contains("A /made"));
+    fs::write(place.join("file"), "content").unwrap();
+    place.ctn(&["cp", "file", "web:/file"]);
+    assert_eq!(place.ctn(&["exec", "web", "cat", "/file"]), "content");
+    assert!(place.ctn(&["top", "web"]).contains("sleep 1000"));
+    place.ctn(&["restart", "-t", "0", "web"]);
+    assert_eq!(place.ctn(&["exec", "web", "cat", "/file"]), "content");
+    place.ctn(&["rename", "web", "other"]);
+    place.ctn(&["stop", "-t", "0", "other"]);
+    assert_eq!(place.field("other", ".State.Status"), "exited");
+    place.ctn(&["cp", "other:/file", "back"]);
+    assert_eq!(fs::read_to_string(place.join("back")).unwrap(), "content");
+    place.ctn(&["commit", "other", "kept"]);
+    place.ctn(&["rm", "other"]);
+    assert_eq!(place.ctn(&["run", "--rm", "--network", "none", "kept", "cat", "/file"]), "content");
+    assert_eq!(place.outcome(&["run", "--rm", "--network", "none", "box", "sh", "-c", "exit 7"]).0, Some(7));
+    assert_nothing_left(&place);
+}
+
+#[test]
+fn namespaces_of_the_machine() {
+    let place = user::place();
+    let said = place.ctn(&[
+        "run",
+        "--rm",
+        "--network",
+        "host",
+        "--pid",
+        "host",
+        "--ipc",
+        "host",
+        "box",
+        "sh",
+        "-c",
+        "ls /sys/class/net; ls /proc",
+    ]);
+    assert!(said.lines().any(|line| line == "lo"), "{said}");
+    let own = std::process::id().to_string();
+    assert!(said.lines().any(|line| line == own), "the tests are seen: {said}");
+    assert_nothing_left(&place);
+}
+
+#[test]
+fn a_limit_without_a_cgroup_is_refused() {
+    let place = user::place();
+    for flags in [["-m", "100m"], ["--pids-limit", "10"], ["--cpus", "0.5"]] {
+        let refusal =
+            place.refusal(125, &[&["run", "--rm", "--network", "none"], &flags[..], &["box", "true"]].concat());
+        assert!(refusal.contains("needs a cgroup") && refusal.contains("delegated"), "{flags:?}: {refusal}");
+    }
+    assert_nothing_left(&place);
+}
+
+#[test]
+fn a_restart_policy_is_kept() {
+    let place = user::place();
+    place.ctn(&["run", "-d", "--network", "none", "--name", "again", "--restart", "on-failure:2", "box", "false"]);
+    place.until_field("again", ".State.Status", "exited");
+    assert_eq!(place.field("again", ".RestartCount"), "2");
+    place.ctn(&["rm", "again"]);
+    assert_nothing_left(&place);
+}
+
+#[test]
+fn a_killed_monitor_is_seen_to_by_the_next_command() {
+    let place = user::place();
+    place.detached("web", &[], "sleep 1000");
+    place.detached("other", &["--rm"], "sleep 1000");
+    let process: i32 = place.field("web", ".State.Pid").parse().unwrap();
+    kill(place.monitor_of("web"));
+    kill(place.monitor_of("other"));
+    assert!(place.ctn(&["ps", "-a"]).contains("Exited (137)"));
+    assert!(fs::read_link(format!("/proc/{process}/exe")).is_err(), "its process has ended, too");
+    assert_eq!(place.ctn(&["ps", "-aq"]).lines().count(), 1, "one went with its end");
+    place.ctn(&["start", "web"]);
+    place.ctn(&["rm", "-f", "web"]);
+    assert_nothing_left(&place);
+}
+
+#[test]
+fn who_holds_the_namespace_may_be_killed() {
+    let place = user::place();
+    place.detached("web", &[], "sleep 1000");
+    let holder = user::processes(&place).into_iter().find(|line| line.contains("ctn holder")).unwrap();
+    kill(holder.split(' ').next().unwrap().parse().unwrap());
+    // A monitor shows the way in.
+    assert_eq!(place.ctn(&["exec", "web", "id", "-u"]), "0\n");
+    place.detached("second", &[], "sleep 1000");
+    let namespace = |name: &str| fs::read_link(format!("/proc/{}/ns/user", place.field(name, ".State.Pid"))).unwrap();
+    assert_eq!(namespace("web"), namespace("second"));
+    place.ctn(&["rm", "-f", "web", "second"]);
+    assert_nothing_left(&place);
+}
+
+#[test]
+fn commands_at_once_share_a_namespace() {
+    let place = user::place();
+    until("the holder of the import ends", || user::processes(&place).is_empty());
+    let names: Vec<String> = (0..6).map(|number| format!("c{number}")).collect();
+    let calls: Vec<_> = names
+        .iter()
+        .map(|name| place.spawn(&["run", "-d", "--network", "none", "--name", name, "box", "sleep", "1000"]))
+        .collect();
+    for call in calls {
+        succeeded(&call.wait_with_output().unwrap(), "run");
+    }
+    let mut namespaces: Vec<_> = names
+        .iter()
+        .map(|name| fs::read_link(format!("/proc/{}/ns/user", place.field(name, ".State.Pid"))).unwrap())
+        .collect();
+    namespaces.dedup();
+    assert_eq!(namespaces.len(), 1);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    place.ctn(&[&["rm", "-f"], &names[..]].concat());
+    assert_nothing_left(&place);
+}

@@ -1,0 +1,5 @@
+//! Containers of an ordinary user.
+
+mod life;
+mod pasta;
+pub mod user;
