@@ -59,7 +59,7 @@ lint: cc ## format, warnings, where unsafe may be, walls that can be taken out, 
 	cargo clippy --test engines --test machine --all-features -- -D warnings
 	scripts/unsafe-in-sys
 	printf '%s\n' tests/security/walls/*.patch | xargs -n 1 git apply --check
-	! cargo tree --no-default-features --edges normal --prefix none | grep -E '^(base64|flate2|indicatif|ipnet|percent-encoding|ring|rustls.*|sha2|toml.*|ureq.*|zstd) '
+	! cargo tree --no-default-features --edges normal --prefix none | grep -E '^(base64|flate2|indicatif|ipnet|percent-encoding|ring|rustls.*|serde-saphyr|sha2|toml.*|ureq.*|zstd) '
 	git grep -lE '^#!(/bin/|/usr/bin/env )(ba)?sh$$' | xargs shellcheck
 
 fuzz: cc ## inputs without number for what reads them; TIME=60 seconds for each of the targets

@@ -49,12 +49,12 @@ impl Operation for Info {
             "ContainersStopped": stopped,
             "Images": engine.store.images(|_| {})?.len(),
             "Driver": "overlay",
+            "CgroupDriver": group::manager().to_string(),
             "DriverStatus": [],
             "Plugins": {
                 "Volume": ["local"], "Network": ["bridge", "host", "ipvlan", "macvlan", "null"], "Log": ["journald", "json-file", "local", "none"],
                 "Authorization": null,
             },
-            "CgroupDriver": group::manager().to_string(),
             "CgroupVersion": "2",
             "LoggingDriver": "json-file",
             "Runtimes": {"corten": {"path": program}},

@@ -30,9 +30,16 @@ const APPLETS: [&str; 34] = [
 pub struct Place {
     pub path: PathBuf,
     /// Whose calls of ctn they are, if not root's.
-    pub user: Option<u32>,
+    pub user: Option<User>,
     /// The network namespace below /run/netns that root's calls are made in, if not this one.
     pub network: Option<String>,
+}
+
+/// Whose containers a place has, if not root's: how `ctn` is called for them, and where they are while they run.
+#[derive(Debug, Clone, Copy)]
+pub struct User {
+    pub command: fn(&Place, &[&str]) -> Command,
+    pub run: fn(&Place) -> Option<PathBuf>,
 }
 
 impl Place {
@@ -82,8 +89,8 @@ impl Place {
 
     /// A call of ctn on the test's store.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        if self.user.is_some() {
-            return crate::rootless::user::command(self, arguments);
+        if let Some(user) = self.user {
+            return (user.command)(self, arguments);
         }
         let mut command = match &self.network {
             Some(_) => Command::new("nsenter"),
@@ -157,8 +164,7 @@ impl Place {
     #[track_caller]
     pub fn monitor_of(&self, name: &str) -> i32 {
         let pid = self.field(name, ".State.Pid");
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
+        parent(&pid)
     }
 
     /// Everything that containers of this store have left anywhere.
@@ -191,8 +197,8 @@ impl Place {
     /// Where this store's containers are while they run.
     pub fn run(&self) -> Option<PathBuf> {
         use corten::image::digest::Digest;
-        if self.user.is_some() {
-            return crate::rootless::user::run(self);
+        if let Some(user) = self.user {
+            return (user.run)(self);
         }
         let hash = Digest::of(self.store().as_os_str().as_encoded_bytes());
         let run = PathBuf::from(format!("/run/corten/engine-{}", &hash.hex()[..8]));
@@ -246,6 +252,12 @@ impl Place {
 pub fn succeeded(output: &Output, what: impl std::fmt::Debug) -> String {
     assert!(output.status.success(), "{what:?}: {:?} {}", output.status, String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[track_caller]
+pub fn parent(pid: &str) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 /// Kills a process, and waits until it is gone: before that it is right to say that it lives.

@@ -95,6 +95,7 @@ impl Logs {
         is_heard(stdout.flush().and_then(|()| stderr.flush())).map(drop)
     }
 
+    /// In docker's order: the time, the details, what was said.
     fn print(&self, to: &mut impl Write, line: Line<'_>) -> std::io::Result<()> {
         if self.timestamps {
             to.write_all(line.time.as_bytes())?;

@@ -2,6 +2,7 @@
 //! docker's.
 
 mod capabilities;
+mod cdi;
 mod devices;
 mod mounts;
 mod process;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
+use super::cdi::Edits;
 use super::network::Mode;
 use super::record::Record;
 use crate::image::bundle::User;
@@ -42,6 +44,8 @@ pub struct Facts {
     pub cgroups_path: String,
     /// The devices of `--device`, or all of the host's.
     pub devices: Vec<Node>,
+    /// What devices bring with them that were asked for by name; their nodes are among the others.
+    pub edits: Vec<Edits>,
     /// The numbers of block devices that limits are for.
     pub numbers: BTreeMap<String, (u32, u32)>,
     /// The capabilities of the engine.
@@ -174,6 +178,7 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
         "linux": linux,
         "annotations": host.annotations,
     });
+    cdi::apply(&facts.edits, &mut config)?;
     if host.uts_mode != "host" {
         config["hostname"] = hostname(record, facts).into();
         if !record.config.domainname.is_empty() {

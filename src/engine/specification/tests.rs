@@ -19,6 +19,7 @@ fn facts() -> Facts {
         shared_memory: None,
         cgroups_path: "/corten/web".into(),
         devices: Vec::new(),
+        edits: Vec::new(),
         numbers: BTreeMap::new(),
         capabilities: u64::MAX,
         host_name: "machine".into(),

@@ -28,7 +28,7 @@ pub fn place_in(enter: &str) -> Place {
         }
         fs::set_permissions(path.join("run"), PermissionsExt::from_mode(0o700)).unwrap();
         fs::write(path.join("enter"), format!("{enter}\nexec \"$@\"\n")).unwrap();
-        Place { path, user: Some(USER), network: None }
+        Place { path, user: Some(User { command, run }), network: None }
     })
 }
 

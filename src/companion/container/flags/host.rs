@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Flags;
+use crate::engine::cdi;
 use crate::engine::options::{self, devices, mounts, ports};
-use crate::engine::record::HostConfig;
+use crate::engine::record::{DeviceRequest, HostConfig};
 
 impl Flags {
     /// What cgroup v2 has not, in docker's words for it.
@@ -46,6 +47,7 @@ impl Flags {
             let Some((name, value)) = text.split_once('=') else { bail!("invalid sysctl: {text:?} is not NAME=VALUE") };
             sysctls.insert(name.to_owned(), value.to_owned());
         }
+        let nodes = self.device.iter().filter(|text| !cdi::is_qualified(text));
         Ok(HostConfig {
             binds: self.volume.iter().filter(|text| text.contains(':')).cloned().collect(),
             container_id_file: self
@@ -81,7 +83,8 @@ impl Flags {
             sysctls,
             tmpfs,
             ulimits: self.ulimit.clone(),
-            devices: self.device.iter().map(|text| devices::device(text)).collect::<Result<_>>()?,
+            devices: nodes.map(|text| devices::device(text)).collect::<Result<_>>()?,
+            device_requests: self.requests()?,
             device_cgroup_rules: self.device_cgroup_rule.clone(),
             memory: self.memory.unwrap_or(0),
             memory_reservation: self.memory_reservation.unwrap_or(0),
@@ -102,5 +105,15 @@ impl Flags {
             annotations: self.annotation.iter().map(|text| options::pair(text)).collect(),
             ..HostConfig::default()
         })
+    }
+
+    /// What drivers know: GPUs, and devices by their full names.
+    fn requests(&self) -> Result<Vec<DeviceRequest>> {
+        let named: Vec<String> = self.device.iter().filter(|text| cdi::is_qualified(text)).cloned().collect();
+        let mut all = self.gpus.iter().map(|text| devices::gpus(text)).collect::<Result<Vec<_>>>()?;
+        if !named.is_empty() {
+            all.push(DeviceRequest { driver: "cdi".into(), device_ids: named, ..DeviceRequest::default() });
+        }
+        Ok(all)
     }
 }

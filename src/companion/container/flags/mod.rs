@@ -79,7 +79,7 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     cpuset_mems: String,
 
-    /// A device of the host (HOST[:CONTAINER][:rwm])
+    /// A device of the host (HOST[:CONTAINER][:rwm], or VENDOR/CLASS=NAME as its CDI file says)
     #[arg(long, value_name = "DEVICE")]
     device: Vec<String>,
 
@@ -137,6 +137,10 @@ pub(in crate::companion) struct Flags {
     /// Say that a port is used
     #[arg(long, value_name = "PORT")]
     expose: Vec<String>,
+
+    /// GPUs, as their CDI files say: all, a number, or device=NAME[,NAME]... in quotes
+    #[arg(long, value_name = "GPUS")]
+    gpus: Vec<String>,
 
     /// A further group of the process
     #[arg(long, value_name = "GROUP")]
