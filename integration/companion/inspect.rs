@@ -73,6 +73,11 @@ fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
                 flatten(&format!("{path}[{at}]"), below, into);
             }
         }
+        Value::Array(list) if path == "HostConfig.Binds" => {
+            let mut texts: Vec<String> = list.iter().map(Value::to_string).collect();
+            texts.sort();
+            into.insert(path.to_owned(), texts.join(", "));
+        }
         other => {
             into.insert(path.to_owned(), other.to_string());
         }

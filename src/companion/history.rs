@@ -10,6 +10,7 @@ use super::output::print;
 use super::table::{Column, render};
 use super::{Context, Operation, units};
 use crate::image::config::History as Step;
+use crate::image::platform::Platform;
 use crate::image::store::Store;
 use crate::image::store::table::Image;
 
@@ -27,6 +28,10 @@ pub(super) struct History {
     /// Don't shorten anything
     #[arg(long)]
     no_trunc: bool,
+
+    /// The platform of an image that has several
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
 
     /// Print ids alone
     #[arg(short, long)]
@@ -48,7 +53,7 @@ const COLUMNS: &[Column] = &[
 impl Operation for History {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let store = context.store()?;
-        let image = store.resolve(&self.image, None)?;
+        let image = store.resolve(&self.image, self.platform.as_ref())?;
         let rows = self.rows(&store, &image);
         if self.quiet {
             let ids = rows.iter().filter_map(|row| row["ID"].as_str()).map(|id| format!("{id}\n"));

@@ -3,10 +3,12 @@
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 
+use serde_json::{Value, json};
+
 use super::output::print;
 use super::registry::Connection;
 use super::{Context, Operation};
-use crate::image::manifest::Index;
+use crate::image::manifest::{Descriptor, Document, Index};
 use crate::image::reference::{LATEST, Reference};
 
 #[derive(Debug, Subcommand)]
@@ -21,6 +23,10 @@ pub(super) struct Inspect {
     /// Ask the registry even if the store has it
     #[arg(long)]
     remote: bool,
+
+    /// Print each manifest with its name, digest, size and platform, those of an index as a list
+    #[arg(short, long)]
+    verbose: bool,
 
     #[command(flatten)]
     connection: Connection,
@@ -58,7 +64,13 @@ impl Inspect {
         } else {
             let store = context.store()?;
             match store.resolve(&self.image, None) {
-                Ok(image) => return store.document(&image.entry),
+                Ok(image) => {
+                    let document = store.document(&image.entry)?;
+                    let name = image.names.first().map_or_else(|| self.image.clone(), ToString::to_string);
+                    let there =
+                        |below: &Descriptor| store.has_blob(&below.digest).then(|| store.document(below)).transpose();
+                    return if self.verbose { verbose(&name, &image.entry, &document, there) } else { Ok(document) };
+                }
                 Err(error) => Some(error),
             }
         };
@@ -70,8 +82,43 @@ impl Inspect {
         };
         let client = self.connection.client(context)?;
         let what = || format!("the manifest of {}", name.familiar());
-        client.repository(&name)?.manifest(&named(&name)).with_context(what).map(|(_, bytes)| bytes)
+        let repository = client.repository(&name)?;
+        let (descriptor, document) = repository.manifest(&named(&name)).with_context(what)?;
+        let there = |below: &Descriptor| {
+            repository.manifest(&below.digest.to_string()).with_context(what).map(|(_, bytes)| Some(bytes))
+        };
+        if self.verbose { verbose(&name.to_string(), &descriptor, &document, there) } else { Ok(document) }
     }
+}
+
+/// docker's form of it: one object, or a list of those of an index that are there.
+fn verbose(
+    name: &str,
+    descriptor: &Descriptor,
+    document: &[u8],
+    there: impl Fn(&Descriptor) -> Result<Option<Vec<u8>>>,
+) -> Result<Vec<u8>> {
+    let one = |name: String, descriptor: &Descriptor, document: &[u8]| -> Result<Value> {
+        let kind = if descriptor.media_type.contains("docker") { "SchemaV2Manifest" } else { "OCIManifest" };
+        // Without the store's own annotations.
+        let descriptor = Descriptor { annotations: Default::default(), ..descriptor.clone() };
+        Ok(json!({ "Ref": name, "Descriptor": descriptor, kind: serde_json::from_slice::<Value>(document)? }))
+    };
+    let described = match Document::parse(document, &descriptor.media_type)? {
+        Document::Manifest(_) => one(name.to_owned(), descriptor, document)?,
+        Document::Index(index) => {
+            let mut all = Vec::new();
+            for below in &index.manifests {
+                if let Some(document) = there(below)? {
+                    all.push(one(format!("{name}@{}", below.digest), below, &document)?);
+                }
+            }
+            all.into()
+        }
+    };
+    let mut text = serde_json::to_vec_pretty(&described)?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 impl Referrers {

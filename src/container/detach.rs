@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::error::Attempt;
 use crate::sys::clone::{self, CloneFlags};
-use crate::sys::execute::exit_now;
+use crate::sys::execute::{close_all_but, exit_now};
 
 /// Looks for the keys in what is typed.
 #[derive(Debug)]
@@ -64,6 +64,8 @@ fn keep(master: BorrowedFd<'_>, null: &File) -> Infallible {
     if streams.iter().any(Result::is_err) {
         return exit_now(1);
     }
+    // Nothing else of the caller's: whoever waits for the end of a pipe would wait for the program's.
+    let _ = close_all_but(&[master], 3);
     let mut buffer = [0; 8192];
     loop {
         match rustix::io::read(master, &mut buffer[..]) {

@@ -1,6 +1,23 @@
 use crate::harness::Place;
 
 #[test]
+fn an_image_for_another_platform_is_not_run_for_the_one_that_is_wanted() {
+    let place = Place::new();
+    let other = if cfg!(target_arch = "x86_64") { "linux/arm64" } else { "linux/amd64" };
+    place.ctn(&["import", "--platform", other, "-c", "CMD [\"true\"]", "image.tar", "foreign"]);
+    let run = |flags: &[&str], image: &str| {
+        place.outcome(&[&["create", "--network", "none", "--pull", "never"], flags, &[image]].concat())
+    };
+    let (status, _, said) = run(&["--platform", other], "box");
+    assert!(status == Some(1) && said.contains(&format!("wanted {other}, actual: linux/")), "{said}");
+    assert_eq!(run(&["--platform", other], "foreign").0, Some(0));
+    let (status, _, said) = run(&[], "foreign");
+    assert!(status == Some(0) && said.contains("does not match the detected host platform"), "{said}");
+    let refusal = place.refusal(125, &["run", "--platform", "nonsense", "box"]);
+    assert!(refusal.contains("unknown operating system or architecture"), "{refusal}");
+}
+
+#[test]
 fn the_image_that_is_built_in_needs_nothing_else() {
     let place = Place::new();
     let output = place.ctn(&["run", "--rm", "--network", "none", "-h", "greeter", "corten/hello", "there"]);

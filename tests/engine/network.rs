@@ -69,7 +69,19 @@ fn names_addresses_and_files() {
     place.ctn(&["network", "connect", "mine", "late"]);
     let found = place.ctn(&["exec", "late", "busybox", "nslookup", "known"]);
     assert!(found.contains("10.87.65.77"), "{found}");
+    let fields = "name=mine,alias=another,ip=10.87.65.78,mac-address=02:00:00:00:00:78";
+    place.ctn(&["run", "-d", "--name", "fields", "--network", fields, "box", "sleep", "1000"]);
+    let of_mine = |field: &str| place.field("fields", &format!(".NetworkSettings.Networks.mine.{field}"));
+    assert_eq!((of_mine("IPAddress").as_str(), of_mine("MacAddress").as_str()), ("10.87.65.78", "02:00:00:00:00:78"));
+    let found = place.ctn(&["exec", "late", "busybox", "nslookup", "another"]);
+    assert!(found.contains("10.87.65.78"), "{found}");
+    place.ctn(&["rm", "-f", "fields"]);
     for (flags, words) in [
+        (
+            &["--network", "name=mine,ip=10.87.65.78", "--ip", "10.87.65.79"][..],
+            "cannot specify both --ip and per-network",
+        ),
+        (&["--network", "name=mine,nonsense=1"], "invalid field key nonsense"),
         (&["--network", "nonsense"][..], "network nonsense not found"),
         (&["--network", "mine", "--ip", "10.1.2.3"], "10.1.2.3"),
         (&["--ip", "10.1.2.3"], "networks that users made"),

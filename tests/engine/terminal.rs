@@ -56,6 +56,31 @@ fn exec_has_a_terminal_of_its_own() {
 }
 
 #[test]
+fn a_program_that_is_detached_has_a_terminal() {
+    let place = Place::new();
+    place.detached("into", &[], "sleep 1000");
+    place.ctn(&[
+        "exec",
+        "-dt",
+        "into",
+        "sh",
+        "-c",
+        "tty > /tty; stty size >> /tty; seq 20000; touch /through; sleep 1000",
+    ]);
+    until("it wrote more than a terminal holds", || {
+        place.outcome(&["exec", "into", "test", "-e", "/through"]).0 == Some(0)
+    });
+    let said = place.ctn(&["exec", "into", "cat", "/tty"]);
+    assert!(said.starts_with("/dev/pts/"), "{said}");
+    // What can't be run is told, though the program's streams are nobody's.
+    let refusal = place.refusal(1, &["exec", "-dt", "into", "nonsense"]);
+    assert!(refusal.contains("executable file not found"), "{refusal}");
+    let refusal = place.refusal(126, &["exec", "-w", "/nonsense", "into", "true"]);
+    assert!(refusal.contains("/nonsense"), "{refusal}");
+    assert_eq!(place.refusal(126, &["exec", "-u", "nobody", "into", "true"]).lines().count(), 1);
+}
+
+#[test]
 fn a_program_of_exec_is_left_by_the_keys() {
     let place = Place::new();
     place.detached("left", &[], "sleep 1000");

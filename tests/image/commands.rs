@@ -15,6 +15,19 @@ fn loaded(names: &[&str]) -> Place {
 }
 
 #[test]
+fn a_manifest_is_described() {
+    let place = loaded(&["first:1"]);
+    let text = place.ctn(&["manifest", "inspect", "--verbose", "first:1"]);
+    let described: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let plain = place.ctn(&["manifest", "inspect", "first:1"]);
+    assert_eq!(described["Ref"], "docker.io/library/first:1");
+    let manifest = if described["OCIManifest"].is_null() { "SchemaV2Manifest" } else { "OCIManifest" };
+    assert_eq!(described[manifest], serde_json::from_str::<serde_json::Value>(&plain).unwrap());
+    assert_eq!(described["Descriptor"]["size"], plain.len());
+    assert!(described["Descriptor"]["digest"].as_str().unwrap().starts_with("sha256:"), "{text}");
+}
+
+#[test]
 fn the_list_is_dockers() {
     let place = loaded(&["first:1", "quay.io/team/second:2"]);
     let list = place.ctn(&["images"]);
