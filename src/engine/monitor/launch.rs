@@ -19,7 +19,7 @@ use crate::engine::record::Record;
 use crate::engine::rootless::User;
 use crate::engine::specification::{self, Facts, Node};
 use crate::engine::state::Status;
-use crate::engine::{Engine, init, network, now, root, start, volume};
+use crate::engine::{Engine, apparmor, init, network, now, root, start, volume};
 use crate::error::{Attempt, sentence};
 use crate::image::bundle;
 use crate::image::layer::Stack;
@@ -100,6 +100,9 @@ impl Monitor {
         let (joined, shared_memory) = (joined(engine, record)?, shared_memory(engine, record)?);
         let cgroups_path = self.group.clone();
         let facts = Facts { joined, shared_memory, cgroups_path, ..facts(engine, record, &files, rootfs)? };
+        if specification::apparmor_profile(record, facts.apparmor)? == apparmor::DEFAULT {
+            apparmor::load()?;
+        }
         if record.host_config.ipc_mode == "shareable" {
             root::mount_shared_memory(engine, record)?;
         }
@@ -182,6 +185,7 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
         groups: host.group_add.iter().map(group).collect::<Result<_>>()?,
         shared_memory: None,
         cgroups_path: String::new(),
+        apparmor: engine.user.is_none() && apparmor::is_available(),
         devices: devices(record)?,
         directory: network::owner_of_files(engine, record),
         capabilities: crate::security::capabilities::permitted().attempt(|| "ask for the engine's capabilities")?,
