@@ -56,7 +56,7 @@ lint: cc ## format, warnings, where unsafe may be, walls that can be taken out, 
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --all-targets --all-features -- -D warnings
-	cargo clippy --test engines --test machine --all-features -- -D warnings
+	cargo clippy --test engines --test machine --test containers --all-features -- -D warnings
 	scripts/unsafe-in-sys
 	printf '%s\n' tests/security/walls/*.patch | xargs -n 1 git apply --check
 	! cargo tree --no-default-features --edges normal --prefix none | grep -E '^(base64|flate2|indicatif|ipnet|percent-encoding|ring|rustls.*|sha2|toml.*|ureq.*|zstd) '
