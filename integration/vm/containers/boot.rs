@@ -30,7 +30,8 @@ fn lose_power(place: &Place, names: &[&str]) {
         });
     }
     let store = place.store();
-    host(&format!("for point in $(grep -o '{}[^ ]*' /proc/mounts); do umount -l $point; done", store.display()));
+    let points = format!("cut -d ' ' -f 2 /proc/mounts | grep '^{}' || :", store.display());
+    host(&format!("for point in $({points}); do umount -l $point; done"));
     fs::remove_dir_all(place.run().unwrap()).unwrap();
 }
 
