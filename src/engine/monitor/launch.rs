@@ -52,7 +52,9 @@ impl Monitor {
     }
 
     fn enter_group(&mut self) -> Result<()> {
-        self.group = Place::of(&self.engine, &self.record)?.enter(&self.record)?;
+        let place = Place::of(&self.engine, &self.record)?;
+        self.group = place.enter(&self.record)?;
+        self.has_scope = place.is_scope();
         Ok(())
     }
 
