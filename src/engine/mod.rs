@@ -23,6 +23,7 @@
 //! monitor or a crash of the machine left ([`reconcile`]).
 
 pub mod apparmor;
+pub mod cdi;
 mod change;
 pub mod copy;
 mod create;
@@ -38,6 +39,7 @@ pub mod monitor;
 mod names;
 pub mod network;
 pub mod options;
+mod pasta;
 mod processes;
 pub mod protocol;
 pub mod reconcile;

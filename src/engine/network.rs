@@ -8,8 +8,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags};
+use rustix::process::Pid;
 use serde_json::{Value, json};
 
+use super::pasta::{self, Pasta};
 use super::record::{HostConfig, Membership, Record};
 use super::state::State;
 use super::{Container, Engine, membership};
@@ -28,6 +30,8 @@ pub enum Mode {
     Host,
     /// Another container's.
     Container(String),
+    /// What pasta(1) makes of it, with options for that.
+    Pasta(Vec<String>),
     /// A network by its name.
     Network(String),
 }
@@ -39,9 +43,10 @@ impl Mode {
             "none" => Mode::None,
             "host" => Mode::Host,
             "" | "default" => Mode::Network("bridge".into()),
-            text => match text.strip_prefix("container:") {
-                Some(id) => Mode::Container(id.into()),
-                None => Mode::Network(text.into()),
+            text => match (text.strip_prefix("container:"), pasta::options(text)) {
+                (Some(id), _) => Mode::Container(id.into()),
+                (_, Some(options)) => Mode::Pasta(options),
+                _ => Mode::Network(text.into()),
             },
         }
     }
@@ -55,14 +60,14 @@ impl Engine {
 
     /// The ports of a container (`80/tcp`), and what they are on the host.
     pub fn published(&self, container: &Container<'_>) -> Result<Vec<(String, String)>> {
-        if !is_attachable(&container.record) {
-            return Ok(Vec::new());
+        let mut ports = pasta::of(self, container.id()).map(|pasta| pasta.ports).unwrap_or_default();
+        if is_attachable(&container.record) {
+            let endpoints = self.networks()?.endpoints_of(container.id())?;
+            ports.extend(endpoints.into_iter().flat_map(|endpoint| endpoint.ports));
         }
-        let endpoints = self.networks()?.endpoints_of(container.id())?;
-        let ports = endpoints.iter().flat_map(|endpoint| &endpoint.ports);
         let host =
             |port: &Published| port.to_string().rsplit_once('/').map(|(at, _)| at.to_owned()).unwrap_or_default();
-        Ok(ports.map(|port| (format!("{}/{}", port.container, port.protocol), host(port))).collect())
+        Ok(ports.iter().map(|port| (format!("{}/{}", port.container, port.protocol), host(port))).collect())
     }
 }
 
@@ -73,8 +78,17 @@ pub(super) fn is_attachable(record: &Record) -> bool {
 
 /// Refuses what can't be, before anything is made; leaves the networks that the container is to be in, by their names.
 pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
-    let memberships = std::mem::take(&mut record.networks);
+    let mut memberships = std::mem::take(&mut record.networks);
+    if engine.user.is_some() && matches!(record.host_config.network_mode.as_str(), "" | "default") {
+        record.host_config.network_mode = pasta::WORD.into();
+        memberships.iter_mut().for_each(|one| one.network = pasta::WORD.into());
+    }
     let host = &record.host_config;
+    for mode in [&host.pid_mode, &host.ipc_mode] {
+        if let Some(id) = mode.strip_prefix("container:") {
+            engine.find(id)?;
+        }
+    }
     extra_hosts(host, None)?;
     servers(host)?;
     let published = published(record)?;
@@ -91,6 +105,7 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
             );
             engine.find(&id)?;
         }
+        Mode::Pasta(_) => pasta::check(&published)?,
         Mode::None | Mode::Host => {}
     }
     ensure!(memberships.len() < 2, membership::NOT_BOTH);
@@ -177,6 +192,7 @@ pub(super) struct Attached {
     #[allow(dead_code, reason = "open is what they are to be")]
     ports: Vec<OwnedFd>,
     names: Option<Responder>,
+    pasta: Option<Pasta>,
     /// What should be known.
     pub(super) warnings: Vec<String>,
 }
@@ -196,6 +212,14 @@ impl Attached {
         self.names.as_ref().and_then(Responder::deadline)
     }
 
+    /// A child of the monitor's has ended: without pasta, which somebody killed then, the container would be cut off.
+    pub(super) fn reaped(&mut self, engine: &Engine, id: &str, pid: Pid) -> Result<()> {
+        match self.pasta.as_mut().filter(|pasta| pasta.is(pid)) {
+            Some(pasta) => pasta.again(engine, id),
+            None => Ok(()),
+        }
+    }
+
     /// Answers who asked for names.
     pub(super) fn serve(&mut self, ready: &[PollFlags]) {
         let is_due = self.next_deadline().is_some_and(|at| at <= Instant::now());
@@ -210,6 +234,10 @@ impl Attached {
 /// Does what is needed in a new namespace, before anything of the container runs, and writes the files that depend on it.
 pub(super) fn attach(engine: &Engine, record: &Record, hostname: &str, pid: i32) -> Result<Attached> {
     let mut attached = Attached::default();
+    if let Mode::Pasta(options) = Mode::of(&record.host_config.network_mode) {
+        attached.pasta = Some(carried(engine, record, hostname, pid, &options)?);
+        return Ok(attached);
+    }
     let mode = record.host_config.network_mode.as_str();
     if matches!(Mode::of(mode), Mode::None | Mode::Host) && !published(record)?.is_empty() {
         attached.warnings.push(format!("published ports are discarded in the network mode {mode}"));
@@ -235,6 +263,17 @@ pub(super) fn attach(engine: &Engine, record: &Record, hostname: &str, pid: i32)
     }
     write_files(engine, record, hostname, &places)?;
     Ok(attached)
+}
+
+/// Has pasta carry what a container sends and is sent.
+fn carried(engine: &Engine, record: &Record, hostname: &str, pid: i32, options: &[String]) -> Result<Pasta> {
+    // Bound for a moment: what is taken already is said as for any network, and what was left open is chosen.
+    let ports = engine.networks()?.choose(&published(record)?)?;
+    let forwards = record.host_config.dns.is_empty() && files::is_own_resolver(&files::host_resolv_conf());
+    let pasta = pasta::start(engine, &record.id, pid, options, ports, forwards)?;
+    let addresses = pasta::addresses(pid);
+    write_files_with(engine, record, hostname, &Written { addresses: &addresses, forwards, ..Written::default() })?;
+    Ok(pasta)
 }
 
 /// The network namespace of a process.
@@ -270,6 +309,7 @@ fn joined(engine: &Engine, id: &str) -> PathBuf {
 
 /// Gives back what a container had that has ended. The link is left to the kernel, which removes it with the namespace.
 pub(super) fn release(engine: &Engine, record: &Record) -> Result<()> {
+    pasta::end(engine, &record.id)?;
     if !is_attachable(record) {
         return Ok(());
     }
@@ -284,16 +324,34 @@ pub(super) fn write_files(
     hostname: &str,
     places: &[(Network, Endpoint)],
 ) -> Result<()> {
+    let addresses: Vec<IpAddr> =
+        places.iter().flat_map(|(_, place)| &place.addresses).map(ipnet::IpNet::addr).collect();
+    let gateway = places.first().and_then(|(network, _)| network.pools.first()).map(|pool| pool.gateway);
+    let has_names = places.iter().any(|(network, _)| network.has_names());
+    write_files_with(engine, record, hostname, &Written { addresses: &addresses, gateway, has_names, forwards: false })
+}
+
+/// What the files depend on beside the record.
+#[derive(Debug, Default)]
+struct Written<'a> {
+    addresses: &'a [IpAddr],
+    /// The host's address in the first network.
+    gateway: Option<IpAddr>,
+    /// Whether names are answered at an address of the container's own.
+    has_names: bool,
+    /// Whether pasta hands questions for names on.
+    forwards: bool,
+}
+
+fn write_files_with(engine: &Engine, record: &Record, hostname: &str, with: &Written<'_>) -> Result<()> {
     let host = &record.host_config;
     let mode = Mode::of(&host.network_mode);
     if matches!(mode, Mode::Container(_)) {
         return Ok(());
     }
-    let addresses: Vec<IpAddr> =
-        places.iter().flat_map(|(_, place)| &place.addresses).map(ipnet::IpNet::addr).collect();
+    let addresses = with.addresses;
     let ipv6 = mode != Mode::Host && addresses.iter().any(IpAddr::is_ipv6) || mode == Mode::None;
-    let gateway = places.first().and_then(|(network, _)| network.pools.first()).map(|pool| pool.gateway);
-    let extra = extra_hosts(host, gateway)?;
+    let extra = extra_hosts(host, with.gateway)?;
     let of_host = || fs::read_to_string("/etc/hosts").unwrap_or_default();
     let hosts = match mode {
         Mode::Host => {
@@ -303,7 +361,7 @@ pub(super) fn write_files(
         _ => files::hosts(&Hosts {
             hostname: if addresses.is_empty() { "" } else { hostname },
             domain: &record.config.domainname,
-            addresses: &addresses,
+            addresses,
             extra: &extra,
             ipv6,
         }),
@@ -314,10 +372,10 @@ pub(super) fn write_files(
     } else {
         files::resolv_conf(&Resolving {
             host: &files::host_resolv_conf(),
-            servers: &servers(host)?,
+            servers: &if with.forwards { vec![pasta::RESOLVER.into()] } else { servers(host)? },
             search: &host.dns_search,
             options: &host.dns_options,
-            has_names: places.iter().any(|(network, _)| network.has_names()),
+            has_names: with.has_names,
             ipv6,
         })
     };
@@ -357,9 +415,14 @@ pub fn described(container: &Container<'_>, state: &State) -> Result<Value> {
     let first = described.values().next().cloned().unwrap_or_default();
     let field = |name: &str| first.get(name).cloned().unwrap_or_else(|| "".into());
     let key = if state.status.is_up() { format!("/proc/{}/ns/net", state.pid) } else { String::new() };
+    let number = |name: &str| first.get(name).cloned().unwrap_or_else(|| 0.into());
     Ok(json!({
-        "SandboxKey": key, "Ports": ports, "Networks": described, "IPAddress": field("IPAddress"), "Gateway": field("Gateway"),
-        "MacAddress": field("MacAddress"),
+        "Bridge": "", "SandboxID": "", "SandboxKey": key, "HairpinMode": false, "Ports": ports, "Networks": described,
+        "EndpointID": field("EndpointID"), "IPAddress": field("IPAddress"), "IPPrefixLen": number("IPPrefixLen"),
+        "Gateway": field("Gateway"), "GlobalIPv6Address": field("GlobalIPv6Address"),
+        "GlobalIPv6PrefixLen": number("GlobalIPv6PrefixLen"), "IPv6Gateway": field("IPv6Gateway"),
+        "MacAddress": field("MacAddress"), "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": null, "SecondaryIPv6Addresses": null,
     }))
 }
 
@@ -367,7 +430,7 @@ fn unattached(network: &Network, membership: &Membership) -> Value {
     json!({
         "NetworkID": network.id, "EndpointID": "", "MacAddress": membership.mac_address.as_deref().unwrap_or_default(),
         "Aliases": membership.aliases, "Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "",
-        "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": [],
+        "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": [], "IPAMConfig": null, "Links": null, "DriverOpts": null,
     })
 }
 
@@ -381,6 +444,7 @@ fn of_endpoint(network: &Network, endpoint: &Endpoint) -> Value {
         "NetworkID": network.id, "EndpointID": endpoint.id(), "MacAddress": endpoint.mac, "Aliases": endpoint.aliases,
         "Gateway": gateway(false).unwrap_or_default(), "IPAddress": address(false), "IPPrefixLen": length(false),
         "IPv6Gateway": gateway(true).unwrap_or_default(), "GlobalIPv6Address": address(true),
-        "GlobalIPv6PrefixLen": length(true), "DNSNames": endpoint.names().collect::<Vec<_>>(),
+        "GlobalIPv6PrefixLen": length(true), "DNSNames": endpoint.names().collect::<Vec<_>>(), "IPAMConfig": null,
+        "Links": null, "DriverOpts": null,
     })
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use rustix::fs::FlockOperation;
 
 use super::state::{State, Status};
-use super::{Engine, locks, make_directory, network, now, remove, root};
+use super::{Engine, locks, make_directory, network, now, pasta, remove, root};
 use crate::container;
 use crate::error::sentence;
 
@@ -108,6 +108,7 @@ pub(super) fn clean(engine: &Engine, id: &str) -> Result<()> {
 /// Ends whatever runs, and removes what is below `/run`.
 fn end_processes(engine: &Engine, id: &str) -> Result<()> {
     container::delete(&engine.host(), id, true)?;
+    pasta::end(engine, id)?;
     let running = engine.running(id);
     root::unmount(&running.join("shm"))?;
     match fs::remove_dir_all(&running) {

@@ -108,6 +108,12 @@ pub fn host_resolv_conf() -> String {
     text
 }
 
+/// Whether the host asks itself for names, which is out of a container's reach.
+pub fn is_own_resolver(host: &str) -> bool {
+    let servers = Parsed::read(host).servers;
+    !servers.is_empty() && servers.iter().all(IpAddr::is_loopback)
+}
+
 #[derive(Debug, Default)]
 struct Parsed {
     servers: Vec<IpAddr>,

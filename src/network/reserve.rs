@@ -33,25 +33,42 @@ impl Networks {
     pub fn reserve(&self, ports: &[Published]) -> Result<Reserved> {
         let mut reserved = Reserved { ports: Vec::new(), sockets: Vec::new() };
         for port in ports {
-            let (number, sockets) = one_of(port)?;
+            let (number, sockets) = one_of(port, false)?;
             reserved.ports.push(Published { host: number, last: number, ..port.clone() });
             reserved.sockets.extend(sockets);
         }
         Ok(reserved)
+    }
+
+    /// Looks whether ports of the host are free, and chooses those that are not chosen yet, for a program that binds them itself.
+    pub fn choose(&self, ports: &[Published]) -> Result<Vec<Published>> {
+        let mut chosen = Vec::new();
+        let mut all = Vec::new();
+        for port in ports {
+            let (number, sockets) = one_of(port, true)?;
+            chosen.push(Published { host: number, last: number, ..port.clone() });
+            // None of them twice.
+            all.extend(sockets);
+        }
+        Ok(chosen)
     }
 }
 
 /// Ports that the kernel chooses may be taken for the other family.
 const TRIES: u32 = 64;
 
-fn one_of(port: &Published) -> Result<(u16, Vec<OwnedFd>)> {
+fn one_of(port: &Published, reuse: bool) -> Result<(u16, Vec<OwnedFd>)> {
     let attempts: Vec<u16> = match port.host {
         0 => vec![0; TRIES as usize],
         first => (first..=port.last).collect(),
     };
     for number in attempts {
-        match take(port, number) {
+        match take(port, number, reuse) {
             Err(Errno::ADDRINUSE) => {}
+            Err(Errno::ACCESS) => bail!(
+                "bind the host's port {port}: permission denied (ordinary users have those from \
+                 net.ipv4.ip_unprivileged_port_start of sysctl(8) on)"
+            ),
             taken => return taken.attempt(|| format!("bind the host's port {port}")),
         }
     }
@@ -64,11 +81,11 @@ fn one_of(port: &Published) -> Result<(u16, Vec<OwnedFd>)> {
     bail!("Bind for {at} failed: port is already allocated ({})", port.protocol)
 }
 
-fn take(port: &Published, number: u16) -> Result<(u16, Vec<OwnedFd>), Errno> {
+fn take(port: &Published, number: u16, reuse: bool) -> Result<(u16, Vec<OwnedFd>), Errno> {
     let mut number = number;
     let mut sockets = Vec::new();
     for address in addresses(port) {
-        match bound(port.protocol, SocketAddr::new(address, number)) {
+        match bound(port.protocol, SocketAddr::new(address, number), reuse) {
             Ok(socket) => {
                 number = SocketAddr::try_from(getsockname(&socket)?).map_or(number, |address| address.port());
                 sockets.push(socket);
@@ -89,7 +106,8 @@ fn addresses(port: &Published) -> Vec<IpAddr> {
     }
 }
 
-fn bound(protocol: Protocol, address: SocketAddr) -> Result<OwnedFd, Errno> {
+/// With `reuse` connections that were closed a moment ago don't count, as they don't for servers (socket(7), SO_REUSEADDR).
+fn bound(protocol: Protocol, address: SocketAddr, reuse: bool) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let (kind, number): (_, Ip) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, ipproto::TCP),
@@ -99,6 +117,9 @@ fn bound(protocol: Protocol, address: SocketAddr) -> Result<OwnedFd, Errno> {
     let socket = socket_with(family, kind, SocketFlags::CLOEXEC, Some(number))?;
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    if reuse && protocol == Protocol::Tcp {
+        sockopt::set_socket_reuseaddr(&socket, true)?;
     }
     bind(&socket, &address)?;
     Ok(socket)

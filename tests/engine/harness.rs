@@ -1,5 +1,8 @@
 //! A store of a test's own with an image of busybox, and `ctn` as a child process.
 
+#[path = "rootless/user.rs"]
+pub mod user;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
@@ -31,11 +34,13 @@ pub struct Place {
     pub path: PathBuf,
     /// Whose calls of ctn they are, if not root's.
     pub user: Option<u32>,
+    /// The network namespace below /run/netns that root's calls are made in, if not this one.
+    pub network: Option<String>,
 }
 
 impl Place {
     pub fn new() -> Place {
-        Place::with(|path| Place { path, user: None })
+        Place::with(|path| Place { path, user: None, network: None })
     }
 
     /// A directory of its own for a test, and a store with an image.
@@ -81,9 +86,15 @@ impl Place {
     /// A call of ctn on the test's store.
     pub fn command(&self, arguments: &[&str]) -> Command {
         if self.user.is_some() {
-            return crate::rootless::user::command(self, arguments);
+            return user::command(self, arguments);
         }
-        let mut command = Command::new(ctn());
+        let mut command = match &self.network {
+            Some(_) => Command::new("nsenter"),
+            None => Command::new(ctn()),
+        };
+        if let Some(name) = &self.network {
+            command.arg(format!("--net=/run/netns/{name}")).arg(ctn());
+        }
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CTN_ROOT", self.store());
         command.args(arguments).current_dir(&self.path).stdin(Stdio::null());
         command
@@ -149,8 +160,7 @@ impl Place {
     #[track_caller]
     pub fn monitor_of(&self, name: &str) -> i32 {
         let pid = self.field(name, ".State.Pid");
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
+        parent(&pid)
     }
 
     /// Everything that containers of this store have left anywhere.
@@ -184,7 +194,7 @@ impl Place {
     pub fn run(&self) -> Option<PathBuf> {
         use corten::image::digest::Digest;
         if self.user.is_some() {
-            return crate::rootless::user::run(self);
+            return user::run(self);
         }
         let hash = Digest::of(self.store().as_os_str().as_encoded_bytes());
         let run = PathBuf::from(format!("/run/corten/engine-{}", &hash.hex()[..8]));
@@ -238,6 +248,12 @@ impl Place {
 pub fn succeeded(output: &Output, what: impl std::fmt::Debug) -> String {
     assert!(output.status.success(), "{what:?}: {:?} {}", output.status, String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[track_caller]
+pub fn parent(pid: &str) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 /// Kills a process, and waits until it is gone: before that it is right to say that it lives.

@@ -10,7 +10,6 @@
 
 #[path = "../../../tests/engine/harness.rs"]
 mod harness;
-mod rootless;
 #[path = "../../../tests/runtime/harness/wait.rs"]
 mod wait;
 

@@ -13,6 +13,10 @@ use std::io::Write;
 /// Show what a container said
 #[derive(Debug, Args)]
 pub(in crate::companion) struct Logs {
+    /// Show what the log's options attach to lines, which is nothing yet, before a blank
+    #[arg(long)]
+    details: bool,
+
     /// Go on with what it says from now on
     #[arg(short, long)]
     follow: bool,
@@ -91,9 +95,13 @@ impl Logs {
         is_heard(stdout.flush().and_then(|()| stderr.flush())).map(drop)
     }
 
+    /// In docker's order: the time, the details, what was said.
     fn print(&self, to: &mut impl Write, line: Line<'_>) -> std::io::Result<()> {
         if self.timestamps {
             to.write_all(line.time.as_bytes())?;
+            to.write_all(b" ")?;
+        }
+        if self.details {
             to.write_all(b" ")?;
         }
         to.write_all(line.text)

@@ -194,7 +194,7 @@ fn memory() -> Result<u64> {
 }
 
 /// `1.5MiB`, as docker prints memory.
-fn binary(bytes: u64) -> String {
+pub(in crate::companion) fn binary(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let (mut number, mut unit) = (bytes as f64, 0);
     while number >= 1024.0 && unit + 1 < UNITS.len() {

@@ -19,7 +19,7 @@ use crate::engine::record::Record;
 use crate::engine::rootless::User;
 use crate::engine::specification::{self, Facts, Node};
 use crate::engine::state::Status;
-use crate::engine::{Engine, apparmor, init, network, now, root, start, volume};
+use crate::engine::{Engine, apparmor, cdi, init, network, now, root, start, volume};
 use crate::error::{Attempt, sentence};
 use crate::image::bundle;
 use crate::image::layer::Stack;
@@ -101,7 +101,8 @@ impl Monitor {
         files.push(fs::File::open(&rootfs).attempt(|| format!("open {rootfs:?}"))?.into());
         let (joined, shared_memory) = (joined(engine, record)?, shared_memory(engine, record)?);
         let cgroups_path = self.group.clone();
-        let facts = Facts { joined, shared_memory, cgroups_path, ..facts(engine, record, &files, rootfs)? };
+        let mut facts = Facts { joined, shared_memory, cgroups_path, ..facts(engine, record, &files, rootfs)? };
+        inject(record, &mut facts).context("CDI device injection failed")?;
         if specification::apparmor_profile(record, facts.apparmor)? == apparmor::DEFAULT {
             apparmor::load()?;
         }
@@ -189,6 +190,7 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
         cgroups_path: String::new(),
         apparmor: engine.user.is_none() && apparmor::is_available(),
         devices: devices(record)?,
+        edits: Vec::new(),
         directory: network::owner_of_files(engine, record),
         capabilities: crate::security::capabilities::permitted().attempt(|| "ask for the engine's capabilities")?,
         host_name: others_name(engine, record)?,
@@ -259,6 +261,44 @@ fn node(path: &str, inside: &str, access: &str) -> Result<Node> {
         gid: data.gid(),
         access: access.into(),
     })
+}
+
+/// Adds what was asked for by name.
+fn inject(record: &Record, facts: &mut Facts) -> Result<()> {
+    facts.edits = cdi::resolve(&record.host_config.device_requests)?;
+    for wanted in facts.edits.iter().flat_map(|edits| &edits.device_nodes) {
+        let made = of_cdi(wanted, &facts.user)?;
+        facts.devices.retain(|node| node.path != made.path);
+        facts.devices.push(made);
+    }
+    Ok(())
+}
+
+/// A node of a device that was asked for by name. Without an owner it is the one's who runs.
+fn of_cdi(wanted: &cdi::Node, user: &bundle::User) -> Result<Node> {
+    let access = match wanted.permissions.as_str() {
+        "" => "rwm",
+        "none" => "",
+        access => access,
+    };
+    let on_host = if wanted.host_path.is_empty() { &wanted.path } else { &wanted.host_path };
+    let kind = if wanted.kind == "u" { "c" } else { &wanted.kind };
+    let mut node = if kind.is_empty() || wanted.major == 0 {
+        let node = node(on_host, &wanted.path, access)?;
+        anyhow::ensure!(
+            kind.is_empty() || kind == node.kind.to_string(),
+            "{on_host:?} is a device of the type {}, not {kind}",
+            node.kind
+        );
+        node
+    } else {
+        let (path, access, kind) = (wanted.path.clone(), access.to_owned(), kind.chars().next().unwrap_or('c'));
+        Node { path, kind, major: wanted.major, minor: wanted.minor, mode: 0, uid: 0, gid: 0, access }
+    };
+    node.mode = wanted.file_mode.unwrap_or(0o666);
+    node.uid = wanted.uid.unwrap_or(user.uid);
+    node.gid = wanted.gid.unwrap_or(user.gid);
+    Ok(node)
 }
 
 /// Those that were asked for; of a directory all below it. A privileged container has all of the host's.

@@ -21,6 +21,7 @@ use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use super::log::Log;
 use super::protocol::Notice;
@@ -263,14 +264,23 @@ impl Monitor {
                     if self.init.as_ref().is_some_and(|init| init.pid == pid) {
                         self.stdio.end();
                         self.ended = Some((status, Instant::now()));
-                    } else if let Some(probing) = &mut self.probing {
-                        probing.reaped(pid, status);
+                    } else {
+                        self.reaped(pid, status);
                     }
                 }
                 Ok(None) | Err(Errno::CHILD) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error).attempt(|| "wait for the container's processes"),
             }
+        }
+    }
+
+    fn reaped(&mut self, pid: Pid, status: u8) {
+        if let Some(probing) = &mut self.probing {
+            probing.reaped(pid, status);
+        }
+        if let Err(error) = self.network.reaped(&self.engine, &self.record.id, pid) {
+            self.clients.tell_all(&Notice::Warning(sentence(&error)));
         }
     }
 

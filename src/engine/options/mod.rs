@@ -3,6 +3,7 @@
 pub mod devices;
 pub mod environment;
 pub mod mounts;
+pub mod networks;
 pub mod ports;
 
 use std::time::Duration;

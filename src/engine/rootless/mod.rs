@@ -41,6 +41,8 @@ pub struct User {
     pub ids: IdMaps,
     /// Where what doesn't outlive the machine's run is.
     pub runtime: PathBuf,
+    /// Where network namespaces are that pasta is shown.
+    pub namespaces: PathBuf,
     /// Shared by all who are in the namespace.
     _membership: Rc<File>,
 }
@@ -52,7 +54,11 @@ impl User {
         let ids = IdMaps { users: map("/proc/self/uid_map")?, groups: map("/proc/self/gid_map")? };
         let root = ids.users.iter().find(|range| range.container == 0);
         let uid = root.context("this user namespace has no root")?.host;
-        Ok(User { uid, ids, runtime: runtime.to_owned(), _membership: Rc::new(membership) })
+        let namespaces = match runtime.file_name() {
+            Some(name) if name == "corten" => runtime.with_file_name("netns"),
+            _ => runtime.join("netns"),
+        };
+        Ok(User { uid, ids, runtime: runtime.to_owned(), namespaces, _membership: Rc::new(membership) })
     }
 
     /// How many ids there are from 0 on.

@@ -2,6 +2,7 @@
 //! docker's.
 
 mod capabilities;
+mod cdi;
 mod devices;
 mod mounts;
 mod process;
@@ -15,6 +16,7 @@ use anyhow::{Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
 use super::apparmor;
+use super::cdi::Edits;
 use super::network::Mode;
 use super::record::Record;
 use crate::image::bundle::User;
@@ -45,6 +47,8 @@ pub struct Facts {
     pub cgroups_path: String,
     /// The devices of `--device`, or all of the host's.
     pub devices: Vec<Node>,
+    /// What devices bring with them that were asked for by name; their nodes are among the others.
+    pub edits: Vec<Edits>,
     /// The numbers of block devices that limits are for.
     pub numbers: BTreeMap<String, (u32, u32)>,
     /// The capabilities of the engine.
@@ -152,6 +156,16 @@ fn security(record: &Record) -> Result<Security> {
     Ok(security)
 }
 
+/// Which paths a container doesn't see, and which it can't write to, where it is kept from any.
+pub fn masks(record: &Record) -> Result<Option<(Vec<String>, Vec<String>)>> {
+    let host = &record.host_config;
+    if host.privileged || security(record)?.paths_unmasked {
+        return Ok(None);
+    }
+    let masked = host.masked_paths.clone().unwrap_or_else(|| owned(&MASKED));
+    Ok(Some((masked, host.readonly_paths.clone().unwrap_or_else(|| owned(&READ_ONLY)))))
+}
+
 /// The configuration.
 pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
     let host = &record.host_config;
@@ -164,9 +178,9 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
         "devices": devices::nodes(host, facts),
         "sysctl": sysctls(record, facts),
     });
-    if !host.privileged && !security.paths_unmasked {
-        linux["maskedPaths"] = json!(host.masked_paths.clone().unwrap_or_else(|| owned(&MASKED)));
-        linux["readonlyPaths"] = json!(host.readonly_paths.clone().unwrap_or_else(|| owned(&READ_ONLY)));
+    if let Some((masked, read_only)) = masks(record)? {
+        linux["maskedPaths"] = json!(masked);
+        linux["readonlyPaths"] = json!(read_only);
     }
     match security.seccomp.as_deref() {
         Some("unconfined") => {}
@@ -186,6 +200,7 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
         "linux": linux,
         "annotations": host.annotations,
     });
+    cdi::apply(&facts.edits, &mut config)?;
     if host.uts_mode != "host" {
         config["hostname"] = hostname(record, facts).into();
         if !record.config.domainname.is_empty() {
@@ -252,7 +267,7 @@ fn sysctls(record: &Record, facts: &Facts) -> Map<String, Value> {
     let mut all = Map::new();
     // A group without an id here is refused.
     let last_group = facts.rootless.map_or(i32::MAX.unsigned_abs(), |groups| groups.saturating_sub(1));
-    if matches!(Mode::of(&record.host_config.network_mode), Mode::None | Mode::Network(_)) {
+    if matches!(Mode::of(&record.host_config.network_mode), Mode::None | Mode::Network(_) | Mode::Pasta(_)) {
         all.insert("net.ipv4.ip_unprivileged_port_start".into(), "0".into());
         all.insert("net.ipv4.ping_group_range".into(), format!("0 {last_group}").into());
     }

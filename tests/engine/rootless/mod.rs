@@ -1,4 +1,6 @@
 //! Containers of an ordinary user.
 
 mod life;
-pub mod user;
+mod pasta;
+
+use crate::harness::user;

@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use crate::harness::*;
+use super::*;
 
 /// The user's number and group.
 pub const USER: u32 = 3000;
@@ -16,6 +15,11 @@ pub const FIRST: u32 = 400_000;
 
 /// A place whose containers are the user's.
 pub fn place() -> Place {
+    place_in("")
+}
+
+/// The same, whose commands run where a line for the shell leads: into a network, or with other files mounted.
+pub fn place_in(enter: &str) -> Place {
     program();
     Place::with(|path| {
         for directory in [path.clone(), path.join("run")] {
@@ -23,16 +27,20 @@ pub fn place() -> Place {
             chown(&directory, Some(USER), Some(USER)).unwrap();
         }
         fs::set_permissions(path.join("run"), PermissionsExt::from_mode(0o700)).unwrap();
-        Place { path, user: Some(USER) }
+        fs::write(path.join("enter"), format!("{enter}\nexec \"$@\"\n")).unwrap();
+        Place { path, user: Some(USER), network: None }
     })
 }
 
 /// A call of ctn by the user, where the environment says what is the user's.
 pub fn command(place: &Place, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "slave", "sh"]).arg(place.join("enter"));
+    let user = format!("{USER}");
+    command.args(["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups"]).arg(program());
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", &place.path);
     command.env("XDG_DATA_HOME", place.join("data")).env("XDG_RUNTIME_DIR", place.join("run"));
-    command.args(arguments).current_dir(&place.path).stdin(Stdio::null()).uid(USER).gid(USER);
+    command.args(arguments).current_dir(&place.path).stdin(Stdio::null());
     command
 }
 
@@ -82,7 +90,7 @@ fn program() -> &'static Path {
             rustix::mount::mount_bind(&copy, &file).unwrap();
         }
         let program = directory.join("ctn");
-        fs::copy(crate::harness::ctn(), &program).unwrap();
+        fs::copy(ctn(), &program).unwrap();
         fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
         program
     })
