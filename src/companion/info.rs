@@ -77,7 +77,7 @@ impl Operation for Info {
             "OSType": "linux",
             "Architecture": text(system.machine()),
             "NCPU": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            "MemTotal": memory.totalram as u64 * u64::from(memory.mem_unit),
+            "MemTotal": memory.totalram * u64::from(memory.mem_unit),
             "Name": text(system.nodename()),
             "SystemTime": humantime::format_rfc3339_nanos(std::time::SystemTime::now()).to_string(),
             "DockerRootDir": engine.store.root(),

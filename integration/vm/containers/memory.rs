@@ -80,7 +80,8 @@ fn an_oom_event_is_told_while_it_happens() {
     assert_eq!(killed.0, Some(137), "{killed:?}");
     let mut lines = std::io::BufReader::new(events.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap() == "oom"));
-    crate::harness::kill(events.id().cast_signed());
+    events.kill().unwrap();
+    events.wait().unwrap();
 }
 
 #[test]

@@ -68,6 +68,7 @@ fn a_stream_of_them_goes_on() {
     let mut watched = place.spawn(&["stats", "--format", "{{.Name}} {{.CPUPerc}}"]);
     let lines: Vec<String> =
         std::io::BufReader::new(watched.stdout.take().unwrap()).lines().take(3).map(|line| line.unwrap()).collect();
-    crate::harness::kill(watched.id().cast_signed());
+    watched.kill().unwrap();
+    watched.wait().unwrap();
     assert!(lines.iter().all(|line| line.starts_with("half ") && line.ends_with('%')), "{lines:?}");
 }
