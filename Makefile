@@ -102,9 +102,11 @@ bench-containers: companion ## ctn, podman with crun, docker and ctr side by sid
 	[ -n "$(ONLY)" ] || $(STATIC) cargo --config 'target.$(TARGET).runner="$(CURDIR)/scripts/unified-host"' \
 		run --release --example network-cost --target $(TARGET)
 
-install: build companion ## both programs, manual pages and completions, below PREFIX=/usr/local
+install: build companion ## both programs, manual pages, completions and a unit of systemd, below PREFIX=/usr/local
 	install -D --mode=755 $(CORTEN) $(DESTDIR)$(PREFIX)/bin/corten
 	install -D --mode=755 $(CTN) $(DESTDIR)$(PREFIX)/bin/ctn
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,@bindir@,$(PREFIX)/bin,' systemd/ctn-restart.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/ctn-restart.service
 	cargo run --quiet --example manual -- $(DESTDIR)$(PREFIX)/share
 
 # A linker and the C library's static part.

@@ -114,6 +114,11 @@ impl Place {
         Ok(path.to_string_lossy().into_owned())
     }
 
+    /// Whether systemd ends it.
+    pub(super) fn is_scope(&self) -> bool {
+        matches!(self, Place::Scope(_))
+    }
+
     /// Tells whoever made the groups of a container that runs of its new limits, which it has already.
     pub(super) fn update(&self, record: &Record) -> Result<()> {
         let Place::Scope(slice) = self else { return Ok(()) };

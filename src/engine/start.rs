@@ -67,6 +67,15 @@ impl Container<'_> {
         first_word(channel, warn)
     }
 
+    /// Whether its restart policy says that it runs when the machine has started: docker's rules. One that was never started waits for
+    /// its first start, and one that runs needs no other.
+    pub fn is_to_run(&self) -> Result<bool> {
+        let state = self.state()?;
+        let policy = self.record.host_config.restart_policy.name.as_str();
+        let by_policy = policy == "always" || policy == "unless-stopped" && !state.stopped;
+        Ok(by_policy && !state.started_at.is_empty() && !state.status.is_up() && state.status != Status::Restarting)
+    }
+
     /// Has it stopped: by its stop signal or another, and after so many seconds by SIGKILL; less than 0 waits for ever. Returns once
     /// it is over.
     pub fn stop(&self, signal: Option<i32>, seconds: Option<i64>) -> Result<()> {

@@ -60,3 +60,32 @@ fn health_is_asked_and_told() {
     let told = place.ctn(&["inspect", "-f", "{{range .State.Health.Log}}{{.Output}}{{end}}", "slow"]);
     assert!(told.contains("exceeded timeout"), "{told}");
 }
+
+#[test]
+fn what_the_machine_ends_runs_again_after_its_start() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let place = Place::new();
+    let script = "trap 'exit 4' TERM; echo ready; while :; do sleep 0.05; done";
+    place.detached("web", &["--restart", "unless-stopped"], script);
+    place.detached("other", &["--restart", "on-failure"], script);
+    for name in ["web", "other"] {
+        until("it is ready", || place.ctn(&["logs", name]) == "ready\n");
+        let monitor = Pid::from_raw(place.monitor_of(name)).unwrap();
+        // By which systemd ends a scope: there is none here.
+        kill_process(monitor, Signal::CONT).unwrap();
+        assert_eq!(place.ctn(&["exec", name, "echo", "in"]), "in\n");
+        kill_process(monitor, Signal::TERM).unwrap();
+        place.until_field(name, ".State.Status", "exited");
+        assert_eq!(place.field(name, ".State.ExitCode"), "4");
+    }
+    assert_eq!(place.ctn(&["start", "--at-boot"]), "web\n");
+    assert_eq!(place.field("web", ".State.Running"), "true");
+    // One that runs, and one that somebody stopped, need no start.
+    assert_eq!(place.ctn(&["start", "--at-boot"]), "");
+    place.ctn(&["stop", "-t", "0", "web"]);
+    assert_eq!(place.ctn(&["start", "--at-boot"]), "");
+    place.refusal(1, &["start"]);
+    place.refusal(1, &["start", "--at-boot", "web"]);
+    place.ctn(&["rm", "web", "other"]);
+    place.assert_nothing_left();
+}

@@ -15,7 +15,9 @@ mod wait;
 
 mod group;
 
+mod apparmor;
 mod blocks;
+mod boot;
 mod cpu;
 mod journal;
 mod memory;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::engine::log;
 use crate::engine::record::Mounted;
 use crate::engine::state::{State, Status};
-use crate::engine::{Container, network, specification};
+use crate::engine::{Container, apparmor, network, specification};
 
 /// docker's time for "never".
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -20,6 +20,7 @@ pub(in crate::companion) fn described(container: &Container<'_>) -> Result<Value
     let file = |name: &str| directory.join(name).display().to_string();
     let has_log = log::Limits::of(&record.host_config.log_config)?.is_some();
     let log_path = if has_log { log::path(&directory, &record.id).display().to_string() } else { String::new() };
+    let apparmor = container.engine.user.is_none() && apparmor::is_available();
     let lower = record.layers.iter().rev().map(|layer| container.engine.store.layer_path(layer).join("tree"));
     let lower: Vec<String> = lower.map(|path| path.display().to_string()).collect();
     let mut described = json!({
@@ -39,7 +40,7 @@ pub(in crate::companion) fn described(container: &Container<'_>) -> Result<Value
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "AppArmorProfile": specification::apparmor_profile(record, apparmor)?,
         "ExecIDs": Value::Null,
         "HostConfig": record.host_config,
         "GraphDriver": {"Name": "overlay", "Data": {

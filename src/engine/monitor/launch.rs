@@ -19,7 +19,7 @@ use crate::engine::record::Record;
 use crate::engine::rootless::User;
 use crate::engine::specification::{self, Facts, Node};
 use crate::engine::state::Status;
-use crate::engine::{Engine, cdi, init, network, now, root, start, volume};
+use crate::engine::{Engine, apparmor, cdi, init, network, now, root, start, volume};
 use crate::error::{Attempt, sentence};
 use crate::image::bundle;
 use crate::image::layer::Stack;
@@ -52,7 +52,9 @@ impl Monitor {
     }
 
     fn enter_group(&mut self) -> Result<()> {
-        self.group = Place::of(&self.engine, &self.record)?.enter(&self.record)?;
+        let place = Place::of(&self.engine, &self.record)?;
+        self.group = place.enter(&self.record)?;
+        self.has_scope = place.is_scope();
         Ok(())
     }
 
@@ -101,6 +103,9 @@ impl Monitor {
         let cgroups_path = self.group.clone();
         let mut facts = Facts { joined, shared_memory, cgroups_path, ..facts(engine, record, &files, rootfs)? };
         inject(record, &mut facts).context("CDI device injection failed")?;
+        if specification::apparmor_profile(record, facts.apparmor)? == apparmor::DEFAULT {
+            apparmor::load()?;
+        }
         if record.host_config.ipc_mode == "shareable" {
             root::mount_shared_memory(engine, record)?;
         }
@@ -183,6 +188,7 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
         groups: host.group_add.iter().map(group).collect::<Result<_>>()?,
         shared_memory: None,
         cgroups_path: String::new(),
+        apparmor: engine.user.is_none() && apparmor::is_available(),
         devices: devices(record)?,
         edits: Vec::new(),
         directory: network::owner_of_files(engine, record),

@@ -78,6 +78,8 @@ struct Monitor {
     pause: Duration,
     /// The container's `cgroupsPath`.
     group: String,
+    /// It is in a scope of systemd's, as the monitor is.
+    has_scope: bool,
     /// The machine goes down, or at least systemd wants the container to end: it is not started again, and nobody has stopped it.
     going_down: bool,
     over: bool,
@@ -130,6 +132,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
         again_at: None,
         pause: end::FIRST_PAUSE,
         group: String::new(),
+        has_scope: false,
         going_down: false,
         over: false,
     };
@@ -256,7 +259,7 @@ impl Monitor {
 
     fn reap(&mut self) -> Result<()> {
         while let Some(number) = signal::next(std::os::fd::AsFd::as_fd(&self.signals)).attempt(|| "read signals")? {
-            if matches!(number, libc::SIGTERM | group::STOP) {
+            if number == libc::SIGTERM || number == group::STOP && self.has_scope {
                 self.go_down();
             }
         }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
+use super::apparmor;
 use super::cdi::Edits;
 use super::network::Mode;
 use super::record::Record;
@@ -40,6 +41,8 @@ pub struct Facts {
     pub joined: BTreeMap<&'static str, String>,
     /// Where the shared memory is mounted on the host, if others may have it, too.
     pub shared_memory: Option<PathBuf>,
+    /// Whether programs are confined by AppArmor here, and the default profile is at hand.
+    pub apparmor: bool,
     /// Its group, as a path in the hierarchy.
     pub cgroups_path: String,
     /// The devices of `--device`, or all of the host's.
@@ -111,6 +114,25 @@ pub(super) struct Security {
     apparmor: Option<String>,
     label: Option<String>,
     paths_unmasked: bool,
+}
+
+impl Security {
+    /// AppArmor's profile of a process: docker's rules for which. One that was asked for by name is not left out where there is no
+    /// AppArmor: that is an error then.
+    fn profile(&self, privileged: bool, is_available: bool) -> Option<&str> {
+        match self.apparmor.as_deref() {
+            Some("unconfined") => is_available.then_some("unconfined"),
+            None if privileged => is_available.then_some("unconfined"),
+            None => is_available.then_some(apparmor::DEFAULT),
+            asked => asked,
+        }
+    }
+}
+
+/// AppArmor's profile of a container's first process; empty without one.
+pub fn apparmor_profile(record: &Record, is_available: bool) -> Result<String> {
+    let security = security(record)?;
+    Ok(security.profile(record.host_config.privileged, is_available).unwrap_or_default().to_owned())
 }
 
 fn security(record: &Record) -> Result<Security> {

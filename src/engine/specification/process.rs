@@ -28,6 +28,7 @@ pub struct Further {
 /// The container's first process.
 pub(super) fn first(record: &Record, facts: &Facts, capabilities: &[String], security: &Security) -> Result<Value> {
     let mut process = process(record, &facts.user, &hostname(record, facts), capabilities, security);
+    confine(&mut process, security, record.host_config.privileged, facts);
     keep_oom_score(record, facts, &mut process);
     let init: &[&str] = if facts.init.is_some() { &[init::POINT, "--"] } else { &[] };
     process["args"] = init.iter().map(|part| (*part).to_owned()).chain(record.command()).collect();
@@ -44,6 +45,7 @@ pub fn further(record: &Record, facts: &Facts, wanted: &Further) -> Result<Value
     let capabilities = capabilities::of(&host, facts.capabilities)?;
     let security = security(record)?;
     let mut process = process(record, &wanted.user, &hostname(record, facts), &capabilities, &security);
+    confine(&mut process, &security, host.privileged, facts);
     keep_oom_score(record, facts, &mut process);
     let mut env: Vec<String> = serde_json::from_value(process["env"].take())?;
     crate::engine::options::environment::merge(&mut env, wanted.env.iter().cloned());
@@ -54,6 +56,12 @@ pub fn further(record: &Record, facts: &Facts, wanted: &Further) -> Result<Value
         process["cwd"] = cwd.clone().into();
     }
     Ok(process)
+}
+
+fn confine(process: &mut Value, security: &Security, privileged: bool, facts: &Facts) {
+    if let Some(profile) = security.profile(privileged, facts.apparmor) {
+        process["apparmorProfile"] = profile.into();
+    }
 }
 
 /// An ordinary user's processes may have a score above 0 from their session, and may not lower it.
@@ -83,9 +91,6 @@ fn process(record: &Record, user: &User, hostname: &str, capabilities: &[String]
     // What the program may use at once; of another user than root what a set-user-ID program gets.
     let effective: &[String] = if user.uid == 0 { capabilities } else { &[] };
     process["capabilities"] = json!({"bounding": capabilities, "effective": effective, "permitted": effective});
-    if let Some(profile) = security.apparmor.as_deref() {
-        process["apparmorProfile"] = profile.into();
-    }
     if let Some(label) = &security.label {
         process["selinuxLabel"] = label.clone().into();
     }

@@ -17,6 +17,7 @@ fn facts() -> Facts {
         directory: "/store/directory".into(),
         joined: BTreeMap::new(),
         shared_memory: None,
+        apparmor: false,
         cgroups_path: "/corten/web".into(),
         devices: Vec::new(),
         edits: Vec::new(),
@@ -138,4 +139,25 @@ fn contradictions_are_refused() {
         let refusal = refused(change);
         assert!(refusal.contains(text), "{refusal}");
     }
+}
+
+#[test]
+fn who_asks_for_no_profile_has_ours_where_there_is_apparmor() {
+    let profile = |options: &[&str], privileged: bool, apparmor: bool| {
+        let mut record = record();
+        record.host_config.privileged = privileged;
+        record.host_config.security_opt = options.iter().map(|option| (*option).to_owned()).collect();
+        let config = config(&record, &Facts { apparmor, ..facts() }).unwrap();
+        let first = config["process"]["apparmorProfile"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(apparmor_profile(&record, apparmor).unwrap(), first);
+        first
+    };
+    assert_eq!(profile(&[], false, true), "corten-default");
+    assert_eq!(profile(&[], true, true), "unconfined");
+    assert_eq!(profile(&["apparmor=unconfined"], false, true), "unconfined");
+    assert_eq!(profile(&["apparmor=mine"], true, true), "mine");
+    for options in [&[][..], &["apparmor=unconfined"]] {
+        assert_eq!(profile(options, false, false), "");
+    }
+    assert_eq!(profile(&["apparmor=mine"], false, false), "mine");
 }

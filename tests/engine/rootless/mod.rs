@@ -2,4 +2,5 @@
 
 mod life;
 mod pasta;
-pub use crate::harness::user;
+
+use crate::harness::user;

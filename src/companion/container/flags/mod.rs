@@ -43,7 +43,7 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "CAPABILITY")]
     cap_drop: Vec<String>,
 
-    /// The cgroup below which the container's is made
+    /// Where the container's cgroup is: a slice of systemd's (NAME.slice), or a path below which it is made without systemd
     #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
     cgroup_parent: String,
 
