@@ -58,7 +58,7 @@ pub fn further(record: &Record, facts: &Facts, wanted: &Further) -> Result<Value
 
 /// An ordinary user's processes may have a score above 0 from their session, and may not lower it.
 fn keep_oom_score(record: &Record, facts: &Facts, process: &mut Value) {
-    if facts.rootless.is_some()
+    if facts.is_rootless
         && record.host_config.oom_score_adj == 0
         && let Some(process) = process.as_object_mut()
     {
