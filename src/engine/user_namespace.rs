@@ -19,6 +19,7 @@ use rustix::fs::FlockOperation;
 use super::Engine;
 use super::record::Record;
 use super::rootless::subordinate;
+use crate::image::bundle::User;
 use crate::image::layer::copy::{IdMaps, IdRange};
 use crate::image::store::lock::Lock;
 
@@ -106,14 +107,12 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<Option<Lock
         }
         (Mode::NoMap, Some(user)) => {
             let others = |ranges: &[IdRange]| vec![IdRange { container: 0, host: 1, length: total(ranges) - 1 }];
+            ensure_subordinate(&user.ids, "nomap")?;
             let (users, groups) = (others(&user.ids.users), others(&user.ids.groups));
-            ensure!(
-                users[0].length > 0 && groups[0].length > 0,
-                "--userns: nomap needs subordinate ids (/etc/subuid, /etc/subgid)"
-            );
             (Some(IdMaps { users, groups }), None)
         }
         (Mode::KeepId(uid, gid), Some(user)) => {
+            ensure_subordinate(&user.ids, "keep-id")?;
             let own = |ranges: &[IdRange]| ranges.first().map_or(0, |range| range.host);
             let (uid, gid) = (uid.unwrap_or(own(&user.ids.users)), gid.unwrap_or(own(&user.ids.groups)));
             if record.config.user.is_empty() {
@@ -130,6 +129,31 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<Option<Lock
     }
     record.ids = own;
     Ok(lock)
+}
+
+fn ensure_subordinate(ids: &IdMaps, mode: &str) -> Result<()> {
+    let has_others = total(&ids.users) > 1 && total(&ids.groups) > 1;
+    ensure!(
+        has_others,
+        "--userns: {mode} needs subordinate ids, and /etc/subuid and /etc/subgid have none for this user"
+    );
+    Ok(())
+}
+
+/// Refuses a program's user that is nobody outside.
+pub(super) fn ensure_mapped(engine: &Engine, record: &Record, user: &User) -> Result<()> {
+    let Some(ids) = record.ids.as_ref().or(engine.user.as_ref().map(|user| &user.ids)) else { return Ok(()) };
+    let has = |ranges: &[IdRange], id: u32| {
+        ranges.iter().any(|range| id.checked_sub(range.container).is_some_and(|at| at < range.length))
+    };
+    let group = [user.gid].iter().chain(&user.groups).copied().find(|group| !has(&ids.groups, *group));
+    let missing = if has(&ids.users, user.uid) { group.map(|gid| ("group", gid)) } else { Some(("user", user.uid)) };
+    if let Some((kind, id)) = missing {
+        bail!(
+            "the {kind} {id} of the container has no id on the machine: its user namespace (/etc/subuid, /etc/subgid, --userns) is too small"
+        );
+    }
+    Ok(())
 }
 
 /// A range must not reach over the end of one that it is inside of (user_namespaces(7)).

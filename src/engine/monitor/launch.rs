@@ -15,7 +15,7 @@ use crate::engine::protocol::Notice;
 use crate::engine::record::Record;
 use crate::engine::specification::{self, Facts, Node};
 use crate::engine::state::Status;
-use crate::engine::user_namespace::mapped_from_0;
+use crate::engine::user_namespace::{ensure_mapped, mapped_from_0};
 use crate::engine::{Engine, init, network, now, root, start, volume};
 use crate::error::{Attempt, sentence};
 use crate::image::bundle;
@@ -141,6 +141,7 @@ impl Monitor {
 pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, rootfs: PathBuf) -> Result<Facts> {
     let host = &record.host_config;
     let program = bundle::User::of(&record.config.user, files)?;
+    ensure_mapped(engine, record, &program)?;
     let group = |name: &String| -> Result<u32> {
         Ok(bundle::User::of(&format!("0:{name}"), files).with_context(|| format!("--group-add {name}"))?.gid)
     };
