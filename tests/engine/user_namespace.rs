@@ -83,6 +83,14 @@ fn the_machines_namespaces_beside_a_user_namespace() {
 }
 
 #[test]
+fn devices_of_the_machine() {
+    let place = Place::new();
+    let flags = ["--userns", "auto", "--device", "/dev/zero:/dev/nothing"];
+    assert_eq!(place.inside(&flags, "head -c 3 /dev/nothing | wc -c").trim(), "3");
+    place.assert_nothing_left();
+}
+
+#[test]
 fn a_network_leads_into_a_user_namespace() {
     let place = Place::new();
     place.ctn(&["network", "create", "--subnet", "10.87.80.0/24", "apart"]);

@@ -234,6 +234,7 @@ fn node(path: &str, inside: &str, access: &str) -> Result<Node> {
         "error gathering device information while adding custom device {path:?}: not a device node"
     );
     Ok(Node {
+        source: path.into(),
         path: inside.into(),
         kind,
         major: rustix::fs::major(data.rdev()),

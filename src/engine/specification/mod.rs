@@ -137,7 +137,7 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
         "cgroupsPath": cgroups_path(record, facts),
         "namespaces": namespaces(record, facts),
         "resources": resources::of(host, facts)?,
-        "devices": devices::nodes(host, facts),
+        "devices": if mounts::is_apart(record, facts) { json!([]) } else { devices::nodes(host, facts).into() },
         "sysctl": sysctls(record, facts),
     });
     if let Some(ids) = &record.ids

@@ -11,11 +11,16 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value
     json!({"destination": destination, "type": kind, "source": source, "options": options})
 }
 
+/// Whether it is in another user namespace than the machine's.
+pub(super) fn is_apart(record: &Record, facts: &Facts) -> bool {
+    facts.is_rootless || record.ids.is_some()
+}
+
 /// All mounts, in the order in which they are made.
 pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
     let host = &record.host_config;
     // What belongs to a namespace of another user namespace can't be mounted anew, so the container sees the machine's then.
-    let is_apart = facts.is_rootless || record.ids.is_some();
+    let is_apart = is_apart(record, facts);
     let own = |path: &str, kind: &str, options: &[&str], is_the_machines: bool| match is_apart && is_the_machines {
         true => mount(path, "bind", path, &[&["rbind", "rslave"], options].concat()),
         false => mount(path, kind, kind, options),
@@ -47,6 +52,9 @@ pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
     if let Some(shm) = shm(record, facts).filter(|_| !is_own("/dev/shm")) {
         all.push(shm);
     }
+    // Devices can't be made there, either.
+    let devices = facts.devices.iter().filter(|_| is_apart);
+    all.extend(devices.map(|node| mount(&node.path, "bind", &node.source, &["bind", "nosuid", "noexec"])));
     for name in ["resolv.conf", "hostname", "hosts"] {
         let path = format!("/etc/{name}");
         if !is_own(&path) {

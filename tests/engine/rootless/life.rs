@@ -86,6 +86,14 @@ fn namespaces_of_the_machine() {
 }
 
 #[test]
+fn devices_of_the_machine() {
+    let place = user::place();
+    let said = place.inside(&["--device", "/dev/zero:/dev/nothing"], "head -c 3 /dev/nothing | wc -c");
+    assert_eq!(said.trim(), "3");
+    assert_nothing_left(&place);
+}
+
+#[test]
 fn a_limit_without_a_cgroup_is_refused() {
     let place = user::place();
     for flags in [["-m", "100m"], ["--pids-limit", "10"], ["--cpus", "0.5"]] {
