@@ -16,7 +16,7 @@ ROOT := $(if $(PEERS),$(CURDIR)/.cache/$(PEERS))
 
 COMPILER := gcc libc6-dev
 ENGINES := busybox-static catatonit conmon containerd crun docker-registry docker.io docker-cli? golang-github-containers-common \
-	iproute2 iptables netavark nftables openssl podman procps runc skopeo uidmap umoci
+	iproute2 iptables netavark nftables openssl podman procps runc skopeo tmux uidmap umoci
 HOST := busybox-static dbus-daemon e2fsprogs gzip iproute2 libseccomp-dev nftables passt procps strace uidmap
 
 .PHONY: help build companion hello demo test walls lint fuzz integration vm vm-shell aarch64 bench bench-images bench-containers install cc peers
@@ -56,10 +56,10 @@ lint: cc ## format, warnings, where unsafe may be, walls that can be taken out, 
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --all-targets --all-features -- -D warnings
-	cargo clippy --test engines --test machine --all-features -- -D warnings
+	cargo clippy --test engines --test machine --test containers --all-features -- -D warnings
 	scripts/unsafe-in-sys
 	printf '%s\n' tests/security/walls/*.patch | xargs -n 1 git apply --check
-	! cargo tree --no-default-features --edges normal --prefix none | grep -E '^(base64|flate2|indicatif|ipnet|percent-encoding|ring|rustls.*|sha2|toml.*|ureq.*|zstd) '
+	! cargo tree --no-default-features --edges normal --prefix none | grep -E '^(base64|flate2|indicatif|ipnet|percent-encoding|ring|rustls.*|serde-saphyr|sha2|toml.*|ureq.*|zstd) '
 	git grep -lE '^#!(/bin/|/usr/bin/env )(ba)?sh$$' | xargs shellcheck
 
 fuzz: cc ## inputs without number for what reads them; TIME=60 seconds for each of the targets

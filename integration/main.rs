@@ -6,6 +6,7 @@
 #![allow(missing_docs, reason = "a program, not a library")]
 
 mod bundles;
+mod companion;
 mod containerd;
 mod docker;
 mod harness;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     eprintln!("the runtime under test: {}", host.runtime.display());
     let trials = [
         bundles::trials(&host),
+        companion::trials(&host),
         containerd::trials(&host),
         docker::trials(&host),
         podman::trials(&host),

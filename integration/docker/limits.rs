@@ -56,8 +56,7 @@ fn limits_are_in_the_kernels_files(docker: &Docker) -> Result<()> {
 
 fn runs_out_of_memory(docker: &Docker) -> Result<()> {
     docker.host.needs(&["memory"])?;
-    // Again and again, and by a process that the first one outlives: who watches memory.events may come late or miss one of two
-    // events close to each other (cgroup_file_notify() in kernel/cgroup/cgroup.c), and systemd removes an empty group at once.
+    // By a process that the first one outlives: with the systemd driver an empty group is gone before the shim reads, now and then.
     let kill = "dd if=/dev/zero of=/dev/null bs=64M count=1; status=$?; sleep 1";
     let script = format!("for again in 1 2 3 4; do {kill}; done; exit $status");
     let container = docker.detach(&["--memory=32m", "--memory-swap=32m"], &["/bin/sh", "-c", &script])?;

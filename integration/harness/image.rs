@@ -77,9 +77,10 @@ pub(crate) fn archive(directory: &Path) -> Result<PathBuf> {
     let config = json!({
         "architecture": machine,
         "os": "linux",
+        "created": "2026-01-02T03:04:05Z",
         "config": { "Env": ["PATH=/bin", "FROM_IMAGE=yes"], "Cmd": ["/bin/sh"], "WorkingDir": "/tmp" },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{layer}")] },
-        "history": [{ "created_by": "busybox" }],
+        "history": [{ "created": "2026-01-02T03:04:05Z", "created_by": "busybox" }],
     });
     let config = blob(&blobs, &config)?;
     let manifest = json!({

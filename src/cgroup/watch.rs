@@ -1,6 +1,6 @@
 //! Waiting for what happens to a group: a process killed for want of memory, or its end.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -36,15 +36,20 @@ pub struct Watch {
 impl Group {
     /// Watches the group from now on: kills that were before are not told of.
     pub fn watch(&self) -> Result<Watch> {
+        let mut watch = self.watch_from_its_beginning()?;
+        watch.kills = watch.kills_now();
+        Ok(watch)
+    }
+
+    /// Watches the group; kills that were before are told of, too.
+    pub fn watch_from_its_beginning(&self) -> Result<Watch> {
         let Some(directory) = self.open_if_there()? else { return Ok(Watch { group: None, memory: None, kills: 0 }) };
         let open = |name: &str| match file::open(directory.as_fd(), name) {
             Ok(file) => Ok(Some(file)),
             Err(error) if file::is_gone(error) => Ok(None),
             Err(error) => Err(error).attempt(|| format!("open {:?}", self.path().join(name))),
         };
-        let mut watch = Watch { group: open("cgroup.events")?, memory: open("memory.events")?, kills: 0 };
-        watch.kills = watch.kills_now();
-        Ok(watch)
+        Ok(Watch { group: open("cgroup.events")?, memory: open("memory.events")?, kills: 0 })
     }
 }
 
@@ -67,6 +72,12 @@ impl Watch {
             }
             self.poll(left)?;
         }
+    }
+
+    /// What poll(2) is to be asked for POLLPRI of, by who waits for other things, too, and then calls [`Watch::next`] without patience.
+    /// After the end of the group it is ready for ever.
+    pub fn of_memory(&self) -> Option<BorrowedFd<'_>> {
+        self.memory.as_ref().map(AsFd::as_fd)
     }
 
     fn poll(&self, patience: Option<Duration>) -> Result<()> {

@@ -112,6 +112,7 @@ impl Exec {
             pidfd_socket: self.pidfd_socket.as_deref().map(absolute).transpose()?,
             pid_file: self.pid_file.as_deref().map(absolute).transpose()?,
             detach: self.detach,
+            leaves_holder: false,
             passed: inherited.passed(self.preserve_fds)?,
             cgroup: self.cgroup.clone(),
             ignore_paused: self.ignore_paused,

@@ -163,7 +163,9 @@ impl Commit {
             push(&mut config["history"], json!({}));
         }
         push(&mut config["rootfs"]["diff_ids"], json!(diff_id));
-        let mut step = json!({"created": created, "created_by": "ctn commit"});
+        // What it ran.
+        let by = container.map(|container| container.cmd.join(" ")).filter(|command| !command.is_empty());
+        let mut step = json!({"created": created, "created_by": by.as_deref().unwrap_or("ctn commit")});
         if !self.message.is_empty() {
             step["comment"] = self.message.clone().into();
         }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use serde_json::Value;
 
 use super::output::print;
 use super::template::Template;
@@ -16,7 +17,7 @@ use crate::engine::options;
 #[derive(Debug, Args)]
 pub(super) struct Events {
     /// container=, event=, image=, label=KEY[=VALUE], type=
-    #[arg(short, long, value_name = "FILTER")]
+    #[arg(short, long, value_name = "FILTER", value_parser = crate::companion::filter)]
     filter: Vec<String>,
 
     /// json, or a template
@@ -40,9 +41,7 @@ impl Operation for Events {
         let template = self.format.as_deref().filter(|format| *format != "json").map(Template::parse).transpose()?;
         let mut filters: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for filter in &self.filter {
-            let Some((key, value)) = filter.split_once('=') else {
-                bail!("invalid argument {filter:?}: bad format of filter")
-            };
+            let (key, value) = filter.split_once('=').unwrap_or((filter, ""));
             if !matches!(key, "container" | "event" | "image" | "label" | "type" | "volume" | "network") {
                 bail!("invalid filter '{key}'");
             }
@@ -51,8 +50,8 @@ impl Operation for Events {
         engine.follow_events(time(&self.since)?, time(&self.until)?, |event| {
             if filters.iter().all(|(key, values)| values.iter().any(|value| is(event, key, value))) {
                 print(&match (&template, self.format.is_some()) {
-                    (Some(template), _) => template.render(&serde_json::to_value(event)?)? + "\n",
-                    (None, true) => serde_json::to_string(event)? + "\n",
+                    (Some(template), _) => template.render(&described(event)?)? + "\n",
+                    (None, true) => described(event)?.to_string() + "\n",
                     (None, false) => line(event),
                 })?;
             }
@@ -60,6 +59,20 @@ impl Operation for Events {
         })?;
         Ok(0)
     }
+}
+
+/// With the names that containers' and images' events had first, and docker's still have.
+fn described(event: &Event) -> Result<Value> {
+    let mut described = serde_json::to_value(event)?;
+    described["scope"] = "local".into();
+    if matches!(event.kind.as_str(), "container" | "image") {
+        described["status"] = event.action.as_str().into();
+        described["id"] = event.actor.id.as_str().into();
+    }
+    if let Some(image) = event.actor.attributes.get("image").filter(|_| event.kind == "container") {
+        described["from"] = image.as_str().into();
+    }
+    Ok(described)
 }
 
 fn is(event: &Event, key: &str, value: &str) -> bool {

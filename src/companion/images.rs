@@ -27,7 +27,7 @@ pub(super) struct Images {
     digests: bool,
 
     /// dangling=BOOL, label=KEY[=VALUE], reference=PATTERN, before=IMAGE, since=IMAGE, until=TIME
-    #[arg(short, long, value_name = "FILTER")]
+    #[arg(short, long, value_name = "FILTER", value_parser = crate::companion::filter)]
     filter: Vec<String>,
 
     /// table, json, or a template: {{.ID}} {{.Repository}} {{.Tag}} {{.Digest}} {{.CreatedSince}} {{.CreatedAt}} {{.Size}}

@@ -24,6 +24,7 @@ mod prune;
 mod pruned;
 mod pull;
 mod push;
+mod refusal;
 mod registry;
 mod remove;
 mod save;
@@ -32,6 +33,7 @@ pub mod table;
 mod tag;
 mod tags;
 pub mod template;
+mod trust;
 pub mod units;
 mod unpack;
 mod volume;
@@ -56,8 +58,19 @@ use crate::image::store::table::Image;
 
 /// Containers, images and networks, without a daemon
 #[derive(Debug, Parser)]
-#[command(name = "ctn", version, subcommand_required = true, arg_required_else_help = true, args_override_self = true)]
+#[command(
+    name = "ctn",
+    version,
+    disable_version_flag = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    args_override_self = true
+)]
 struct CommandLine {
+    /// Print the version
+    #[arg(short, long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+
     /// Where images are kept; else CTN_ROOT, /var/lib/corten, or below XDG_DATA_HOME for an ordinary user
     #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -249,14 +262,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         return rootless::holder::main(&arguments);
     }
     all_descriptors();
-    let line = match CommandLine::try_parse_from(arguments) {
+    let line = match CommandLine::try_parse_from(&arguments) {
         Ok(line) => line,
         Err(error) => {
-            let text = error.render().to_string();
             if is_answer(&error) {
-                return output::print(&text).map_or(1, |()| 0);
+                return output::print(&error.render().to_string()).map_or(1, |()| 0);
             }
-            output::complain(&text);
+            output::complain(&refusal::text(&error, tree(), &arguments));
             return if is_of_flag(&error) { 125 } else { 1 };
         }
     };
@@ -307,6 +319,11 @@ pub fn tree() -> clap::Command {
 /// `0.0.0.0:8080->80/tcp, …`, as `ps` shows published ports.
 fn network_ports(published: &[(String, String)]) -> String {
     published.iter().map(|(port, host)| format!("{host}->{port}")).collect::<Vec<_>>().join(", ")
+}
+
+/// A `--filter`, which has a name and a value.
+fn filter(text: &str) -> Result<String, &'static str> {
+    if text.contains('=') { Ok(text.to_owned()) } else { Err("bad format of filter (expected name=value)") }
 }
 
 /// What a filter's value says, as docker reads it.

@@ -17,7 +17,7 @@ pub(super) struct Prune {
     all: bool,
 
     /// label=KEY[=VALUE], label!=KEY[=VALUE], until=TIME, dangling=BOOL
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", value_parser = crate::companion::filter)]
     filter: Vec<String>,
 
     /// Don't ask

@@ -6,6 +6,7 @@ use clap::Args;
 use super::output::{print, remark, warn};
 use super::progress::{Direction, shown};
 use super::registry::{Connection, tagged};
+use super::trust::Trust;
 use super::{Context, Operation};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
@@ -31,6 +32,9 @@ pub(super) struct Pull {
     /// Print the id alone
     #[arg(short, long)]
     quiet: bool,
+
+    #[command(flatten)]
+    trust: Trust,
 
     #[command(flatten)]
     connection: Connection,

@@ -6,6 +6,7 @@ use clap::Args;
 use super::output::print;
 use super::progress::{Direction, shown};
 use super::registry::{Connection, tagged};
+use super::trust::Trust;
 use super::{Context, Operation};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
@@ -28,6 +29,9 @@ pub(super) struct Push {
     /// Print the name alone
     #[arg(short, long)]
     quiet: bool,
+
+    #[command(flatten)]
+    trust: Trust,
 
     #[command(flatten)]
     connection: Connection,

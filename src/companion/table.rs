@@ -12,34 +12,58 @@ pub type Column = (&'static str, &'static str);
 
 /// Renders rows. Without a format they are a table of some columns; `all` are those that a template may name in a table's heading.
 pub fn render(rows: &[Map<String, Value>], format: Option<&str>, columns: &[&str], all: &[Column]) -> Result<String> {
-    let row = |row: &Map<String, Value>| Value::Object(row.clone());
+    let rows: Vec<Row> = rows.iter().map(Row::new).collect();
     match format {
         Some("json") => {
-            let lines = rows.iter().map(|row| serde_json::to_string(row).map(|line| line + "\n"));
+            let lines = rows.iter().map(|row| serde_json::to_string(&row.cells).map(|line| line + "\n"));
             Ok(lines.collect::<Result<String, _>>()?)
         }
         None | Some("" | "table") => {
             let cells = columns.iter().map(|name| format!("{{{{.{name}}}}}")).collect::<Vec<_>>().join("\t");
-            tabular(&rows.iter().map(row).collect::<Vec<_>>(), &cells, all)
+            tabular(&rows, &cells, all)
         }
         Some(format) => match format.strip_prefix("table ") {
-            Some(cells) => tabular(&rows.iter().map(row).collect::<Vec<_>>(), cells, all),
+            Some(cells) => tabular(&rows, cells, all),
             None => {
                 let template = Template::parse(&unescaped(format))?;
-                rows.iter().map(|one| Ok(template.render(&row(one))? + "\n")).collect()
+                rows.iter().map(|row| Ok(row.render(&template)? + "\n")).collect()
             }
         },
     }
 }
 
-fn tabular(rows: &[Value], cells: &str, all: &[Column]) -> Result<String> {
+/// A row as it is shown, and the labels by themselves for `{{.Label "KEY"}}`.
+struct Row {
+    cells: Value,
+    labels: Map<String, Value>,
+}
+
+impl Row {
+    /// Labels that are a map are shown as `a=b,c=d`.
+    fn new(row: &Map<String, Value>) -> Row {
+        let mut cells = row.clone();
+        let labels = match cells.get("Labels") {
+            Some(Value::Object(labels)) => labels.clone(),
+            _ => return Row { cells: cells.into(), labels: Map::new() },
+        };
+        let pairs = labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+        cells.insert("Labels".into(), pairs.collect::<Vec<_>>().join(",").into());
+        Row { cells: cells.into(), labels }
+    }
+
+    fn render(&self, template: &Template) -> Result<String> {
+        template.render_with_labels(&self.cells, &self.labels)
+    }
+}
+
+fn tabular(rows: &[Row], cells: &str, all: &[Column]) -> Result<String> {
     let template = Template::parse(&unescaped(cells))?;
     let heading = all.iter().map(|(name, heading)| ((*name).to_owned(), Value::from(*heading))).collect();
-    let mut lines = vec![template.render(&Value::Object(heading))?];
+    let mut lines = vec![template.heading(&Value::Object(heading))?];
     for row in rows {
-        lines.push(template.render(row)?);
+        lines.push(row.render(&template)?);
     }
-    Ok(aligned(&lines))
+    Ok(aligned(&lines, NARROWEST))
 }
 
 /// Lets `\t` and `\n` be written out, as docker does; what is between braces has quoting of its own.
@@ -59,12 +83,15 @@ fn unescaped(format: &str) -> String {
     whole
 }
 
-/// Columns that tabs divide, three blanks apart.
-pub fn aligned(lines: &[String]) -> String {
+/// What a column of a list takes at least.
+const NARROWEST: usize = 10;
+
+/// Columns that tabs divide, three blanks apart, and so wide at least.
+pub fn aligned(lines: &[String], narrowest: usize) -> String {
     let rows: Vec<Vec<&str>> = lines.iter().map(|line| line.split('\t').collect()).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0) + 3).collect();
+    let widths: Vec<usize> = (0..count).map(|column| narrowest.max(width(column).unwrap_or(0) + 3)).collect();
     let mut text = String::new();
     for row in rows {
         let last = row.len() - 1;

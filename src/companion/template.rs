@@ -1,40 +1,70 @@
-//! The part of Go's text/template that people use with `--format`: fields, pipelines, `if`, `range`, `with`, variables and
-//! docker's functions.
+//! The part of Go's text/template that people use with `--format`: fields, pipelines, `if`, `range`, `with`, variables, templates
+//! with names and docker's functions.
 
 mod evaluate;
 mod parse;
 
 use anyhow::Result;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A template, read.
 #[derive(Debug)]
 pub struct Template {
     nodes: Vec<Node>,
+    named: Named,
 }
+
+/// What `define` and `block` give names to.
+type Named = std::collections::BTreeMap<String, Vec<Node>>;
 
 impl Template {
     /// Reads a template.
     pub fn parse(text: &str) -> Result<Template> {
-        parse::parse(text).map(|nodes| Template { nodes })
+        parse::parse(text).map(|(nodes, named)| Template { nodes, named })
     }
 
     /// Fills it in.
     pub fn render(&self, data: &Value) -> Result<String> {
-        evaluate::render(&self.nodes, data)
+        evaluate::render(self, data, evaluate::Labels::None)
+    }
+
+    /// Fills it in, with what `{{.Label "KEY"}}` is asked of.
+    pub fn render_with_labels(&self, data: &Value, labels: &Map<String, Value>) -> Result<String> {
+        evaluate::render(self, data, evaluate::Labels::Of(labels))
+    }
+
+    /// The heading above such lines: fields are the columns' headings, which no function changes.
+    pub fn heading(&self, headings: &Value) -> Result<String> {
+        evaluate::render(self, headings, evaluate::Labels::Heading)
     }
 }
 
 #[derive(Debug)]
 enum Node {
     Text(String),
-    /// A pipeline, printed unless it sets a variable.
-    Print(Option<String>, Pipeline),
+    Print(Pipeline),
+    /// `$x := …`, which is known to the end of its block, or `$x = …`, to the end of the block that it was declared in.
+    Set {
+        name: String,
+        declares: bool,
+        value: Pipeline,
+    },
     /// What is tested, and what comes of it; the rest if nothing was true.
-    If(Vec<(Pipeline, Vec<Node>)>, Vec<Node>),
-    With(Pipeline, Vec<Node>, Vec<Node>),
+    If(Vec<(Subject, Vec<Node>)>, Vec<Node>),
+    With(Subject, Vec<Node>, Vec<Node>),
     /// Names of key and value, what is walked through, for each, for none.
     Range(Vec<String>, Pipeline, Vec<Node>, Vec<Node>),
+    Break,
+    Continue,
+    /// What has this name, with that as its data.
+    Template(String, Option<Pipeline>),
+}
+
+/// What a block is about, and the variable that has it inside.
+#[derive(Debug)]
+struct Subject {
+    name: Option<String>,
+    value: Pipeline,
 }
 
 /// Commands, each with the result of the one before as its last argument.
@@ -105,6 +135,17 @@ mod tests {
             ("{{/* nothing */}}x", "x"),
             ("{{$x := .Size}}{{$x}}", "12"),
             ("{{println .Size}}", "12\n"),
+            ("{{with $x := .Config}}{{index $x.Env 0}} {{len .Env}}{{end}}", "A=1 2"),
+            ("{{with $x := .Empty}}a{{else}}<{{$x}}>{{end}}", "<>"),
+            ("{{if $n := .Size}}{{$n}}{{end}}", "12"),
+            ("{{range .Tags}}{{.}}{{break}}{{end}}", "a:1"),
+            ("{{range .Tags}}{{if eq . \"a:1\"}}{{continue}}{{end}}{{.}}{{end}}", "b:2"),
+            ("{{range $i, $e := .Config.Env}}{{range $.Tags}}{{break}}x{{end}}{{$i}}{{end}}", "01"),
+            ("{{$x := 1}}{{range .Tags}}{{$x = .}}{{end}}{{$x}}", "b:2"),
+            ("{{$x := 1}}{{if .Yes}}{{$x := 2}}{{$x}}{{end}}{{$x}}", "21"),
+            ("{{define \"tag\"}}<{{.}}>{{end}}{{range .Tags}}{{template \"tag\" .}}{{end}}", "<a:1><b:2>"),
+            ("{{template \"later\"}}{{define \"later\"}}{{.}}!{{end}}", "<no value>!"),
+            ("{{block \"b\" .Size}}{{.}}{{end}}{{template \"b\" .Id}}", "12sha256:0123"),
             ("{{printf \"%s-%d-%q\" .Id .Size \"q\"}}", "sha256:0123-12-\"q\""),
             (
                 "{{printf \"%-6s|%5d|%.3s|%8.6q|%t|100%%.\" \"ab\" .Size .Id .Id .Yes}}",
@@ -138,15 +179,32 @@ mod tests {
             ("{{printf \"%-\" .Id}}", "ends with %"),
             ("{{$x}}", "undefined variable"),
             ("{{(.Id}}", "bracket"),
+            ("{{break}}", "{{break}} outside of {{range}}"),
+            ("{{range .Tags}}{{define \"x\"}}{{end}}{{end}}", "{{define}} inside of another block"),
+            ("{{template \"x\"}}", "template \"x\" not defined"),
+            ("{{define \"x\"}}{{template \"x\"}}{{end}}{{template \"x\"}}", "nested too deeply"),
+            ("{{template .Id}}", "a name in quotes"),
+            ("{{$x = 1}}", "undefined variable"),
+            ("{{.Id 1}}", "can't give arguments"),
         ] {
             let said = render(template);
             assert!(said.starts_with("error: ") && said.contains(wanted), "{template}: {said}");
         }
     }
 
+    #[test]
+    fn labels_are_asked_for_and_headings_are_no_data() {
+        let labels = json!({"com.example.some-name": "a,b", "x": "y"});
+        let data = json!({"Names": "web", "Labels": "…"});
+        let template =
+            Template::parse("{{.Names | upper}} {{.Label \"com.example.some-name\"}}{{.Label \"none\"}}").unwrap();
+        assert_eq!(template.render_with_labels(&data, labels.as_object().unwrap()).unwrap(), "WEB a,b");
+        assert_eq!(template.heading(&json!({"Names": "Names"})).unwrap(), "Names some namenone");
+    }
+
     proptest::proptest! {
         #[test]
-        fn any_text_is_read_or_refused(text in "([{}.|$()\"` :=a-zA-Z0-9-]|\\{\\{|\\}\\}|range|if|end|json|\\.Tags){0,30}") {
+        fn any_text_is_read_or_refused(text in "([{}.|$()\"` :=a-zA-Z0-9-]|\\{\\{|\\}\\}|range|if|end|json|break|define|template|with|\\.Tags){0,30}") {
             let _ = render(&text);
         }
     }

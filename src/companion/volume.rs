@@ -1,6 +1,6 @@
 //! `volume create`, `ls`, `rm`, `inspect`, `prune`.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
@@ -28,6 +28,10 @@ pub(super) enum Command {
 /// Create a volume
 #[derive(Debug, Args)]
 pub(super) struct Create {
+    /// What keeps it: local
+    #[arg(short, long, value_name = "DRIVER", default_value = "local")]
+    driver: String,
+
     /// Attach a text (KEY=VALUE)
     #[arg(long, value_name = "LABEL")]
     label: Vec<String>,
@@ -39,11 +43,11 @@ pub(super) struct Create {
 /// List volumes
 #[derive(Debug, Args)]
 pub(super) struct Ls {
-    /// name=, label=KEY[=VALUE], dangling=BOOL
-    #[arg(short, long, value_name = "FILTER")]
+    /// name=, label=KEY[=VALUE], dangling=BOOL, driver=
+    #[arg(short, long, value_name = "FILTER", value_parser = crate::companion::filter)]
     filter: Vec<String>,
 
-    /// table, json, or a template: {{.Name}} {{.Driver}} {{.Scope}} {{.Mountpoint}} {{.Labels}}
+    /// table, json, or a template: {{.Name}} {{.Driver}} {{.Scope}} {{.Mountpoint}} {{.Labels}} {{.Label "KEY"}}
     #[arg(long)]
     format: Option<String>,
 
@@ -84,7 +88,7 @@ pub(super) struct Prune {
     all: bool,
 
     /// label=KEY[=VALUE], label!=KEY[=VALUE]
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", value_parser = crate::companion::filter)]
     filter: Vec<String>,
 
     /// Don't ask
@@ -98,6 +102,8 @@ const COLUMNS: &[Column] = &[
     ("Scope", "SCOPE"),
     ("Mountpoint", "MOUNTPOINT"),
     ("Labels", "LABELS"),
+    ("Links", "LINKS"),
+    ("Size", "SIZE"),
 ];
 
 impl Operation for Command {
@@ -105,6 +111,11 @@ impl Operation for Command {
         let engine = context.engine()?;
         match self {
             Command::Create(create) => {
+                ensure!(
+                    create.driver == "local",
+                    "could not find the volume driver {:?}: there is local",
+                    create.driver
+                );
                 let labels = create.label.iter().map(|text| options::pair(text)).collect();
                 let volume = engine.create_volume(create.name.as_deref(), labels)?;
                 print(&format!("{}\n", volume.name))?;
@@ -125,7 +136,7 @@ pub(super) fn described(engine: &Engine, volume: &Volume) -> Value {
         "Labels": volume.labels,
         "Mountpoint": engine.volume_data(&volume.name),
         "Name": volume.name,
-        "Options": Value::Null,
+        "Options": {},
         "Scope": "local",
     })
 }
@@ -139,9 +150,10 @@ impl Ls {
                 wanted &= Ls::lets_through(engine, filter, &volume)?;
             }
             if wanted {
-                let labels: Vec<String> = volume.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
                 let mut row = described(engine, &volume);
-                row["Labels"] = labels.join(",").into();
+                // What `system df -v` counts.
+                row["Links"] = "N/A".into();
+                row["Size"] = "N/A".into();
                 rows.extend(row.as_object().cloned());
             }
         }
@@ -160,6 +172,7 @@ impl Ls {
         };
         Ok(match key {
             "name" => volume.name.contains(value),
+            "driver" => value == "local",
             "dangling" => engine.users_of(&volume.name).is_empty() == matches!(value, "true" | "1"),
             "label" => {
                 let (name, wanted) = value.split_once('=').map_or((value, None), |(name, value)| (name, Some(value)));
@@ -176,7 +189,7 @@ impl Rm {
         for name in &self.volumes {
             match engine.remove_volume(name) {
                 Ok(()) => print(&format!("{name}\n"))?,
-                Err(error) if self.force && sentence(&error).contains("no such volume") => {}
+                Err(error) if self.force && sentence(&error).contains("no such volume") => print(&format!("{name}\n"))?,
                 Err(error) => {
                     complain(&format!("Error: {}\n", sentence(&error)));
                     status = 1;

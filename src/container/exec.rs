@@ -11,7 +11,7 @@ use super::foreground::{self, Foreground};
 use super::group::Kept;
 use super::options::{ExecOptions, Host, ProcessArguments, ProcessSource, Status};
 use super::status::{Found, find};
-use super::{console, host};
+use super::{console, detach, host};
 use crate::cgroup::Group;
 use crate::error::{Attempt, errno};
 use crate::launch::{Company, Launch, Prepared};
@@ -24,13 +24,15 @@ use crate::sys::clone::Child;
 /// Runs a further process in a container, and unless detached waits for its end: 0 to 255, or 128 + the signal that ended it; 0 if the keys that detach were pressed.
 pub fn exec(host: &Host, id: &str, options: &ExecOptions) -> Result<u8> {
     let foreground = (!options.detach).then(Foreground::prepare).transpose()?;
-    let (init, relay) = enter(host, id, options, foreground.is_some())?;
+    let (init, relay) = enter(host, id, options, foreground.is_some() || options.leaves_holder)?;
     // After the program was executed: engines take a pid file for the sign that the status is the program's own.
     if let Some(path) = &options.pid_file {
         write_pid_file(path, init.pid.as_raw_nonzero().get())?;
     }
-    let Some(foreground) = foreground else { return Ok(0) };
     let master = relay.as_ref().map(console::receive).transpose()?;
+    let Some(foreground) = foreground else {
+        return master.as_ref().map_or(Ok(()), detach::leave).map(|()| 0);
+    };
     foreground.attend(&init, master, None, &options.detach_keys)
 }
 

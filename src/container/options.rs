@@ -209,6 +209,8 @@ pub struct ExecOptions {
     pub pid_file: Option<PathBuf>,
     /// Whether to return once it runs.
     pub detach: bool,
+    /// Whether a process is left behind then that holds the program's terminal; else somebody else must be given it.
+    pub leaves_holder: bool,
     /// Which descriptors above stdio the container gets.
     pub passed: Passed,
     /// A cgroup below the container's.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -173,8 +174,20 @@ impl Followed {
 
     /// Waits until something changed, or some time is over.
     pub(super) fn wait(&self, patience: Option<Duration>) -> Result<()> {
+        self.poll(&mut [PollFd::new(&self.watch, PollFlags::IN)], patience)
+    }
+
+    /// Waits until something changed, or something is there to read, too: whether that is so.
+    pub(super) fn wait_beside(&self, other: Option<&impl AsFd>) -> Result<bool> {
+        let mut waited = vec![PollFd::new(&self.watch, PollFlags::IN)];
+        waited.extend(other.map(|other| PollFd::new(other, PollFlags::IN)));
+        self.poll(&mut waited, None)?;
+        Ok(waited.get(1).is_some_and(|other| !other.revents().is_empty()))
+    }
+
+    fn poll(&self, waited: &mut [PollFd<'_>], patience: Option<Duration>) -> Result<()> {
         let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
-        match poll(&mut [PollFd::new(&self.watch, PollFlags::IN)], patience.as_ref()) {
+        match poll(waited, patience.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error).attempt(|| "wait for a change"),
         }

@@ -102,7 +102,8 @@ impl Container<'_> {
         // One that has been removed meanwhile is named by its name.
         let name = networks.get(network).map_or_else(|_| network.to_owned(), |found| found.name);
         let Some(place) = self.record.networks.iter().position(|one| one.network == name) else {
-            bail!("container {} is not connected to network {network}", self.record.name);
+            networks.get(network)?;
+            bail!("container {} is not connected to network {name}", self.id());
         };
         let state = self.state()?;
         if state.status.is_up() {

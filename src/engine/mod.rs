@@ -22,11 +22,13 @@
 //! Whoever changes a container has its directory locked (flock(2)). Before a command looks at containers it sees to what a killed
 //! monitor or a crash of the machine left ([`reconcile`]).
 
+pub mod cdi;
 mod change;
 pub mod copy;
 mod create;
 pub mod events;
 mod find;
+pub mod group;
 pub mod health;
 mod init;
 mod locks;

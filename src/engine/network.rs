@@ -84,6 +84,11 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
         memberships.iter_mut().for_each(|one| one.network = pasta::WORD.into());
     }
     let host = &record.host_config;
+    for mode in [&host.pid_mode, &host.ipc_mode] {
+        if let Some(id) = mode.strip_prefix("container:") {
+            engine.find(id)?;
+        }
+    }
     extra_hosts(host, None)?;
     servers(host)?;
     let published = published(record)?;
@@ -421,9 +426,14 @@ pub fn described(container: &Container<'_>, state: &State) -> Result<Value> {
     let first = described.values().next().cloned().unwrap_or_default();
     let field = |name: &str| first.get(name).cloned().unwrap_or_else(|| "".into());
     let key = if state.status.is_up() { format!("/proc/{}/ns/net", state.pid) } else { String::new() };
+    let number = |name: &str| first.get(name).cloned().unwrap_or_else(|| 0.into());
     Ok(json!({
-        "SandboxKey": key, "Ports": ports, "Networks": described, "IPAddress": field("IPAddress"), "Gateway": field("Gateway"),
-        "MacAddress": field("MacAddress"),
+        "Bridge": "", "SandboxID": "", "SandboxKey": key, "HairpinMode": false, "Ports": ports, "Networks": described,
+        "EndpointID": field("EndpointID"), "IPAddress": field("IPAddress"), "IPPrefixLen": number("IPPrefixLen"),
+        "Gateway": field("Gateway"), "GlobalIPv6Address": field("GlobalIPv6Address"),
+        "GlobalIPv6PrefixLen": number("GlobalIPv6PrefixLen"), "IPv6Gateway": field("IPv6Gateway"),
+        "MacAddress": field("MacAddress"), "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": null, "SecondaryIPv6Addresses": null,
     }))
 }
 
@@ -431,7 +441,7 @@ fn unattached(network: &Network, membership: &Membership) -> Value {
     json!({
         "NetworkID": network.id, "EndpointID": "", "MacAddress": membership.mac_address.as_deref().unwrap_or_default(),
         "Aliases": membership.aliases, "Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "",
-        "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": [],
+        "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": [], "IPAMConfig": null, "Links": null, "DriverOpts": null,
     })
 }
 
@@ -445,6 +455,7 @@ fn of_endpoint(network: &Network, endpoint: &Endpoint) -> Value {
         "NetworkID": network.id, "EndpointID": endpoint.id(), "MacAddress": endpoint.mac, "Aliases": endpoint.aliases,
         "Gateway": gateway(false).unwrap_or_default(), "IPAddress": address(false), "IPPrefixLen": length(false),
         "IPv6Gateway": gateway(true).unwrap_or_default(), "GlobalIPv6Address": address(true),
-        "GlobalIPv6PrefixLen": length(true), "DNSNames": endpoint.names().collect::<Vec<_>>(),
+        "GlobalIPv6PrefixLen": length(true), "DNSNames": endpoint.names().collect::<Vec<_>>(), "IPAMConfig": null,
+        "Links": null, "DriverOpts": null,
     })
 }

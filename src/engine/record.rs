@@ -146,6 +146,7 @@ pub struct HostConfig {
     pub ulimits: Vec<Ulimit>,
     pub devices: Vec<Device>,
     pub device_cgroup_rules: Vec<String>,
+    pub device_requests: Vec<DeviceRequest>,
     pub memory: i64,
     pub memory_reservation: i64,
     pub memory_swap: i64,
@@ -160,7 +161,9 @@ pub struct HostConfig {
     pub blkio_weight: u16,
     pub blkio_device_read_bps: Vec<Throttle>,
     pub blkio_device_write_bps: Vec<Throttle>,
+    #[serde(rename = "BlkioDeviceReadIOps", alias = "BlkioDeviceReadIops")]
     pub blkio_device_read_iops: Vec<Throttle>,
+    #[serde(rename = "BlkioDeviceWriteIOps", alias = "BlkioDeviceWriteIops")]
     pub blkio_device_write_iops: Vec<Throttle>,
     pub masked_paths: Option<Vec<String>>,
     pub readonly_paths: Option<Vec<String>>,
@@ -229,6 +232,23 @@ pub struct Device {
     pub path_on_host: String,
     pub path_in_container: String,
     pub cgroup_permissions: String,
+}
+
+/// Devices that a driver knows: `--gpus`, and `--device` with a name of CDI.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DeviceRequest {
+    /// `cdi` for full names; else a vendor of GPUs, or any.
+    pub driver: String,
+    /// How many; -1 for all.
+    pub count: i64,
+    /// Which.
+    #[serde(rename = "DeviceIDs")]
+    pub device_ids: Vec<String>,
+    /// What they are for.
+    pub capabilities: Vec<Vec<String>>,
+    /// For the driver.
+    pub options: BTreeMap<String, String>,
 }
 
 /// A limit for a block device.

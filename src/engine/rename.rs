@@ -23,7 +23,7 @@ impl Container<'_> {
         if self.has_monitor() {
             self.monitor()?.reload(|_| ())?;
         }
-        self.engine.happened(&self.record, "rename", &[("oldName", old)]);
+        self.engine.happened(&self.record, "rename", &[("oldName", format!("/{old}"))]);
         Ok(())
     }
 }

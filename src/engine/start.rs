@@ -1,18 +1,17 @@
 //! `start`: gives a container its monitor, which starts it.
 
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::os::fd::AsFd;
 
 use anyhow::{Result, bail};
 use rustix::fs::{FlockOperation, flock};
 
+use super::group::Place;
 use super::protocol::{CHUNK, Channel, Notice, Request, Streams};
+use super::record::Record;
 use super::state::Status;
-use super::{Container, make_directory, reconcile};
+use super::{Container, make_directory, monitor, reconcile};
 use crate::error::{Attempt, sentence};
-use crate::security::sealed_executable;
 
 /// What a start came to.
 #[derive(Debug)]
@@ -60,17 +59,11 @@ impl Container<'_> {
         if let Some(streams) = streams {
             channel.request(&Request::Attach(streams))?;
         }
+        let monitors = Place::of(self.engine, &self.record)?.of_monitors();
         // What the monitor must have is its standard streams: the channel, the lock of its life, and the container's lock, which it
         // gives back when the container runs.
-        let program = sealed_executable::sealed()?;
-        let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
-        command.arg0("ctn").arg("monitor").arg(self.engine.store.root()).arg(self.id());
-        command.args(self.engine.user.iter().map(|user| &user.runtime));
-        command.env_clear().current_dir("/");
-        command.stdin(theirs).stdout(life).stderr(Stdio::from(lock.into_file()));
-        let child = command.spawn();
-        drop(command);
-        child.attempt(|| "start the container's monitor")?;
+        let streams = [theirs, life.into(), lock.into_file().into()];
+        monitor::spawn(self.engine, self.id(), streams, monitors.as_ref())?;
         first_word(channel, warn)
     }
 
@@ -81,12 +74,7 @@ impl Container<'_> {
         if !state.status.is_up() && state.status != Status::Restarting {
             return Ok(());
         }
-        let own = self.record.config.stop_signal.as_str();
-        let signal = match signal {
-            Some(signal) => signal,
-            None if own.is_empty() => libc::SIGTERM,
-            None => crate::cli::signal::parse(own).map_err(anyhow::Error::msg)?.0,
-        };
+        let signal = signal.map_or_else(|| stop_signal(&self.record), Ok)?;
         let seconds = seconds.or(self.record.config.stop_timeout).unwrap_or(10);
         let patience = u64::try_from(seconds).ok().map(|seconds| seconds.saturating_mul(1000));
         let Some(channel) = Channel::connect(&self.running())? else { return self.wait_for_monitor() };
@@ -124,6 +112,14 @@ impl Container<'_> {
         self.wait_for_monitor()?;
         // One that went with its end was killed, else its monitor had told the status.
         Ok(if self.engine.has_record(self.id()) { self.state()?.exit_code } else { 137 })
+    }
+}
+
+/// The signal by which a container is stopped.
+pub(super) fn stop_signal(record: &Record) -> Result<i32> {
+    match record.config.stop_signal.as_str() {
+        "" => Ok(libc::SIGTERM),
+        own => Ok(crate::cli::signal::parse(own).map_err(anyhow::Error::msg)?.0),
     }
 }
 

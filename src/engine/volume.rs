@@ -42,6 +42,7 @@ pub struct Volume {
 
 /// Refuses what docker refuses, too.
 pub fn check(name: &str) -> Result<()> {
+    ensure!(name.len() != 1, "volume name is too short, names should be at least two alphanumeric characters");
     let fits = |letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter);
     let good =
         name.len() >= 2 && name.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && name.chars().all(fits);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -92,6 +92,12 @@ impl fmt::Display for Platform {
     }
 }
 
+/// GOARCH's words for what Linux runs on; what stands alone must be one of them.
+const ARCHITECTURES: [&str; 14] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64",
+    "s390x", "wasm",
+];
+
 /// `OS/ARCHITECTURE[/VARIANT]`, or the architecture alone.
 impl FromStr for Platform {
     type Err = anyhow::Error;
@@ -106,7 +112,12 @@ impl FromStr for Platform {
         }
         match parts[..] {
             ["linux"] => Ok(Platform::host()),
-            [architecture] => Ok(Platform::new("linux", architecture, "")),
+            [architecture] => {
+                let platform = Platform::new("linux", architecture, "");
+                let is_known = ARCHITECTURES.contains(&platform.architecture.as_str());
+                ensure!(is_known, "invalid platform {text:?}: unknown operating system or architecture");
+                Ok(platform)
+            }
             [os, architecture] => Ok(Platform::new(os, architecture, "")),
             [os, architecture, variant] => Ok(Platform::new(os, architecture, variant)),
             _ => bail!("invalid platform {text:?}: OS/ARCHITECTURE[/VARIANT] is wanted"),

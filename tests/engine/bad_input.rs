@@ -34,8 +34,6 @@ fn what_contradicts_itself_or_is_not_there() {
         (&["--network", "nonsense", "box"], "nonsense"),
         (&["--nonsense", "box"], "--nonsense"),
         (&["--pull", "sometimes", "box"], "sometimes"),
-        (&["-d", "-a", "stdout", "box"], "Conflicting options"),
-        (&["-it", "box"], "the input device is not a TTY"),
     ] {
         let network: &[&str] = if flags.contains(&"--network") { &[] } else { &["--network", "none"] };
         let refusal = place.refusal(125, &[&["run"], network, flags].concat());
@@ -53,6 +51,12 @@ fn what_contradicts_itself_or_is_not_there() {
 #[test]
 fn programs_that_cannot_be_executed() {
     let place = Place::new();
+    for (flags, words) in
+        [(&["-d", "-a", "stdout"][..], "Conflicting options: -a and -d"), (&["-it"], "the input device is not a TTY")]
+    {
+        let refusal = place.refusal(1, &[&["run"], flags, &["box"]].concat());
+        assert_eq!(refusal, format!("Error: {words}\n"));
+    }
     for (program, status, words) in [
         ("nonsense", 127, "executable file not found"),
         ("/nonsense", 127, "no such file or directory"),
@@ -75,12 +79,14 @@ fn programs_that_cannot_be_executed() {
 #[test]
 fn commands_on_what_is_not_there() {
     let place = Place::new();
-    for command in [
-        "start", "stop", "restart", "kill", "rm", "logs", "attach", "wait", "pause", "unpause", "top", "port", "update",
-    ] {
+    for command in
+        ["start", "stop", "restart", "kill", "rm", "logs", "attach", "wait", "pause", "unpause", "top", "port"]
+    {
         let refusal = place.refusal(1, &[command, "nobody"]);
         assert_eq!(refusal, "Error: No such container: nobody\n", "{command}");
     }
+    let refusal = place.refusal(1, &["update", "--restart", "no", "nobody"]);
+    assert_eq!(refusal, "Error: No such container: nobody\n");
     assert_eq!(place.refusal(1, &["exec", "nobody", "true"]), "Error: No such container: nobody\n");
     assert_eq!(place.outcome(&["rm", "-f", "nobody"]).0, Some(0));
     assert_eq!(place.outcome(&["run"]).0, Some(1));
@@ -93,4 +99,16 @@ fn commands_on_what_is_not_there() {
     place.ctn(&["rm", "user"]);
     place.ctn(&["image", "prune", "-af"]);
     assert_eq!(std::fs::read_dir(place.store().join("layers/sha256")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_journal_that_is_not_there_is_said() {
+    if std::path::Path::new("/run/systemd/journal/socket").exists() {
+        println!("skipped a_journal_that_is_not_there_is_said: this machine has one");
+        return;
+    }
+    let place = Place::new();
+    let refusal = place.refusal(125, &["run", "--rm", "--network", "none", "--log-driver", "journald", "box", "true"]);
+    assert!(refusal.contains("connect to the journal at"), "{refusal}");
+    place.assert_nothing_left();
 }

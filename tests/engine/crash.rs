@@ -54,7 +54,7 @@ fn killed_at(place: &Place, who: &str, calls: &str, number: usize, arguments: &[
     let inject = format!("{calls}:signal=SIGKILL:when={number}");
     let mut command = Command::new("strace");
     command.args(follow).args(["-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &format!("inject={inject}")]);
-    command.arg(crate::harness::CTN).args(arguments);
+    command.arg(crate::harness::ctn()).args(arguments);
     command
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")

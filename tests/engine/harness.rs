@@ -11,7 +11,13 @@ use rustix::process::{Signal, kill_process};
 
 use super::wait::Process;
 
-pub const CTN: &str = env!("CARGO_BIN_EXE_ctn");
+#[path = "user.rs"]
+pub mod user;
+
+/// The program under test: the one just built, unless another is named.
+pub fn ctn() -> PathBuf {
+    std::env::var_os("CORTEN_TEST_CTN").map_or_else(|| env!("CARGO_BIN_EXE_ctn").into(), PathBuf::from)
+}
 
 /// For what must happen some time. Nothing is timed by it.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -80,13 +86,15 @@ impl Place {
     /// A call of ctn on the test's store.
     pub fn command(&self, arguments: &[&str]) -> Command {
         if self.user.is_some() {
-            return crate::rootless::user::command(self, arguments);
+            return user::command(self, arguments);
         }
         let mut command = match &self.network {
             Some(_) => Command::new("nsenter"),
-            None => Command::new(CTN),
+            None => Command::new(ctn()),
         };
-        command.args(self.network.iter().flat_map(|name| [format!("--net=/run/netns/{name}"), CTN.to_owned()]));
+        if let Some(name) = &self.network {
+            command.arg(format!("--net=/run/netns/{name}")).arg(ctn());
+        }
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CTN_ROOT", self.store());
         command.args(arguments).current_dir(&self.path).stdin(Stdio::null());
         command
@@ -152,8 +160,7 @@ impl Place {
     #[track_caller]
     pub fn monitor_of(&self, name: &str) -> i32 {
         let pid = self.field(name, ".State.Pid");
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
+        parent(&pid)
     }
 
     /// Everything that containers of this store have left anywhere.
@@ -187,7 +194,7 @@ impl Place {
     pub fn run(&self) -> Option<PathBuf> {
         use corten::image::digest::Digest;
         if self.user.is_some() {
-            return crate::rootless::user::run(self);
+            return user::run(self);
         }
         let hash = Digest::of(self.store().as_os_str().as_encoded_bytes());
         let run = PathBuf::from(format!("/run/corten/engine-{}", &hash.hex()[..8]));
@@ -243,6 +250,12 @@ pub fn succeeded(output: &Output, what: impl std::fmt::Debug) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+#[track_caller]
+pub fn parent(pid: &str) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
 /// Kills a process, and waits until it is gone: before that it is right to say that it lives.
 #[track_caller]
 pub fn kill(pid: i32) {
@@ -259,4 +272,19 @@ pub fn until(what: &str, mut is: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "never: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// KiB of heap, stack and other memory that no file is behind (proc_pid_smaps(5)).
+pub fn allocated(pid: i32) -> u64 {
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let (mut is_of_file, mut sum) = (false, 0);
+    for line in maps.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words[0].contains('-') && !words[0].ends_with(':') {
+            is_of_file = words.get(5).is_some_and(|path| path.starts_with('/'));
+        } else if !is_of_file && matches!(words[0], "Private_Clean:" | "Private_Dirty:") {
+            sum += words[1].parse::<u64>().unwrap();
+        }
+    }
+    sum
 }

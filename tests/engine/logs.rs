@@ -1,7 +1,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 
-use crate::harness::Place;
+use crate::harness::{Place, allocated, kill};
 
 #[test]
 fn logs_are_dockers_json_file() {
@@ -95,5 +95,66 @@ fn a_slow_reader_loses_nothing() {
     let numbers = stdout.lines().map(|line| line.unwrap().parse::<u32>().unwrap());
     assert!(numbers.eq(1..=200_000));
     assert!(child.wait().unwrap().success());
+    place.assert_nothing_left();
+}
+
+/// Numbers that a container says, read by `logs -f` while it does.
+#[track_caller]
+fn followed(place: &Place, flags: &[&str], last: u32) -> Vec<u32> {
+    place.detached("talks", flags, &format!("seq 1 {last}; sleep 1000"));
+    let mut following = place.spawn(&["logs", "-f", "talks"]);
+    let lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    let mut numbers = Vec::new();
+    for number in lines.map(|line| line.unwrap().parse::<u32>().unwrap()) {
+        numbers.push(number);
+        if number == last {
+            break;
+        }
+    }
+    // Neither the one who writes the log nor the one who reads it has kept any of these 50 MB.
+    for (who, pid, limit) in [("monitor", place.monitor_of("talks"), 1500), ("logs", following.id() as i32, 4000)] {
+        let kibibytes = allocated(pid);
+        assert!(kibibytes < limit, "{who}: {kibibytes} KiB");
+    }
+    place.ctn(&["rm", "-f", "talks"]);
+    assert!(following.wait().unwrap().success());
+    numbers
+}
+
+#[test]
+fn a_follower_reads_everything_once() {
+    let place = Place::new();
+    let last = 600_000;
+    for flags in [&[][..], &["--log-opt", "max-size=500k", "--log-opt", "max-file=1000"]] {
+        let numbers = followed(&place, flags, last);
+        assert!(numbers.iter().copied().eq(1..=last), "{flags:?}: {} lines", numbers.len());
+    }
+    // What the log no longer has can't be read; what is read is in its order.
+    let numbers = followed(&place, &["--log-opt", "max-size=50k", "--log-opt", "max-file=2"], last);
+    assert!(numbers.is_sorted_by(|one, next| one < next));
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_follower_hears_of_ends() {
+    let place = Place::new();
+    // Of those after which it is started again, too.
+    place.detached("again", &["--restart", "on-failure:2"], "echo run; exit 1");
+    assert_eq!(place.ctn(&["logs", "-f", "again"]), "run\nrun\nrun\n");
+    // The monitor's, which nobody announces.
+    place.detached("lost", &[], "echo said; sleep 1000");
+    let mut following = place.spawn(&["logs", "-f", "lost"]);
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "said");
+    kill(place.monitor_of("lost"));
+    assert_eq!(lines.next(), None);
+    assert!(following.wait().unwrap().success());
+    // Who reads no more is no error.
+    place.detached("on", &[], "while echo said; do :; done");
+    let mut following = place.spawn(&["logs", "-f", "on"]);
+    drop(following.stdout.take());
+    let output = following.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    place.ctn(&["rm", "-f", "on", "again", "lost"]);
     place.assert_nothing_left();
 }

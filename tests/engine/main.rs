@@ -14,15 +14,21 @@ mod pty;
 #[allow(dead_code, reason = "it serves the tests of tests/runtime, too")]
 mod wait;
 
+#[path = "../network/harness.rs"]
+#[allow(dead_code, reason = "it serves the tests of tests/network, too")]
+mod wire;
+
 mod bad_input;
 mod concurrency;
 mod copy;
 mod crash;
+mod devices;
 mod images;
 mod inside;
 mod lifecycle;
 mod lists;
 mod logs;
+mod many;
 mod monitor;
 mod network;
 mod rootless;

@@ -75,7 +75,7 @@ fn names_addresses_and_files() {
         (&["--ip", "10.1.2.3"], "networks that users made"),
         (&["--network", "none", "--mac-address", "02:00:00:00:00:01"], "mac-address"),
         (&["--add-host", "a:nonsense"], "invalid IP address"),
-        (&["--dns", "nonsense"], "invalid IP address"),
+        (&["--dns", "nonsense"], "nonsense is not an ip address"),
     ] {
         let refusal = place.refusal(125, &[&["run", "--rm"], flags, &["box", "true"]].concat());
         assert!(refusal.contains(words), "{flags:?}: {refusal}");
@@ -138,7 +138,7 @@ fn what_is_connected_stays_so_over_a_restart() {
     place.ctn(&["restart", "-t", "0", "web"]);
     assert!(!addresses().contains("10.87.68."));
     let refusal = place.refusal(1, &["network", "disconnect", "side", "web"]);
-    assert!(refusal.contains("container web is not connected to network side"), "{refusal}");
+    assert!(refusal.contains("is not connected to network side"), "{refusal}");
     // A network that is gone keeps it from starting, and can be left.
     place.ctn(&["stop", "-t", "0", "web"]);
     place.ctn(&["network", "rm", "back"]);

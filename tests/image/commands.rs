@@ -27,7 +27,7 @@ fn the_list_is_dockers() {
     assert_eq!(place.ctn(&["images", "--format", "{{.Repository}}:{{.Tag}}"]), "quay.io/team/second:2\nfirst:1\n");
     assert_eq!(
         place.ctn(&["image", "ls", "--format", "table {{.Tag}}\\t{{.Size}}"]),
-        "TAG   SIZE\n2     2B\n1     2B\n"
+        "TAG       SIZE\n2         2B\n1         2B\n"
     );
     let json: serde_json::Value =
         serde_json::from_str(place.ctn(&["images", "--format", "json"]).lines().next().unwrap()).unwrap();

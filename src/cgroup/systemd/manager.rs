@@ -60,7 +60,7 @@ impl Systemd {
             );
         }
         bail!(
-            "reach {} systemd: {}; \"--cgroup-manager cgroupfs\" needs none",
+            "reach {} systemd: {}; the cgroup manager cgroupfs needs none",
             if is_user { "the user's" } else { "the system's" },
             failures.join(", ")
         )
@@ -127,6 +127,18 @@ impl Systemd {
                 .with_context(what);
         }
         Ok(true)
+    }
+
+    /// As [`Systemd::start`]. A scope of that name is stopped before: for whoever knows that of its processes none lives, and that systemd
+    /// may only not have heard of it yet.
+    pub fn start_anew(&mut self, unit: &Unit, properties: &[Property]) -> Result<()> {
+        match self.start(unit, properties) {
+            Err(error) if refusal(&error) == Some(UNIT_EXISTS) => {
+                self.stop(&unit.name)?;
+                self.start(unit, properties).map(drop)
+            }
+            result => result.map(drop),
+        }
     }
 
     fn start_transient(&mut self, unit: &Unit, properties: &[Property]) -> Result<String> {

@@ -7,10 +7,11 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::super::output::print;
+use super::super::output::{print, remark};
 use super::super::{Context, Operation};
 use super::flags::Flags;
 use super::pull;
+use super::run::Stream;
 use crate::engine::{Container, Engine};
 use crate::error::Attempt;
 
@@ -18,6 +19,10 @@ use crate::error::Attempt;
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, override_usage = "ctn create [OPTIONS] IMAGE [COMMAND [ARGUMENT]...]")]
 pub(in crate::companion) struct Create {
+    /// Attach to stdin, stdout or stderr alone
+    #[arg(short, long, value_name = "STREAM")]
+    attach: Vec<Stream>,
+
     #[command(flatten)]
     flags: Flags,
 }
@@ -25,19 +30,35 @@ pub(in crate::companion) struct Create {
 impl Operation for Create {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let engine = context.engine()?;
-        let container = create(context, &engine, self.flags, true)?;
+        let container = create(context, &engine, self.flags, &self.attach, true)?;
         print(&format!("{}\n", container.id()))?;
         Ok(0)
     }
 }
 
 /// Makes the container that the flags describe.
-pub(super) fn create<'e>(context: &Context, engine: &'e Engine, flags: Flags, attached: bool) -> Result<Container<'e>> {
+pub(super) fn create<'e>(
+    context: &Context,
+    engine: &'e Engine,
+    flags: Flags,
+    attach: &[Stream],
+    attached: bool,
+) -> Result<Container<'e>> {
+    flags.check()?;
+    let discarded = flags.discarded()?;
     let file = flags.cidfile.clone().map(|path| IdFile::claim(&path)).transpose()?;
     let lease = crate::image::store::lease::Lease::new(&engine.store);
     let image = pull::image(context, engine, &flags)?;
-    let container = engine.create(flags.wanted(image, attached)?)?;
+    let mut wanted = flags.wanted(image, attached)?;
+    if !attach.is_empty() {
+        let config = &mut wanted.record.config;
+        config.attach_stdin = attach.contains(&Stream::Stdin);
+        config.attach_stdout = attach.contains(&Stream::Stdout);
+        config.attach_stderr = attach.contains(&Stream::Stderr);
+    }
+    let container = engine.create(wanted)?;
     drop(lease);
+    discarded.into_iter().for_each(remark);
     if let Some(file) = file {
         file.write(container.id())?;
     }

@@ -1,5 +1,7 @@
 //! `exec`: a further program in a container that runs.
 
+use std::io::Write;
+
 use anyhow::{Result, bail};
 use clap::Args;
 
@@ -59,6 +61,9 @@ pub(in crate::companion) struct Exec {
     what: Vec<String>,
 }
 
+/// docker's status for a program that is there, perhaps, and can't be run so.
+const CANNOT_RUN: u8 = 126;
+
 /// A container in which a program can be run.
 fn running<'e>(engine: &'e Engine, name: &str) -> Result<Container<'e>> {
     let container = engine.find(name)?;
@@ -94,20 +99,28 @@ impl Operation for Exec {
             !(self.tty && self.interactive) || has_terminal || self.detach,
             "the input device is not a TTY"
         );
-        let process = container.process(self.user.as_deref(), |user| Further {
+        let further = |user| Further {
             args: args.to_vec(),
             env,
             cwd: self.workdir.clone(),
-            // A detached program's terminal would have nobody at its other side.
-            terminal: self.tty && !self.detach,
+            terminal: self.tty,
             privileged: self.privileged,
             user,
-        })?;
+        };
+        let process = match container.process(self.user.as_deref(), further) {
+            Ok(process) => process,
+            Err(error) => {
+                complain(&format!("Error: {}\n", sentence(&error)));
+                return Ok(CANNOT_RUN);
+            }
+        };
         let null =
             std::fs::File::options().read(true).write(true).open("/dev/null").attempt(|| "open \"/dev/null\"")?;
         if !self.interactive || self.detach {
             rustix::stdio::dup2_stdin(&null).attempt(|| "close the standard input")?;
         }
+        // For what is to be said here: the program doesn't get it.
+        let own = rustix::stdio::stderr().try_clone_to_owned().ok().map(std::fs::File::from);
         if self.detach {
             let both = rustix::stdio::dup2_stdout(&null).and_then(|()| rustix::stdio::dup2_stderr(&null));
             both.attempt(|| "close the standard output")?;
@@ -118,6 +131,7 @@ impl Operation for Exec {
             pidfd_socket: None,
             pid_file: None,
             detach: self.detach,
+            leaves_holder: self.detach && self.tty,
             passed: Passed::default(),
             cgroup: None,
             ignore_paused: false,
@@ -127,8 +141,10 @@ impl Operation for Exec {
         match container::exec(&engine.host(), container.id(), &options) {
             Ok(status) => Ok(status),
             Err(error) => {
-                complain(&format!("OCI runtime exec failed: {}\n", sentence(&error)));
-                Ok(exit_status(&error).unwrap_or(1))
+                let text = format!("OCI runtime exec failed: {}\n", sentence(&error));
+                // Without any there is nobody to tell.
+                own.and_then(|mut own| own.write_all(text.as_bytes()).ok());
+                Ok(if self.detach { 1 } else { exit_status(&error).unwrap_or(CANNOT_RUN) })
             }
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::engine::log;
 use crate::engine::record::Mounted;
 use crate::engine::state::{State, Status};
-use crate::engine::{Container, network};
+use crate::engine::{Container, network, specification};
 
 /// docker's time for "never".
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -52,9 +52,31 @@ pub(in crate::companion) fn described(container: &Container<'_>) -> Result<Value
     if record.rootfs.is_some() {
         described["Rootfs"] = json!(record.rootfs);
     }
+    if let Some((masked, read_only)) = specification::masks(record)? {
+        described["HostConfig"]["MaskedPaths"] = json!(masked);
+        described["HostConfig"]["ReadonlyPaths"] = json!(read_only);
+    }
+    add_missing(&mut described["HostConfig"], fixed());
+    described["Config"]["OnBuild"] = Value::Null;
     described["Config"]["Cmd"] = null_if_empty(&record.config.cmd);
     described["Config"]["Entrypoint"] = null_if_empty(&record.config.entrypoint);
     Ok(described)
+}
+
+/// docker's fields of what can't be asked for here: they say so by their value, and templates that name them work.
+fn fixed() -> Value {
+    json!({
+        "BlkioWeightDevice": [], "Cgroup": "", "ConsoleSize": [0, 0], "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0,
+        "DeviceRequests": null, "Isolation": "", "Links": null, "OomKillDisable": null, "Runtime": "corten", "VolumeDriver": "",
+    })
+}
+
+fn add_missing(to: &mut Value, fields: Value) {
+    if let (Value::Object(to), Value::Object(fields)) = (to, fields) {
+        for (key, value) in fields {
+            to.entry(key).or_insert(value);
+        }
+    }
 }
 
 fn null_if_empty(list: &[String]) -> Value {

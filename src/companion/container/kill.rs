@@ -10,8 +10,8 @@ use super::each;
 #[derive(Debug, Args)]
 pub(in crate::companion) struct Kill {
     /// The signal
-    #[arg(short, long, default_value = "KILL", value_parser = crate::cli::signal::parse)]
-    signal: crate::container::Signal,
+    #[arg(short, long, default_value = "KILL")]
+    signal: String,
 
     /// Names or ids
     #[arg(required = true, value_name = "CONTAINER")]
@@ -20,6 +20,10 @@ pub(in crate::companion) struct Kill {
 
 impl Operation for Kill {
     fn carry_out(self, context: &Context) -> Result<u8> {
-        each(&context.engine()?, &self.containers, |engine, name| engine.find(name)?.kill(self.signal.0))
+        each(&context.engine()?, &self.containers, |engine, name| {
+            let container = engine.find(name)?;
+            let signal = crate::cli::signal::parse(&self.signal);
+            container.kill(signal.map_err(|_| anyhow::anyhow!("Invalid signal: {}", self.signal))?.0)
+        })
     }
 }

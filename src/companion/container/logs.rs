@@ -6,12 +6,17 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
 use super::super::{Context, Operation, units};
+use crate::engine::log::Line;
 use crate::engine::{Container, options};
 use std::io::Write;
 
 /// Show what a container said
 #[derive(Debug, Args)]
 pub(in crate::companion) struct Logs {
+    /// Show what the log's options attach to lines, which is nothing yet, before a blank
+    #[arg(long)]
+    details: bool,
+
     /// Go on with what it says from now on
     #[arg(short, long)]
     follow: bool,
@@ -65,14 +70,13 @@ impl Logs {
         until: Option<SystemTime>,
     ) -> Result<()> {
         let mut stdout = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
-        let mut stderr = std::io::stderr();
+        let mut stderr = std::io::BufWriter::new(std::io::stderr().lock());
         container.read_log(tail, self.follow, |line| {
             let Some(line) = line else {
-                stdout.flush()?;
-                return Ok(true);
+                return is_heard(stdout.flush().and_then(|()| stderr.flush()));
             };
             if since.is_some() || until.is_some() {
-                let said = units::time(&line.time);
+                let said = units::time(line.time);
                 if since.is_some_and(|since| said.is_some_and(|said| said < since)) {
                     return Ok(true);
                 }
@@ -80,22 +84,34 @@ impl Logs {
                     return Ok(false);
                 }
             }
-            let text = if self.timestamps { format!("{} {}", line.time, line.text) } else { line.text };
             // A terminal has one stream: there everything is stdout.
             let written = if line.is_stderr {
-                stdout.flush()?;
-                stderr.write_all(text.as_bytes())
+                stdout.flush().and_then(|()| self.print(&mut stderr, line))
             } else {
-                stdout.write_all(text.as_bytes())
+                stderr.flush().and_then(|()| self.print(&mut stdout, line))
             };
-            match written {
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-                written => Ok(written.map(|()| true)?),
-            }
+            is_heard(written)
         })?;
-        match stdout.flush() {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(()),
+        is_heard(stdout.flush().and_then(|()| stderr.flush())).map(drop)
+    }
+
+    /// In docker's order: the time, the details, what was said.
+    fn print(&self, to: &mut impl Write, line: Line<'_>) -> std::io::Result<()> {
+        if self.timestamps {
+            to.write_all(line.time.as_bytes())?;
+            to.write_all(b" ")?;
         }
+        if self.details {
+            to.write_all(b" ")?;
+        }
+        to.write_all(line.text)
+    }
+}
+
+/// Whether somebody still reads what was written.
+fn is_heard(written: std::io::Result<()>) -> Result<bool> {
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        written => Ok(written.map(|()| true)?),
     }
 }

@@ -36,6 +36,7 @@ use crate::error::sentence;
 pub(super) use inspect::described;
 pub(super) use prune::containers as containers_pruned;
 pub(super) use ps::Ps;
+pub(super) use stats::binary as binary_size;
 
 /// Commands that are docker's with and without `container` before them.
 #[derive(Debug, Subcommand)]

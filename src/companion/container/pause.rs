@@ -30,8 +30,8 @@ impl Operation for Pause {
             let container = engine.find(name)?;
             match container.state()?.status {
                 Status::Running => container::pause(&engine.host(), container.id())?,
-                Status::Paused => bail!("Container {name} is already paused"),
-                _ => bail!("Container {name} is not running"),
+                Status::Paused => bail!("Container {} is already paused", container.id()),
+                _ => bail!("Container {} is not running", container.id()),
             }
             engine.happened(&container.record, "pause", &[]);
             Ok(())
@@ -44,7 +44,7 @@ impl Operation for Unpause {
         each(&context.engine()?, &self.containers, |engine, name| {
             let container = engine.find(name)?;
             if container.state()?.status != Status::Paused {
-                bail!("Container {name} is not paused");
+                bail!("Container {} is not paused", container.id());
             }
             container::resume(&engine.host(), container.id())?;
             engine.happened(&container.record, "unpause", &[]);

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use super::super::output::print;
 use super::super::table::{Column, render};
-use super::super::{Context, Operation, units};
+use super::super::{Context, Operation, filter, truth, units};
+use crate::engine::options::ports;
 use crate::engine::state::{State, Status};
 use crate::engine::{Container, Engine};
 
@@ -19,11 +20,11 @@ pub(in crate::companion) struct Ps {
     #[arg(short, long)]
     all: bool,
 
-    /// id=, name=, label=KEY[=VALUE], status=, exited=, ancestor=, health=, volume=, network=, before=, since=
-    #[arg(short, long, value_name = "FILTER")]
+    /// id=, name=, label=KEY[=VALUE], status=, exited=, ancestor=, health=, volume=, network=, publish=PORT[-PORT][/PROTOCOL], expose=, before=, since=
+    #[arg(short, long, value_name = "FILTER", value_parser = filter)]
     filter: Vec<String>,
 
-    /// table, json, or a template: {{.ID}} {{.Image}} {{.Command}} {{.CreatedAt}} {{.RunningFor}} {{.Status}} {{.State}} {{.Ports}} {{.Names}} {{.Labels}} {{.Mounts}} {{.Networks}} {{.Size}}
+    /// table, json, or a template: {{.ID}} {{.Image}} {{.Command}} {{.CreatedAt}} {{.RunningFor}} {{.Status}} {{.State}} {{.Ports}} {{.Names}} {{.Labels}} {{.Label "KEY"}} {{.Mounts}} {{.LocalVolumes}} {{.Networks}} {{.Size}}
     #[arg(long)]
     format: Option<String>,
 
@@ -109,10 +110,7 @@ impl Ps {
             }
             text.chars().take(length - 1).chain(['…']).collect()
         };
-        let command = shortened(record.command().join(" "), 20);
-        let mut labels: Vec<String> =
-            record.config.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        labels.sort();
+        let command = shortened(command_line(&record.command()), 20);
         let mounts =
             record.mounts.iter().map(|mounted| if mounted.name.is_empty() { &mounted.source } else { &mounted.name });
         let mounts: Vec<String> = mounts.map(|mount| shortened(mount.clone(), 15)).collect();
@@ -123,7 +121,8 @@ impl Ps {
             String::new()
         };
         // Only where it is asked for: it is a walk through a file tree.
-        let wants_size = self.size || self.format.as_ref().is_some_and(|format| format.contains(".Size"));
+        let asks = |format: &String| format == "json" || format.contains("json .") || format.contains(".Size");
+        let wants_size = self.size || self.format.as_ref().is_some_and(asks);
         let size = if wants_size { written(container) } else { String::new() };
         let row = [
             ("ID", if self.no_trunc { record.id.clone() } else { record.short().to_owned() }),
@@ -135,14 +134,22 @@ impl Ps {
             ("State", state.status.word().to_owned()),
             ("Ports", ports),
             ("Names", record.name.clone()),
-            ("Labels", labels.join(",")),
             ("Mounts", mounts.join(",")),
             ("LocalVolumes", volumes.to_string()),
             ("Networks", record.network_names().join(",")),
             ("Size", size),
         ];
-        Ok(row.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect())
+        let mut row: Map<String, Value> = row.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect();
+        row.insert("Labels".into(), serde_json::to_value(&record.config.labels)?);
+        Ok(row)
     }
+}
+
+/// The program and its arguments, those with blanks between quotes.
+fn command_line(command: &[String]) -> String {
+    let quoted = |word: &String| if word.contains(' ') { format!("'{word}'") } else { word.clone() };
+    let words = command.iter().enumerate().map(|(at, word)| if at == 0 { word.clone() } else { quoted(word) });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// `1.2kB (virtual 5MB)`: what it wrote, and that with its image.
@@ -165,13 +172,19 @@ enum Filter {
     Health(String),
     Volume(String),
     Network(String),
+    /// Ports of the container (`80/tcp`) of which it wants one.
+    Expose(Vec<String>),
+    /// Ports of the host, of which it wants one.
+    Publish(Vec<String>),
+    /// Whether it is a part of a swarm's service, as none is.
+    IsTask(bool),
     Before(String),
     Since(String),
 }
 
 impl Filter {
     fn parse(engine: &Engine, text: &str) -> Result<Filter> {
-        let Some((key, value)) = text.split_once('=') else { bail!("invalid argument {text:?}: bad format of filter") };
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
         let created = || -> Result<String> { Ok(engine.find(value)?.record.created) };
         let value = value.to_owned();
         Ok(match key {
@@ -198,6 +211,12 @@ impl Filter {
             "health" => Filter::Health(value),
             "volume" => Filter::Volume(value),
             "network" => Filter::Network(value),
+            "expose" => Filter::Expose(ports::exposed(&value)?),
+            "publish" => Filter::Publish(ports::exposed(&value)?),
+            "is-task" => match truth(&value) {
+                Some(is) => Filter::IsTask(is),
+                None => bail!("invalid filter 'is-task={value}'"),
+            },
             "before" => Filter::Before(created()?),
             "since" => Filter::Since(created()?),
             _ => bail!("invalid filter '{key}'"),
@@ -239,6 +258,17 @@ impl Filter {
                 .iter()
                 .any(|mounted| mounted.name == *volume || mounted.destination == *volume || mounted.source == *volume),
             Filter::Network(network) => record.network_names().contains(&network.as_str()),
+            Filter::Expose(ports) => ports.iter().any(|port| record.config.exposed_ports.contains_key(port)),
+            Filter::Publish(ports) => {
+                // `0.0.0.0:8080` of `80/tcp` is the host's `8080/tcp`.
+                let of_host = |(port, host): (String, String)| {
+                    let number = host.rsplit(':').next().unwrap_or_default();
+                    format!("{number}/{}", port.rsplit('/').next().unwrap_or_default())
+                };
+                let published = container.engine.published(container).unwrap_or_default();
+                state.status.is_up() && published.into_iter().map(of_host).any(|port| ports.contains(&port))
+            }
+            Filter::IsTask(is) => !is,
             Filter::Before(created) => record.created < *created,
             Filter::Since(created) => record.created > *created,
         }

@@ -1,6 +1,6 @@
 //! `rename`.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::super::{Context, Operation};
@@ -17,6 +17,7 @@ pub(in crate::companion) struct Rename {
 
 impl Operation for Rename {
     fn carry_out(self, context: &Context) -> Result<u8> {
+        ensure!(!self.container.is_empty() && !self.name.is_empty(), "Neither old nor new names may be empty");
         context.engine()?.find(&self.container)?.rename(&self.name)?;
         Ok(0)
     }

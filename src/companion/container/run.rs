@@ -46,7 +46,9 @@ pub(in crate::companion) enum Stream {
 
 impl Operation for Run {
     fn carry_out(self, context: &Context) -> Result<u8> {
-        match self.run(context) {
+        anyhow::ensure!(!self.detach || self.attach.is_empty(), "Conflicting options: -a and -d");
+        let (session, streams) = self.session()?;
+        match self.run(context, &session, streams) {
             Ok(status) => Ok(status),
             // docker's status for what is not the program's own.
             Err(error) => {
@@ -58,8 +60,8 @@ impl Operation for Run {
 }
 
 impl Run {
-    fn run(self, context: &Context) -> Result<u8> {
-        anyhow::ensure!(!self.detach || self.attach.is_empty(), "Conflicting options: -a and -d");
+    /// What the caller has of it.
+    fn session(&self) -> Result<(Session, Streams)> {
         let attaches = |stream| self.attach.is_empty() || self.attach.contains(&stream);
         let session = Session {
             stdin: !self.detach && self.flags.interactive && attaches(Stream::Stdin),
@@ -72,8 +74,18 @@ impl Run {
         if !self.detach {
             session.check()?;
         }
+        Ok((session, streams))
+    }
+
+    fn run(self, context: &Context, session: &Session, streams: Streams) -> Result<u8> {
         let engine = context.engine()?;
-        let container = create(context, &engine, self.flags, !self.detach)?;
+        let container = match create(context, &engine, self.flags, &self.attach, !self.detach) {
+            Ok(container) => container,
+            Err(error) => {
+                complain(&format!("ctn: Error: {}\nSee 'ctn run --help'.\n", sentence(&error)));
+                return Ok(125);
+            }
+        };
         if self.detach {
             return Ok(match container.start(None, remark)? {
                 Attached::Runs(_) => {
@@ -83,7 +95,7 @@ impl Run {
                 Attached::Failed(status, text) => failed(status, &text),
             });
         }
-        foreground(&container, &session, streams)
+        foreground(&container, session, streams)
     }
 }
 

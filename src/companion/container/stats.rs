@@ -1,10 +1,12 @@
 //! `stats`: what containers use.
 
-use std::thread::sleep;
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 use serde_json::{Map, Value};
 
 use super::super::output::print;
@@ -13,6 +15,7 @@ use super::super::{Context, Operation, units};
 use crate::container::{self, EventsOptions};
 use crate::engine::terminal::has_terminal;
 use crate::engine::{Container, Engine};
+use crate::error::Attempt;
 
 /// Show what containers use
 #[derive(Debug, Args)]
@@ -53,6 +56,26 @@ const COLUMNS: &[Column] = &[
 /// How long CPU time is measured.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// Ticks by the kernel's clock: the time that a look takes doesn't add to the next one's.
+struct Clock(OwnedFd);
+
+impl Clock {
+    fn start(interval: Duration) -> Result<Clock> {
+        let what = || "make a timer";
+        let interval = interval.try_into()?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC).attempt(what)?;
+        let every = Itimerspec { it_interval: interval, it_value: interval };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &every).attempt(what)?;
+        Ok(Clock(timer))
+    }
+
+    /// Waits for the next one.
+    fn tick(&self) -> Result<()> {
+        let mut count = [0u8; 8];
+        rustix::io::retry_on_intr(|| rustix::io::read(&self.0, &mut count)).attempt(|| "wait for the timer").map(drop)
+    }
+}
+
 /// What was used until some moment.
 struct Sample {
     at: Instant,
@@ -65,13 +88,22 @@ impl Operation for Stats {
         for name in &self.containers {
             engine.find(name)?;
         }
+        let clock = Clock::start(INTERVAL)?;
+        // CPU time in a hundredth is a difference to the tick before.
+        let mut before: BTreeMap<String, Sample> = BTreeMap::new();
+        for container in self.chosen(&engine)? {
+            before.insert(container.record.id.clone(), sample(&container));
+        }
         loop {
-            let containers = self.chosen(&engine)?;
-            let before: Vec<Sample> = containers.iter().map(sample).collect();
-            // CPU time in a hundredth is a difference, so some time must pass.
-            sleep(INTERVAL);
-            let rows = containers.iter().zip(&before).map(|(container, before)| self.row(container, before));
-            let rows = rows.collect::<Result<Vec<_>>>()?;
+            clock.tick()?;
+            let mut rows = Vec::new();
+            let mut samples = BTreeMap::new();
+            for container in self.chosen(&engine)? {
+                let now = sample(&container);
+                rows.push(self.row(&container, before.get(container.id()), &now)?);
+                samples.insert(container.record.id.clone(), now);
+            }
+            before = samples;
             let columns = ["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"];
             let clear = if self.no_stream || !has_terminal() { "" } else { "\x1b[2J\x1b[H" };
             print(&format!("{clear}{}", render(&rows, self.format.as_deref(), &columns, COLUMNS)?))?;
@@ -91,16 +123,17 @@ impl Stats {
         Ok(all.filter(|one| self.all || one.state().is_ok_and(|state| state.status.is_up())).collect())
     }
 
-    fn row(&self, container: &Container<'_>, before: &Sample) -> Result<Map<String, Value>> {
+    fn row(&self, container: &Container<'_>, before: Option<&Sample>, now: &Sample) -> Result<Map<String, Value>> {
         let record = &container.record;
-        let now = sample(container);
         let number = |sample: &Sample, path: &str| {
             sample.statistics.as_ref().and_then(|value| value.pointer(path)).and_then(Value::as_u64).unwrap_or(0)
         };
-        let cpu = number(&now, "/cpu/usage/total").saturating_sub(number(before, "/cpu/usage/total")) as f64;
-        let passed = now.at.duration_since(before.at).as_nanos() as f64;
-        let (usage, limit) = (number(&now, "/memory/usage/usage"), number(&now, "/memory/usage/limit").min(memory()?));
-        let cache = number(&now, "/memory/raw/inactive_file");
+        let cpu = before.map_or(0.0, |before| {
+            let used = number(now, "/cpu/usage/total").saturating_sub(number(before, "/cpu/usage/total"));
+            used as f64 / now.at.duration_since(before.at).as_nanos() as f64
+        });
+        let (usage, limit) = (number(now, "/memory/usage/usage"), number(now, "/memory/usage/limit").min(memory()?));
+        let cache = number(now, "/memory/raw/inactive_file");
         let usage = usage.saturating_sub(cache);
         let blocks = |operation: &str| -> u64 {
             let list = now.statistics.as_ref().and_then(|value| value.pointer("/blkio/ioServiceBytesRecursive"));
@@ -113,12 +146,12 @@ impl Stats {
             ("Container", record.name.clone()),
             ("ID", if self.no_trunc { record.id.clone() } else { record.short().to_owned() }),
             ("Name", record.name.clone()),
-            ("CPUPerc", format!("{:.2}%", cpu / passed * 100.0)),
+            ("CPUPerc", format!("{:.2}%", cpu * 100.0)),
             ("MemUsage", format!("{} / {}", binary(usage), binary(limit))),
             ("MemPerc", format!("{:.2}%", usage as f64 / limit.max(1) as f64 * 100.0)),
             ("NetIO", format!("{} / {}", units::size(received), units::size(sent))),
             ("BlockIO", format!("{} / {}", units::size(blocks("read")), units::size(blocks("write")))),
-            ("PIDs", number(&now, "/pids/current").to_string()),
+            ("PIDs", number(now, "/pids/current").to_string()),
         ];
         Ok(row.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect())
     }
@@ -161,7 +194,7 @@ fn memory() -> Result<u64> {
 }
 
 /// `1.5MiB`, as docker prints memory.
-fn binary(bytes: u64) -> String {
+pub(in crate::companion) fn binary(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let (mut number, mut unit) = (bytes as f64, 0);
     while number >= 1024.0 && unit + 1 < UNITS.len() {

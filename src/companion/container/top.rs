@@ -31,12 +31,17 @@ impl Operation for Top {
         let options = if options.is_empty() { &["-ef".to_owned()] } else { options };
         let output = Command::new("ps").args(options).output().attempt(|| "run ps")?;
         if !output.status.success() {
-            bail!("ps: {}", String::from_utf8_lossy(&output.stderr).trim());
+            // How it is called follows.
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("ps: {}", said.lines().next().unwrap_or_default());
         }
         print(&chosen(&String::from_utf8_lossy(&output.stdout), &pids)?)?;
         Ok(0)
     }
 }
+
+/// docker's width of a column of processes.
+const NARROWEST: usize = 20;
 
 /// The lines of some processes, in columns.
 fn chosen(text: &str, pids: &BTreeSet<String>) -> Result<String> {
@@ -52,7 +57,7 @@ fn chosen(text: &str, pids: &BTreeSet<String>) -> Result<String> {
             rows.push([columns, &[command.join(" ").as_str()]].concat().join("\t"));
         }
     }
-    Ok(aligned(&rows))
+    Ok(aligned(&rows, NARROWEST))
 }
 
 #[cfg(test)]
@@ -63,7 +68,10 @@ mod tests {
     fn only_the_containers_processes_are_shown() {
         let text = "UID   PID  CMD\nroot  1    init\nroot  22   sleep  10\n";
         let shown = chosen(text, &["22".to_owned()].into()).unwrap();
-        assert_eq!(shown, "UID    PID   CMD\nroot   22    sleep 10\n");
+        assert_eq!(
+            shown,
+            "UID                 PID                 CMD\nroot                22                  sleep 10\n"
+        );
         assert!(chosen("A B\n", &BTreeSet::new()).is_err());
     }
 }

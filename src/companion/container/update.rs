@@ -1,6 +1,6 @@
 //! `update`: other limits, and another restart policy.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use super::super::{Context, Operation};
@@ -28,8 +28,8 @@ pub(in crate::companion) struct Update {
     cpu_shares: Option<i64>,
 
     /// Number of CPUs
-    #[arg(long, value_name = "DECIMAL")]
-    cpus: Option<String>,
+    #[arg(long, value_name = "DECIMAL", value_parser = options::cpus)]
+    cpus: Option<i64>,
 
     /// CPUs that may be used (0-3, 0,1)
     #[arg(long, value_name = "LIST")]
@@ -40,16 +40,16 @@ pub(in crate::companion) struct Update {
     cpuset_mems: Option<String>,
 
     /// Limit of memory
-    #[arg(short, long, value_name = "BYTES")]
-    memory: Option<String>,
+    #[arg(short, long, value_name = "BYTES", value_parser = options::signed_bytes)]
+    memory: Option<i64>,
 
     /// Memory below which nothing is reclaimed first
-    #[arg(long, value_name = "BYTES")]
-    memory_reservation: Option<String>,
+    #[arg(long, value_name = "BYTES", value_parser = options::signed_bytes)]
+    memory_reservation: Option<i64>,
 
     /// Limit of memory and swap together; -1 for as much swap as there is
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
-    memory_swap: Option<String>,
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = options::signed_bytes)]
+    memory_swap: Option<i64>,
 
     /// Limit of processes and threads; -1 for none
     #[arg(long, value_name = "INT", allow_hyphen_values = true)]
@@ -66,11 +66,20 @@ pub(in crate::companion) struct Update {
 
 impl Operation for Update {
     fn carry_out(self, context: &Context) -> Result<u8> {
+        ensure!(self.changes_something(), "you must provide one or more flags when using this command");
         each(&context.engine()?, &self.containers, |engine, name| engine.find(name)?.update(|host| self.apply(host)))
     }
 }
 
 impl Update {
+    fn changes_something(&self) -> bool {
+        let numbers = [self.cpu_period, self.cpu_quota, self.cpu_shares, self.cpus, self.pids_limit];
+        let bytes = [self.memory, self.memory_reservation, self.memory_swap];
+        let texts = [&self.cpuset_cpus, &self.cpuset_mems, &self.restart];
+        let is_given = numbers.iter().chain(&bytes).any(Option::is_some) || texts.iter().any(|text| text.is_some());
+        is_given || self.blkio_weight.is_some()
+    }
+
     /// Changes what is asked for; says whether limits are among it.
     fn apply(&self, host: &mut HostConfig) -> Result<bool> {
         let before = host.clone();
@@ -81,18 +90,10 @@ impl Update {
             host.restart_policy = options::restart(policy)?;
         }
         let policy = host.restart_policy.clone();
-        for (field, text) in [
-            (&mut host.memory, &self.memory),
-            (&mut host.memory_reservation, &self.memory_reservation),
-            (&mut host.memory_swap, &self.memory_swap),
-        ] {
-            if let Some(text) = text {
-                *field = options::signed_bytes(text)?;
-            }
-        }
-        if let Some(cpus) = &self.cpus {
-            host.nano_cpus = options::cpus(cpus)?;
-        }
+        host.memory = self.memory.unwrap_or(host.memory);
+        host.memory_reservation = self.memory_reservation.unwrap_or(host.memory_reservation);
+        host.memory_swap = self.memory_swap.unwrap_or(host.memory_swap);
+        host.nano_cpus = self.cpus.unwrap_or(host.nano_cpus);
         host.cpu_period = self.cpu_period.unwrap_or(host.cpu_period);
         host.cpu_quota = self.cpu_quota.unwrap_or(host.cpu_quota);
         host.cpu_shares = self.cpu_shares.unwrap_or(host.cpu_shares);

@@ -1,6 +1,6 @@
 //! `network disconnect`.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::{Context, Operation, open};
@@ -25,7 +25,13 @@ impl Operation for Disconnect {
         let engine = context.engine()?;
         match engine.find(&self.container) {
             Ok(mut found) => found.disconnect(&self.network, remark)?,
-            Err(_) if self.force => open(context)?.detach(&self.container, Some(&self.network))?,
+            Err(_) if self.force => {
+                let networks = open(context)?;
+                let network = networks.get(&self.network)?;
+                let is_in = networks.endpoints(&network)?.iter().any(|endpoint| endpoint.container == self.container);
+                ensure!(is_in, "endpoint {} not found in the network {}", self.container, network.name);
+                networks.detach(&self.container, Some(&self.network))?;
+            }
             Err(error) => return Err(error),
         }
         Ok(0)

@@ -19,7 +19,7 @@ pub(super) enum Filter {
 
 impl Filter {
     pub(super) fn parse(text: &str) -> Result<Filter> {
-        let Some((key, value)) = text.split_once('=') else { bail!("invalid argument {text:?}: bad format of filter") };
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
         Ok(match key {
             "driver" => Filter::Driver(value.into()),
             "id" => Filter::Id(value.into()),
@@ -31,11 +31,25 @@ impl Filter {
             "type" if ["custom", "builtin"].contains(&value) => Filter::Custom(value == "custom"),
             "dangling" => Filter::Dangling(matches!(value, "true" | "1")),
             "scope" => Filter::Scope(value.into()),
-            _ => bail!("invalid filter '{text}'"),
+            "type" => bail!("invalid filter '{text}'"),
+            _ => bail!("invalid filter '{key}'"),
         })
     }
 
-    pub(super) fn lets_through(&self, networks: &Networks, network: &Network) -> bool {
+    /// Of several of one kind, one suffices; each label must fit.
+    pub(super) fn all_let_through(filters: &[Filter], networks: &Networks, network: &Network) -> bool {
+        let kind = std::mem::discriminant::<Filter>;
+        let is_let = |filter: &Filter| match filter {
+            Filter::Label(..) => filter.lets_through(networks, network),
+            _ => filters
+                .iter()
+                .filter(|other| kind(other) == kind(filter))
+                .any(|other| other.lets_through(networks, network)),
+        };
+        filters.iter().all(is_let)
+    }
+
+    fn lets_through(&self, networks: &Networks, network: &Network) -> bool {
         match self {
             Filter::Driver(driver) => network.driver.to_string() == *driver,
             Filter::Id(id) => network.id.starts_with(id.as_str()),

@@ -14,7 +14,7 @@ use crate::network::Network;
 #[derive(Debug, Args)]
 pub(in crate::companion) struct List {
     /// driver=NAME, id=ID, name=TEXT, label=KEY[=VALUE], type=custom|builtin, dangling=BOOL, scope=local
-    #[arg(short, long, value_name = "FILTER")]
+    #[arg(short, long, value_name = "FILTER", value_parser = crate::companion::filter)]
     filter: Vec<String>,
 
     /// table, json, or a template: {{.ID}} {{.Name}} {{.Driver}} {{.Scope}} {{.IPv6}} {{.Internal}} {{.Labels}} {{.CreatedAt}}
@@ -47,7 +47,7 @@ impl Operation for List {
         let filters = self.filter.iter().map(|text| Filter::parse(text)).collect::<Result<Vec<_>>>()?;
         let networks = open(context)?;
         let mut all = networks.list()?;
-        all.retain(|network| filters.iter().all(|filter| filter.lets_through(&networks, network)));
+        all.retain(|network| Filter::all_let_through(&filters, &networks, network));
         let rows: Vec<Map<String, Value>> = all.iter().map(|network| self.row(network)).collect();
         if self.quiet && self.format.is_none() {
             let ids = rows.iter().filter_map(|row| row["ID"].as_str());
@@ -63,7 +63,6 @@ impl List {
     fn row(&self, network: &Network) -> Map<String, Value> {
         let short = network.id.get(..12).filter(|_| !self.no_trunc);
         let id = short.unwrap_or(&network.id);
-        let labels: Vec<String> = network.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let fields = [
             ("ID", id.to_owned()),
             ("Name", network.name.clone()),
@@ -72,9 +71,12 @@ impl List {
             ("IPv4", "true".into()),
             ("IPv6", network.ipv6.to_string()),
             ("Internal", network.internal.to_string()),
-            ("Labels", labels.join(",")),
             ("CreatedAt", network.created.clone()),
         ];
-        fields.map(|(key, value)| (key.to_owned(), Value::from(value))).into_iter().collect()
+        let mut row: Map<String, Value> =
+            fields.map(|(key, value)| (key.to_owned(), Value::from(value))).into_iter().collect();
+        let labels = network.labels.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
+        row.insert("Labels".into(), Value::Object(labels.collect()));
+        row
     }
 }

@@ -12,7 +12,7 @@ use crate::network::Networks;
 #[derive(Debug, Args)]
 pub(in crate::companion) struct Prune {
     /// label=KEY[=VALUE], label!=KEY[=VALUE], until=TIME
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", value_parser = crate::companion::filter)]
     filter: Vec<String>,
 
     /// Don't ask

@@ -21,7 +21,7 @@ pub(in crate::companion) struct Prune {
     all: bool,
 
     /// label=KEY[=VALUE], label!=KEY[=VALUE], until=TIME
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", value_parser = crate::companion::filter)]
     filter: Vec<String>,
 
     /// Don't ask

@@ -3,75 +3,157 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Base, Command, Node, Operand, Pipeline};
+use super::{Base, Command, Named, Node, Operand, Pipeline, Subject, Template};
 
-pub(super) fn render(nodes: &[Node], data: &Value) -> Result<String> {
-    let mut scope = Scope { variables: vec![("$".into(), data.clone())], output: String::new() };
-    scope.nodes(nodes, data).context("template: executing it")?;
+/// What `{{.Label "KEY"}}` is.
+#[derive(Clone, Copy)]
+pub(super) enum Labels<'a> {
+    /// There is no such thing.
+    None,
+    Of(&'a Map<String, Value>),
+    /// The heading of that column, and of all others.
+    Heading,
+}
+
+/// How deep templates may be in each other.
+const DEEPEST: u32 = 100;
+
+pub(super) fn render(template: &Template, data: &Value, labels: Labels<'_>) -> Result<String> {
+    let variables = vec![("$".into(), data.clone())];
+    let mut scope = Scope { variables, output: String::new(), named: &template.named, labels, depth: 0 };
+    scope.nodes(&template.nodes, data).context("template: executing it")?;
     Ok(scope.output)
 }
 
-struct Scope {
+struct Scope<'a> {
     variables: Vec<(String, Value)>,
     output: String,
+    named: &'a Named,
+    labels: Labels<'a>,
+    depth: u32,
 }
 
-impl Scope {
-    fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Result<()> {
+/// How it goes on after a node.
+enum Flow {
+    On,
+    Break,
+    Continue,
+}
+
+impl Scope<'_> {
+    fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Result<Flow> {
         let known = self.variables.len();
+        let mut flow = Flow::On;
         for node in nodes {
-            self.node(node, dot)?;
+            flow = self.node(node, dot)?;
+            if !matches!(flow, Flow::On) {
+                break;
+            }
         }
         self.variables.truncate(known);
-        Ok(())
+        Ok(flow)
     }
 
-    fn node(&mut self, node: &Node, dot: &Value) -> Result<()> {
+    fn node(&mut self, node: &Node, dot: &Value) -> Result<Flow> {
         match node {
             Node::Text(text) => self.output.push_str(text),
-            Node::Print(None, pipeline) => {
+            Node::Print(pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
                 self.output.push_str(&shown(&value));
             }
-            Node::Print(Some(name), pipeline) => {
-                let value = self.pipeline(pipeline, dot)?;
-                self.variables.push((name.clone(), value));
+            Node::Set { name, declares, value } => {
+                let value = self.pipeline(value, dot)?;
+                self.set(name, *declares, value)?;
             }
             Node::If(branches, otherwise) => {
+                let known = self.variables.len();
                 for (condition, inside) in branches {
-                    if is_true(&self.pipeline(condition, dot)?) {
-                        return self.nodes(inside, dot);
+                    let is = is_true(&self.subject(condition, dot)?);
+                    if is {
+                        return self.block(inside, dot, known);
                     }
                 }
-                self.nodes(otherwise, dot)?;
+                return self.block(otherwise, dot, known);
             }
-            Node::With(subject, inside, otherwise) => match self.pipeline(subject, dot)? {
-                subject if is_true(&subject) => self.nodes(inside, &subject)?,
-                _ => self.nodes(otherwise, dot)?,
-            },
+            Node::With(subject, inside, otherwise) => {
+                let known = self.variables.len();
+                let subject = self.subject(subject, dot)?;
+                let is = is_true(&subject);
+                return if is { self.block(inside, &subject, known) } else { self.block(otherwise, dot, known) };
+            }
             Node::Range(names, subject, inside, otherwise) => {
                 let items = items(self.pipeline(subject, dot)?)?;
                 if items.is_empty() {
                     return self.nodes(otherwise, dot);
                 }
-                for (key, value) in items {
-                    let known = self.variables.len();
-                    match &names[..] {
-                        [] => {}
-                        [name] => self.variables.push((name.clone(), value.clone())),
-                        [index, name, ..] => {
-                            self.variables.push((index.clone(), key));
-                            self.variables.push((name.clone(), value.clone()));
-                        }
-                    }
-                    self.nodes(inside, &value)?;
-                    self.variables.truncate(known);
+                self.range(names, items, inside)?;
+            }
+            Node::Break => return Ok(Flow::Break),
+            Node::Continue => return Ok(Flow::Continue),
+            Node::Template(name, data) => {
+                let data = data.as_ref().map_or(Ok(Value::Null), |data| self.pipeline(data, dot))?;
+                self.template(name, data)?;
+            }
+        }
+        Ok(Flow::On)
+    }
+
+    /// Nodes, after which no more variables are known than these.
+    fn block(&mut self, nodes: &[Node], dot: &Value, known: usize) -> Result<Flow> {
+        let flow = self.nodes(nodes, dot);
+        self.variables.truncate(known);
+        flow
+    }
+
+    /// What a block is about; its variable is known from then on.
+    fn subject(&mut self, subject: &Subject, dot: &Value) -> Result<Value> {
+        let value = self.pipeline(&subject.value, dot)?;
+        if let Some(name) = &subject.name {
+            self.variables.push((name.clone(), value.clone()));
+        }
+        Ok(value)
+    }
+
+    fn set(&mut self, name: &str, declares: bool, value: Value) -> Result<()> {
+        if declares {
+            self.variables.push((name.to_owned(), value));
+            return Ok(());
+        }
+        let found = self.variables.iter_mut().rev().find(|(known, _)| known == name);
+        found.with_context(|| format!("undefined variable {name:?}"))?.1 = value;
+        Ok(())
+    }
+
+    fn range(&mut self, names: &[String], items: Vec<(Value, Value)>, inside: &[Node]) -> Result<()> {
+        for (key, value) in items {
+            let known = self.variables.len();
+            match names {
+                [] => {}
+                [name] => self.variables.push((name.clone(), value.clone())),
+                [index, name, ..] => {
+                    self.variables.push((index.clone(), key));
+                    self.variables.push((name.clone(), value.clone()));
                 }
+            }
+            if let Flow::Break = self.block(inside, &value, known)? {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// Fills in what has this name; it knows of no variable but its data.
+    fn template(&mut self, name: &str, data: Value) -> Result<()> {
+        let nodes = self.named.get(name).with_context(|| format!("template {name:?} not defined"))?;
+        self.depth += 1;
+        ensure!(self.depth < DEEPEST, "nested too deeply");
+        let variables = std::mem::replace(&mut self.variables, vec![("$".into(), data.clone())]);
+        let flow = self.nodes(nodes, &data);
+        self.variables = variables;
+        self.depth -= 1;
+        flow.map(|_| ())
     }
 
     fn pipeline(&self, pipeline: &Pipeline, dot: &Value) -> Result<Value> {
@@ -85,15 +167,30 @@ impl Scope {
     fn command(&self, command: &Command, before: Option<Value>, dot: &Value) -> Result<Value> {
         let (first, rest) = command.split_first().context("an empty command")?;
         let Operand::Function(name) = first else {
+            if let (Operand::Path(_, fields), [Operand::Literal(Value::String(key))]) = (first, rest)
+                && fields.last().is_some_and(|field| field == "Label")
+                && let Some(label) = self.label(key)
+            {
+                return Ok(label);
+            }
             ensure!(rest.is_empty() && before.is_none(), "can't give arguments to what is no function");
             return self.operand(first, dot);
         };
         let mut arguments = rest.iter().map(|operand| self.operand(operand, dot)).collect::<Result<Vec<_>>>()?;
         arguments.extend(before);
-        call(name, &arguments).with_context(|| format!("function {name:?}")).map_err(|error| match error.root_cause() {
-            cause if cause.to_string() == UNKNOWN => anyhow::anyhow!("function {name:?} not defined"),
-            _ => error,
-        })
+        if matches!(self.labels, Labels::Heading) && UNHEEDED.contains(&name.as_str()) {
+            return arguments.into_iter().next().context("an argument is missing");
+        }
+        call(name, &arguments).with_context(|| format!("function {name:?}"))
+    }
+
+    fn label(&self, key: &str) -> Option<Value> {
+        match self.labels {
+            Labels::None => None,
+            Labels::Of(labels) => Some(labels.get(key).cloned().unwrap_or_else(|| "".into())),
+            // The last part of its name, in words.
+            Labels::Heading => Some(key.rsplit('.').next().unwrap_or_default().replace(['-', '_'], " ").into()),
+        }
     }
 
     fn operand(&self, operand: &Operand, dot: &Value) -> Result<Value> {
@@ -154,7 +251,12 @@ fn shown(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(list) => format!("[{}]", list.iter().map(shown).collect::<Vec<_>>().join(" ")),
         Value::Object(map) => {
-            let pairs = map.iter().map(|(key, value)| format!("{key}:{}", shown(value)));
+            // What has nothing in it inside of a map is a structure without fields: a port, a volume.
+            let inside = |value: &Value| match value {
+                Value::Object(map) if map.is_empty() => "{}".to_owned(),
+                value => shown(value),
+            };
+            let pairs = map.iter().map(|(key, value)| format!("{key}:{}", inside(value)));
             format!("map[{}]", pairs.collect::<Vec<_>>().join(" "))
         }
         other => other.to_string(),
@@ -164,7 +266,14 @@ fn shown(value: &Value) -> String {
 /// What Go has as maps and not as structures: nothing is wrong about a key that isn't there.
 const MAPS: [&str; 6] = ["Annotations", "Labels", "Networks", "Options", "Ports", "Sysctls"];
 
-const UNKNOWN: &str = "there is no such function";
+/// What leaves a heading as it is.
+const UNHEEDED: [&str; 8] = ["json", "split", "join", "title", "lower", "upper", "pad", "truncate"];
+
+/// All that there are; others are refused when a template is read.
+pub(super) const FUNCTIONS: [&str; 23] = [
+    "and", "eq", "ge", "gt", "index", "join", "json", "le", "len", "lower", "lt", "ne", "not", "or", "pad", "print",
+    "printf", "println", "slice", "split", "title", "truncate", "upper",
+];
 
 fn call(name: &str, arguments: &[Value]) -> Result<Value> {
     let text = |at: usize| -> Result<&str> {
@@ -227,7 +336,7 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value> {
             }
             .into()
         }
-        _ => bail!(UNKNOWN),
+        _ => bail!("it is not known here"),
     })
 }
 

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::{Base, Command, Node, Operand, Pipeline};
+use super::evaluate::FUNCTIONS;
+use super::{Base, Command, Named, Node, Operand, Pipeline, Subject};
 
 /// How deep brackets and blocks may be nested.
 const DEEPEST: u32 = 100;
@@ -23,12 +24,12 @@ enum Token {
     Mark(&'static str),
 }
 
-pub(super) fn parse(text: &str) -> Result<Vec<Node>> {
+pub(super) fn parse(text: &str) -> Result<(Vec<Node>, Named)> {
     let pieces = pieces(text).with_context(|| format!("template parsing error: {text:?}"))?;
-    let mut parser = Parser { pieces: pieces.into_iter().collect(), depth: 0 };
+    let mut parser = Parser { pieces: pieces.into_iter().collect(), depth: 0, ranges: 0, named: Named::new() };
     let (nodes, end) = parser.block().with_context(|| format!("template parsing error: {text:?}"))?;
     ensure!(end.is_empty(), "template parsing error: {text:?}: unexpected {{{{end}}}} or {{{{else}}}}");
-    Ok(nodes)
+    Ok((nodes, parser.named))
 }
 
 /// Divides a template into text and actions.
@@ -146,6 +147,9 @@ fn quoted(rest: &str) -> Result<(Token, &str)> {
 struct Parser {
     pieces: std::collections::VecDeque<Piece>,
     depth: u32,
+    /// How many `range` are around.
+    ranges: u32,
+    named: Named,
 }
 
 impl Parser {
@@ -175,30 +179,59 @@ impl Parser {
                 }
                 "if" => nodes.push(self.condition(&tokens[1..])?),
                 "with" => {
-                    let subject = pipeline(&tokens[1..])?;
+                    let subject = subject(&tokens[1..])?;
                     let (inside, otherwise) = self.with_else()?;
                     nodes.push(Node::With(subject, inside, otherwise));
                 }
                 "range" => {
                     let (names, subject) = declared(&tokens[1..])?;
                     let subject = pipeline(subject)?;
+                    self.ranges += 1;
                     let (inside, otherwise) = self.with_else()?;
+                    self.ranges -= 1;
                     nodes.push(Node::Range(names, subject, inside, otherwise));
                 }
-                _ => {
-                    let (mut names, value) = declared(&tokens)?;
-                    ensure!(names.len() < 2, "too many variables");
-                    nodes.push(Node::Print(names.pop(), pipeline(value)?));
+                "break" | "continue" if tokens.len() == 1 => {
+                    ensure!(self.ranges > 0, "{{{{{word}}}}} outside of {{{{range}}}}");
+                    nodes.push(if word == "break" { Node::Break } else { Node::Continue });
                 }
+                "define" => {
+                    ensure!(self.depth == 1, "{{{{define}}}} inside of another block");
+                    let (name, rest) = name(&tokens)?;
+                    ensure!(rest.is_empty(), "{{{{define}}}} takes a name alone");
+                    self.define(name)?;
+                }
+                "block" => {
+                    let (name, rest) = name(&tokens)?;
+                    let data = pipeline(rest)?;
+                    self.define(name.clone())?;
+                    nodes.push(Node::Template(name, Some(data)));
+                }
+                "template" => {
+                    let (name, rest) = name(&tokens)?;
+                    let data = (!rest.is_empty()).then(|| pipeline(rest)).transpose()?;
+                    nodes.push(Node::Template(name, data));
+                }
+                _ => nodes.push(action(&tokens)?),
             }
         }
         self.depth -= 1;
         Ok((nodes, Vec::new()))
     }
 
+    /// The nodes up to `end`, which have a name.
+    fn define(&mut self, name: String) -> Result<()> {
+        let ranges = std::mem::take(&mut self.ranges);
+        let (nodes, end) = self.block()?;
+        ensure!(end == [Token::Word("end".into())], "{{{{end}}}} is missing");
+        self.ranges = ranges;
+        self.named.insert(name, nodes);
+        Ok(())
+    }
+
     fn condition(&mut self, tokens: &[Token]) -> Result<Node> {
         let mut branches = Vec::new();
-        let mut condition = pipeline(tokens)?;
+        let mut condition = subject(tokens)?;
         loop {
             let (inside, end) = self.block()?;
             branches.push((condition, inside));
@@ -209,7 +242,7 @@ impl Parser {
                     ensure!(end == [Token::Word("end".into())], "{{{{end}}}} is missing");
                     return Ok(Node::If(branches, otherwise));
                 }
-                [Token::Word(_), Token::Word(next), rest @ ..] if next == "if" => condition = pipeline(rest)?,
+                [Token::Word(_), Token::Word(next), rest @ ..] if next == "if" => condition = subject(rest)?,
                 _ => bail!("{{{{end}}}} is missing"),
             }
         }
@@ -226,6 +259,33 @@ impl Parser {
         ensure!(is(&end, "end"), "{{{{end}}}} is missing");
         Ok((inside, otherwise))
     }
+}
+
+/// `define "NAME"`, and what follows.
+fn name(tokens: &[Token]) -> Result<(String, &[Token])> {
+    match tokens {
+        [_, Token::Literal(Value::String(name)), rest @ ..] => Ok((name.clone(), rest)),
+        _ => bail!("a name in quotes is wanted"),
+    }
+}
+
+/// What is printed, or what a variable is set to.
+fn action(tokens: &[Token]) -> Result<Node> {
+    let (mut names, value) = declared(tokens)?;
+    ensure!(names.len() < 2, "too many variables");
+    let value = pipeline(value)?;
+    let declares = tokens.contains(&Token::Mark(":="));
+    Ok(match names.pop() {
+        Some(name) => Node::Set { name, declares, value },
+        None => Node::Print(value),
+    })
+}
+
+/// What `if` and `with` look at.
+fn subject(tokens: &[Token]) -> Result<Subject> {
+    let (mut names, value) = declared(tokens)?;
+    ensure!(names.len() < 2, "too many variables");
+    Ok(Subject { name: names.pop(), value: pipeline(value)? })
 }
 
 /// `$a, $b := …`: the names, and what is assigned.
@@ -303,6 +363,7 @@ fn operand(word: &str) -> Result<Operand> {
         return Ok(Operand::Path(Base::Variable(variable.into()), fields));
     }
     ensure!(!word.contains(['.', '$']), "bad name {word:?}");
+    ensure!(FUNCTIONS.contains(&word), "function {word:?} not defined");
     Ok(Operand::Function(word.into()))
 }
 

@@ -1,21 +1,26 @@
-//! What containers say: drivers `json-file`, `local` and `none`.
+//! What containers say: drivers `json-file`, `local`, `journald` ([`journal`]) and `none`.
 //!
 //! `json-file` is docker's format, an object a line, so that whatever collects docker's logs collects these. `local` is the same, and
 //! rotates without being told to (docker's has a format that is documented as nobody's business).
 
+mod follow;
+mod journal;
 mod line;
 mod read;
+mod tag;
 mod write;
 
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+pub use journal::Journal;
 pub use read::{Line, Reading};
 pub use write::Writer;
 
 use super::options;
-use super::record::LogConfig;
+use super::record::{LogConfig, Record};
 
 /// How large logs get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +32,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What a configuration says; none for `none`.
+    /// What a configuration says; none where no files are written.
     pub fn of(log: &LogConfig) -> Result<Option<Limits>> {
         let mut limits = match log.kind.as_str() {
             "" | "json-file" => Limits { size: None, files: 1 },
@@ -36,7 +41,18 @@ impl Limits {
                 ensure!(log.config.is_empty(), "the log driver none takes no options");
                 return Ok(None);
             }
-            other => bail!("the log driver {other:?} is not supported: use json-file, local or none"),
+            "journald" => {
+                let unknown = log.config.keys().find(|key| !tag::OPTIONS.contains(&key.as_str()));
+                if let Some(key) = unknown {
+                    bail!(
+                        "unknown log option {key:?} for the log driver journald: there are {}",
+                        tag::OPTIONS.join(", ")
+                    );
+                }
+                tag::check(log)?;
+                return Ok(None);
+            }
+            other => bail!("the log driver {other:?} is not supported: use json-file, local, journald or none"),
         };
         for (key, value) in &log.config {
             let wrong = || format!("invalid value for log option {key}: {value:?}");
@@ -60,7 +76,64 @@ impl Limits {
     }
 }
 
-/// Where a container's log is.
+fn is_journal(log: &LogConfig) -> bool {
+    log.kind == "journald"
+}
+
+/// Where what a container says is written to.
+#[derive(Debug)]
+pub enum Log {
+    /// Files.
+    Files(Writer),
+    /// systemd's journal.
+    Journal(Journal),
+}
+
+impl Log {
+    /// Opens that of a container; none for `none`.
+    pub fn open(record: &Record, directory: &Path) -> Result<Option<Log>> {
+        let config = &record.host_config.log_config;
+        let limits = Limits::of(config)?;
+        if is_journal(config) {
+            return Journal::open(record).map(Log::Journal).map(Some);
+        }
+        limits.map(|limits| Writer::open(path(directory, &record.id), limits).map(Log::Files)).transpose()
+    }
+
+    /// Takes what was said.
+    pub fn write(&mut self, is_stderr: bool, bytes: &[u8]) -> Result<()> {
+        match self {
+            Log::Files(files) => files.write(is_stderr, bytes),
+            Log::Journal(journal) => journal.write(is_stderr, bytes),
+        }
+    }
+
+    /// At the end: lines that never got theirs.
+    pub fn finish(&mut self) -> Result<()> {
+        match self {
+            Log::Files(files) => files.finish(),
+            Log::Journal(journal) => journal.finish(),
+        }
+    }
+
+    /// Writes what had no room before.
+    pub fn flush(&mut self) -> Result<()> {
+        match self {
+            Log::Files(_) => Ok(()),
+            Log::Journal(journal) => journal.flush(),
+        }
+    }
+
+    /// What poll(2) says of when there is room again (POLLOUT), if something waits for it.
+    pub fn waits(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Log::Files(_) => None,
+            Log::Journal(journal) => journal.waits(),
+        }
+    }
+}
+
+/// Where a container's log is, if it is files.
 pub fn path(directory: &Path, id: &str) -> PathBuf {
     directory.join(format!("{id}-json.log"))
 }

@@ -11,7 +11,7 @@ use crate::engine::now;
 use crate::error::Attempt;
 
 /// A line that is longer is written in parts, as docker does.
-const LONGEST: usize = 16 << 10;
+pub(super) const LONGEST: usize = 16 << 10;
 
 /// A log that is written.
 #[derive(Debug)]
@@ -38,7 +38,11 @@ impl Writer {
     /// Takes what was said.
     pub fn write(&mut self, is_stderr: bool, bytes: &[u8]) -> Result<()> {
         let time = now();
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+            let part;
+            (part, rest) = rest.split_at(end);
             let open = &mut self.open[usize::from(is_stderr)];
             if open.is_empty() && part.ends_with(b"\n") && part.len() <= LONGEST {
                 self.line(part, is_stderr, &time)?;
@@ -81,11 +85,17 @@ impl Writer {
             if self.limits.size.is_some_and(|limit| self.size > 0 && self.size + lines.len() as u64 > limit) {
                 self.rotate()?;
             }
-            self.file.write_all(&lines).attempt(|| format!("write the log {:?}", self.path))?;
-            self.size += lines.len() as u64;
+            let written = self.file.write_all(&lines);
+            let length = lines.len() as u64;
             lines.clear();
+            self.lines = lines;
+            if written.is_err() {
+                // On a full disk a half line may be there now, which would spoil the next one.
+                let _ = self.file.set_len(self.size);
+            }
+            written.attempt(|| format!("write the log {:?}", self.path))?;
+            self.size += length;
         }
-        self.lines = lines;
         Ok(())
     }
 
@@ -114,18 +124,16 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::read::Line;
+    use super::super::Reading;
     use super::*;
 
-    fn lines(path: &std::path::Path) -> Vec<Line> {
+    fn texts(reading: &mut Reading) -> Vec<String> {
         let mut all = Vec::new();
-        let mut reading = super::super::Reading::of(path).unwrap();
-        reading
-            .more(|line| {
-                all.push(line);
-                Ok(true)
-            })
-            .unwrap();
+        let hand_on = |line: super::super::Line<'_>| {
+            all.push(String::from_utf8_lossy(line.text).into_owned());
+            Ok(true)
+        };
+        reading.more(hand_on).unwrap();
         all
     }
 
@@ -140,14 +148,13 @@ mod tests {
         }
         writer.write(true, b"an end").unwrap();
         writer.finish().unwrap();
-        let texts: Vec<String> = lines(&path).into_iter().map(|line| line.text).collect();
-        assert_eq!(texts, ["one\n", "two\n", "three\n", "four\n", "an end"]);
+        assert_eq!(texts(&mut Reading::of(&path).unwrap()), ["one\n", "two\n", "three\n", "four\n", "an end"]);
         assert!(rotated(&path, 1).exists());
         // What doesn't fit into the files that there may be is gone, the oldest first.
         for number in 0..50 {
             writer.write(false, format!("{number}\n").as_bytes()).unwrap();
         }
-        let texts: Vec<String> = lines(&path).into_iter().map(|line| line.text).collect();
+        let texts = texts(&mut Reading::of(&path).unwrap());
         assert_eq!(texts.last().map(String::as_str), Some("49\n"));
         assert!(texts.len() < 20 && !rotated(&path, 3).exists());
         // A line without an end does not fill the memory.

@@ -6,9 +6,10 @@ use rustix::fs::FlockOperation;
 
 use super::Monitor;
 use super::launch::LONG_ENOUGH;
+use crate::cgroup::Happening;
 use crate::engine::protocol::{Notice, Request};
 use crate::engine::state::Status;
-use crate::engine::{locks, network, now};
+use crate::engine::{locks, network, now, start};
 use crate::error::sentence;
 use crate::sys::signal;
 
@@ -43,9 +44,21 @@ impl Monitor {
         }
     }
 
-    /// Ends it for good.
+    /// Ends it for good, since somebody said so.
     pub(super) fn stop(&mut self, number: i32, patience: Option<u64>) {
         self.state.stopped = true;
+        self.wind_up(number, patience);
+    }
+
+    /// Ends it as `stop` would; when the machine starts again, it is one that runs by its restart policy.
+    pub(super) fn go_down(&mut self) {
+        self.going_down = true;
+        let patience = u64::try_from(self.record.config.stop_timeout.unwrap_or(10)).ok();
+        let number = start::stop_signal(&self.record).unwrap_or(libc::SIGTERM);
+        self.wind_up(number, patience.map(|seconds| seconds.saturating_mul(1000)));
+    }
+
+    fn wind_up(&mut self, number: i32, patience: Option<u64>) {
         if self.is_restarting() {
             self.again_at = None;
             let status = self.state.exit_code;
@@ -77,11 +90,12 @@ impl Monitor {
         }
         self.init = None;
         self.kill_at = None;
+        self.look_for_kills();
+        self.memory = None;
         self.probing = None;
         if let Some(health) = &mut self.state.health {
             health.status = "unhealthy".into();
         }
-        self.state.oom_killed = self.was_out_of_memory();
         self.give_back();
         self.state.pid = 0;
         self.state.exit_code = status;
@@ -107,15 +121,22 @@ impl Monitor {
         self.clients.tell_end(status);
     }
 
-    fn was_out_of_memory(&self) -> bool {
-        let path = self.engine.host().root.join(&self.record.id).join("cgroup");
-        std::fs::read_link(path)
-            .is_ok_and(|group| crate::cgroup::Group::at(group).out_of_memory_kills().is_ok_and(|count| count > 0))
+    /// Notes it, if the kernel has killed processes of the container for want of memory.
+    pub(super) fn look_for_kills(&mut self) {
+        match self.memory.as_mut().map(|memory| memory.next(Some(Duration::ZERO))) {
+            Some(Ok(Happening::OutOfMemory)) => {
+                self.state.oom_killed = true;
+                self.write_state();
+                self.engine.happened(&self.record, "oom", &[]);
+            }
+            Some(Ok(Happening::TimedOut)) | None => {}
+            Some(Ok(Happening::Ended) | Err(_)) => self.memory = None,
+        }
     }
 
     fn is_to_be_started_again(&self, status: u8) -> bool {
         let policy = &self.record.host_config.restart_policy;
-        if self.state.stopped {
+        if self.state.stopped || self.going_down {
             return false;
         }
         match policy.name.as_str() {

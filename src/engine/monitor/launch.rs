@@ -10,13 +10,16 @@ use anyhow::{Context, Result, bail};
 
 use super::streams::Stdio;
 use super::{Monitor, probe};
+use crate::cgroup::Group;
 use crate::container::{self, CreateOptions, Embedded, Warn};
+use crate::engine::group::Place;
+use crate::engine::log::Log;
 use crate::engine::protocol::Notice;
 use crate::engine::record::Record;
 use crate::engine::specification::{self, Facts, Node};
 use crate::engine::state::Status;
 use crate::engine::user_namespace::{ensure_mapped, mapped_from_0};
-use crate::engine::{Engine, init, network, now, root, start, volume};
+use crate::engine::{Engine, cdi, init, network, now, root, start, volume};
 use crate::error::{Attempt, sentence};
 use crate::image::bundle;
 use crate::image::layer::Stack;
@@ -25,7 +28,9 @@ impl Monitor {
     /// The start that somebody waits for.
     pub(super) fn first_start(&mut self) {
         self.state.restart_count = 0;
-        let started = self.clients.listen(&self.engine.running(&self.record.id)).and_then(|()| self.start());
+        let listening = self.clients.listen(&self.engine.running(&self.record.id));
+        let started =
+            listening.and_then(|()| self.open_log()).and_then(|()| self.enter_group()).and_then(|()| self.start());
         match started {
             Ok(()) => {
                 self.unlock();
@@ -39,6 +44,16 @@ impl Monitor {
                 self.over = true;
             }
         }
+    }
+
+    fn open_log(&mut self) -> Result<()> {
+        self.log = Log::open(&self.record, &self.directory())?;
+        Ok(())
+    }
+
+    fn enter_group(&mut self) -> Result<()> {
+        self.group = Place::of(&self.engine, &self.record)?.enter(&self.record)?;
+        Ok(())
     }
 
     pub(super) fn unlock(&mut self) {
@@ -65,10 +80,16 @@ impl Monitor {
         self.state.stopped = false;
         self.started = Instant::now();
         self.init = Some(embedded.child);
+        let watch = self.group_of_container().and_then(|group| group.watch_from_its_beginning().ok());
+        self.memory = watch.filter(|watch| watch.of_memory().is_some());
         self.probing = probe::begin(&self.record, &mut self.state);
         self.write_state();
         self.engine.happened(&self.record, "start", &[]);
         Ok(())
+    }
+
+    fn group_of_container(&self) -> Option<Group> {
+        fs::read_link(self.engine.host().root.join(&self.record.id).join("cgroup")).ok().map(Group::at)
     }
 
     fn launch(&mut self) -> Result<Embedded> {
@@ -77,7 +98,9 @@ impl Monitor {
         let mut files = Stack::new(engine.store.form());
         files.push(fs::File::open(&rootfs).attempt(|| format!("open {rootfs:?}"))?.into());
         let (joined, shared_memory) = (joined(engine, record)?, shared_memory(engine, record)?);
-        let facts = Facts { joined, shared_memory, ..facts(engine, record, &files, rootfs)? };
+        let cgroups_path = self.group.clone();
+        let mut facts = Facts { joined, shared_memory, cgroups_path, ..facts(engine, record, &files, rootfs)? };
+        inject(record, &mut facts).context("CDI device injection failed")?;
         if record.host_config.ipc_mode == "shareable" {
             root::mount_shared_memory(engine, record)?;
         }
@@ -137,7 +160,7 @@ impl Monitor {
     }
 }
 
-/// Looks up what the configuration depends on, but for what is of other containers.
+/// Looks up what the configuration depends on, but for what is of other containers, and the group.
 pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, rootfs: PathBuf) -> Result<Facts> {
     let host = &record.host_config;
     let program = bundle::User::of(&record.config.user, files)?;
@@ -161,7 +184,9 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
     Ok(Facts {
         groups: host.group_add.iter().map(group).collect::<Result<_>>()?,
         shared_memory: None,
+        cgroups_path: String::new(),
         devices: devices(record)?,
+        edits: Vec::new(),
         directory: network::owner_of_files(engine, record),
         capabilities: crate::security::capabilities::permitted().attempt(|| "ask for the engine's capabilities")?,
         host_name: others_name(engine, record)?,
@@ -244,6 +269,45 @@ fn node(path: &str, inside: &str, access: &str) -> Result<Node> {
         gid: data.gid(),
         access: access.into(),
     })
+}
+
+/// Adds what was asked for by name.
+fn inject(record: &Record, facts: &mut Facts) -> Result<()> {
+    facts.edits = cdi::resolve(&record.host_config.device_requests)?;
+    for wanted in facts.edits.iter().flat_map(|edits| &edits.device_nodes) {
+        let made = of_cdi(wanted, &facts.user)?;
+        facts.devices.retain(|node| node.path != made.path);
+        facts.devices.push(made);
+    }
+    Ok(())
+}
+
+/// A node of a device that was asked for by name. Without an owner it is the one's who runs.
+fn of_cdi(wanted: &cdi::Node, user: &bundle::User) -> Result<Node> {
+    let access = match wanted.permissions.as_str() {
+        "" => "rwm",
+        "none" => "",
+        access => access,
+    };
+    let on_host = if wanted.host_path.is_empty() { &wanted.path } else { &wanted.host_path };
+    let kind = if wanted.kind == "u" { "c" } else { &wanted.kind };
+    let mut node = if kind.is_empty() || wanted.major == 0 {
+        let node = node(on_host, &wanted.path, access)?;
+        anyhow::ensure!(
+            kind.is_empty() || kind == node.kind.to_string(),
+            "{on_host:?} is a device of the type {}, not {kind}",
+            node.kind
+        );
+        node
+    } else {
+        let (path, access, kind) = (wanted.path.clone(), access.to_owned(), kind.chars().next().unwrap_or('c'));
+        let source = on_host.clone();
+        Node { source, path, kind, major: wanted.major, minor: wanted.minor, mode: 0, uid: 0, gid: 0, access }
+    };
+    node.mode = wanted.file_mode.unwrap_or(0o666);
+    node.uid = wanted.uid.unwrap_or(user.uid);
+    node.gid = wanted.gid.unwrap_or(user.gid);
+    Ok(node)
 }
 
 /// Those that were asked for; of a directory all below it. A privileged container has all of the host's.

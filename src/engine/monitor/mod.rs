@@ -8,6 +8,7 @@ mod clients;
 mod end;
 mod launch;
 mod probe;
+mod spawn;
 mod streams;
 
 use std::ffi::OsString;
@@ -22,12 +23,13 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use super::log::{Limits, Writer};
+use super::log::Log;
 use super::protocol::Notice;
 use super::record::Record;
 use super::rootless::User;
 use super::state::{State, Status};
-use super::{Engine, log, network};
+use super::{Engine, group, network};
+use crate::cgroup::Watch;
 use crate::error::{Attempt, sentence};
 use crate::security::sealed_executable;
 use crate::sys::clone::{self, Child};
@@ -35,6 +37,7 @@ use crate::sys::signal;
 use clients::Clients;
 use probe::Probing;
 pub(super) use probe::process_of;
+pub(super) use spawn::spawn;
 use streams::Stdio;
 pub(super) use streams::to_null;
 
@@ -55,10 +58,12 @@ struct Monitor {
     /// The container's lock, held for whoever started it until it runs.
     lock: Option<OwnedFd>,
     clients: Clients,
-    log: Option<Writer>,
+    log: Option<Log>,
     stdio: Stdio,
     init: Option<Child>,
     network: network::Attached,
+    /// Of the container's group, as long as it has one.
+    memory: Option<Watch>,
     probing: Option<Probing>,
     started: Instant,
     /// The status of an init that has ended, while what it said last is passed on.
@@ -69,6 +74,10 @@ struct Monitor {
     again_at: Option<Instant>,
     /// How long until it is started again the next time.
     pause: Duration,
+    /// The container's `cgroupsPath`.
+    group: String,
+    /// The machine goes down, or at least systemd wants the container to end: it is not started again, and nobody has stopped it.
+    going_down: bool,
     over: bool,
 }
 
@@ -98,8 +107,6 @@ fn run(arguments: &[OsString]) -> Result<()> {
     let engine = Engine::open_as_it_is(Path::new(root), user)?;
     let record = engine.record(id)?;
     let directory = engine.directory(id);
-    let log = Limits::of(&record.host_config.log_config)?;
-    let log = log.map(|limits| Writer::open(log::path(&directory, id), limits)).transpose()?;
     let mut monitor = Monitor {
         state: State::read(&directory)?,
         clients: Clients::new(channel),
@@ -108,16 +115,19 @@ fn run(arguments: &[OsString]) -> Result<()> {
         signals,
         _life: life.into(),
         lock: Some(lock),
-        log,
+        log: None,
         stdio: Stdio::default(),
         init: None,
         network: network::Attached::default(),
+        memory: None,
         probing: None,
         started: Instant::now(),
         ended: None,
         kill_at: None,
         again_at: None,
         pause: end::FIRST_PAUSE,
+        group: String::new(),
+        going_down: false,
         over: false,
     };
     monitor.first_start();
@@ -146,8 +156,13 @@ impl Monitor {
     /// Waits until something is to be done, and does it.
     fn turn(&mut self) -> Result<()> {
         let mut wanted = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        let memory = self.memory.as_ref().and_then(Watch::of_memory);
+        wanted.extend(memory.map(|memory| PollFd::from_borrowed_fd(memory, PollFlags::PRI)));
+        let room_for_log = self.log.as_ref().and_then(Log::waits);
+        wanted.extend(room_for_log.map(|log| PollFd::from_borrowed_fd(log, PollFlags::OUT)));
+        let before_clients = wanted.len();
         let after_clients = self.clients.wants(&mut wanted, self.stdio.takes_input());
-        let after_stdio = self.stdio.wants(&mut wanted, !self.clients.are_full());
+        let after_stdio = self.stdio.wants(&mut wanted, !self.is_full());
         if let Some(probing) = &self.probing {
             probing.wants(&mut wanted);
         }
@@ -162,7 +177,7 @@ impl Monitor {
         }
         let ready: Vec<PollFlags> = wanted.iter().map(PollFd::revents).collect();
         drop(wanted);
-        for (who, request) in self.clients.hear(&ready[1..after_clients]) {
+        for (who, request) in self.clients.hear(&ready[before_clients..after_clients]) {
             self.obey(who, request);
         }
         self.pass_on(&ready[after_clients..after_stdio]);
@@ -170,6 +185,10 @@ impl Monitor {
             probing.read(&ready[after_stdio..after_probe]);
         }
         self.network.serve(&ready[after_probe..]);
+        if ready[1..before_clients].iter().any(|ready| !ready.is_empty()) {
+            self.look_for_kills();
+            self.flush_log();
+        }
         if !ready[0].is_empty() {
             self.reap()?;
         }
@@ -191,7 +210,7 @@ impl Monitor {
             self.signal(libc::SIGKILL);
         }
         if let Some((status, at)) = self.ended
-            && (self.stdio.is_drained() && !self.clients.are_full() || at + PATIENCE <= now)
+            && (self.stdio.is_drained() && !self.is_full() || at + PATIENCE <= now)
         {
             self.ended = None;
             self.end(status);
@@ -202,6 +221,17 @@ impl Monitor {
         }
         if self.init.is_some() && self.ended.is_none() {
             self.probe(now);
+        }
+    }
+
+    /// Whether somebody who takes what the container says has no room for more.
+    fn is_full(&self) -> bool {
+        self.clients.are_full() || self.log.as_ref().and_then(Log::waits).is_some()
+    }
+
+    fn flush_log(&mut self) {
+        if let Some(Err(error)) = self.log.as_mut().map(Log::flush) {
+            self.clients.tell_all(&Notice::Warning(sentence(&error)));
         }
     }
 
@@ -221,9 +251,8 @@ impl Monitor {
 
     fn reap(&mut self) -> Result<()> {
         while let Some(number) = signal::next(std::os::fd::AsFd::as_fd(&self.signals)).attempt(|| "read signals")? {
-            if number == libc::SIGTERM {
-                // The machine goes down: the container is stopped as by `stop`.
-                self.stop(libc::SIGTERM, Some(10_000));
+            if matches!(number, libc::SIGTERM | group::STOP) {
+                self.go_down();
             }
         }
         loop {

@@ -151,6 +151,7 @@ impl Monitor {
             pidfd_socket: None,
             pid_file: None,
             detach: true,
+            leaves_holder: false,
             passed: Passed::default(),
             cgroup: None,
             ignore_paused: false,

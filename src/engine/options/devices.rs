@@ -1,8 +1,8 @@
-//! `--device`, `--device-read-bps` and its siblings.
+//! `--device`, `--gpus`, `--device-read-bps` and its siblings.
 
 use anyhow::{Context, Result, ensure};
 
-use crate::engine::record::{Device, Throttle};
+use crate::engine::record::{Device, DeviceRequest, Throttle};
 
 fn is_mode(text: &str) -> bool {
     !text.is_empty() && text.len() <= 3 && text.chars().all(|letter| "rwm".contains(letter))
@@ -23,6 +23,52 @@ pub fn device(text: &str) -> Result<Device> {
         "invalid device specification: {text}: paths are absolute"
     );
     Ok(Device { path_on_host: host.into(), path_in_container: container.into(), cgroup_permissions: mode.into() })
+}
+
+/// `--gpus`: `all`, a number, or `count=`, `device=`, `driver=`, `capabilities=` and `options=` with commas between them. What has commas
+/// itself is in quotes.
+pub fn gpus(text: &str) -> Result<DeviceRequest> {
+    let mut request = DeviceRequest { capabilities: vec![vec!["gpu".into()]], ..DeviceRequest::default() };
+    let wrong = || format!("invalid argument {text:?} for \"--gpus\"");
+    let list = |value: &str| value.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let mut has_count = false;
+    for field in fields(text).with_context(wrong)? {
+        let (key, value) = field.split_once('=').unwrap_or(("count", &field));
+        match key {
+            "count" => {
+                let count = if value == "all" { Some(-1) } else { value.parse().ok().filter(|count| *count >= -1) };
+                request.count = count.with_context(|| format!("{}: the count is a number or all", wrong()))?;
+                has_count = true;
+            }
+            "device" => request.device_ids = list(value),
+            "driver" => request.driver = value.into(),
+            "capabilities" => request.capabilities = vec![[vec!["gpu".into()], list(value)].concat()],
+            "options" => {
+                let pair = |option: String| crate::engine::options::pair(&option);
+                request.options = list(value).into_iter().map(pair).collect();
+            }
+            _ => anyhow::bail!("{}: unexpected key {key:?}", wrong()),
+        }
+    }
+    ensure!(!has_count || request.device_ids.is_empty(), "{}: cannot set both count and device", wrong());
+    if !has_count && request.device_ids.is_empty() {
+        request.count = 1;
+    }
+    Ok(request)
+}
+
+/// Fields with commas between them, each or its value in quotes (RFC 4180); none where a quote has no end.
+fn fields(text: &str) -> Option<Vec<String>> {
+    let (mut all, mut field, mut is_quoted) = (Vec::new(), String::new(), false);
+    for letter in text.chars() {
+        match letter {
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => all.push(std::mem::take(&mut field)),
+            _ => field.push(letter),
+        }
+    }
+    all.push(field);
+    (!is_quoted && all.iter().all(|field| !field.is_empty())).then_some(all)
 }
 
 /// `PATH:RATE`, the rate in bytes or in operations a second.
@@ -50,5 +96,19 @@ mod tests {
         }
         assert_eq!(throttle("/dev/sda:1m", crate::engine::options::bytes).unwrap().rate, 1 << 20);
         assert!(throttle("sda:1m", crate::engine::options::bytes).is_err());
+    }
+
+    #[test]
+    fn gpus_are_counted_or_named() {
+        let show = |text| gpus(text).map(|one| format!("{} {} {:?}", one.driver, one.count, one.device_ids));
+        assert_eq!(show("all").unwrap(), " -1 []");
+        assert_eq!(show("2").unwrap(), " 2 []");
+        assert_eq!(show("driver=amd").unwrap(), "amd 1 []");
+        assert_eq!(show("device=0").unwrap(), " 0 [\"0\"]");
+        assert_eq!(show("\"device=0,GPU-1\",driver=nvidia").unwrap(), "nvidia 0 [\"0\", \"GPU-1\"]");
+        assert_eq!(gpus("all,\"capabilities=utility,compute\"").unwrap().capabilities, [["gpu", "utility", "compute"]]);
+        for text in ["", "some", "-2", "count=1,device=0", "nonsense=1", "\"device=0", "all,"] {
+            assert!(gpus(text).unwrap_err().to_string().contains("--gpus"), "{text}");
+        }
     }
 }

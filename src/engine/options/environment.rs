@@ -6,6 +6,23 @@ use anyhow::{Result, ensure};
 
 use crate::error::Attempt;
 
+/// A caller's variables, and behind them those of an image that they say nothing of. Each name is there once.
+pub fn merged(of_image: &[String], callers: impl IntoIterator<Item = String>) -> Vec<String> {
+    let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    let mut all: Vec<String> = Vec::new();
+    for variable in callers {
+        match all.iter_mut().find(|known| name(known) == name(&variable)) {
+            Some(known) => *known = variable,
+            None => all.push(variable),
+        }
+    }
+    let known: Vec<String> = all.iter().map(|variable| name(variable)).collect();
+    // A name without a value is docker's way to take a variable of the image away.
+    all.retain(|variable| variable.contains('='));
+    all.extend(of_image.iter().filter(|variable| !known.contains(&name(variable))).cloned());
+    all
+}
+
 /// Puts variables over others: each name once, at its first place.
 pub fn merge(variables: &mut Vec<String>, over: impl IntoIterator<Item = String>) {
     for variable in over {

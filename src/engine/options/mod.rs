@@ -3,6 +3,7 @@
 pub mod devices;
 pub mod environment;
 pub mod mounts;
+pub mod networks;
 pub mod ports;
 
 use std::time::Duration;
@@ -210,6 +211,7 @@ mod tests {
         for text in ["nofile", "x=1", "nofile=2:1", "nofile=-1:1", "nofile=a"] {
             assert!(ulimit(text).is_err(), "{text}");
         }
+        assert!(log("journald", &["tag={{.Name}}".into(), "labels=a,b".into()]).is_ok());
         assert!(log("json-file", &["max-size=1m".into(), "max-file=2".into()]).is_ok());
         for (driver, option) in
             [("syslog", "a=b"), ("json-file", "nonsense=1"), ("json-file", "max-size=x"), ("none", "a")]

@@ -97,35 +97,32 @@ pub fn mount(text: &str) -> Result<Mounted> {
         };
         match key {
             "type" => {
-                ensure!(
-                    matches!(value, "bind" | "volume" | "tmpfs"),
-                    "invalid --mount {text:?}: type {value:?} is not supported"
-                );
+                ensure!(matches!(value, "bind" | "volume" | "tmpfs"), "type {value:?} is not supported");
                 mounted.kind = value.into();
             }
             "source" | "src" => source = value,
             "target" | "dst" | "destination" => mounted.destination = destination(value)?,
             "readonly" | "ro" => mounted.writable = !truth()?,
             "bind-propagation" => {
-                ensure!(PROPAGATIONS.contains(&value), "invalid --mount {text:?}: invalid propagation: {value}");
+                ensure!(PROPAGATIONS.contains(&value), "invalid propagation: {value}");
                 mounted.propagation = value.into();
             }
             "volume-nocopy" => mounted.copies = !truth()?,
             "tmpfs-size" => tmpfs.push(format!("size={}", super::bytes(value)?)),
             "tmpfs-mode" => {
-                ensure!(u32::from_str_radix(value, 8).is_ok(), "invalid --mount {text:?}: invalid mode {value}");
+                ensure!(u32::from_str_radix(value, 8).is_ok(), "invalid mode {value}");
                 tmpfs.push(format!("mode={value}"));
             }
-            _ => bail!("invalid --mount {text:?}: unexpected key '{key}'"),
+            _ => bail!("unexpected key '{key}'"),
         }
     }
-    ensure!(!mounted.destination.is_empty(), "invalid --mount {text:?}: target is required");
+    ensure!(!mounted.destination.is_empty(), "target is required");
     let is = |kind: &str| mounted.kind == kind;
-    ensure!(is("bind") || mounted.propagation.is_empty(), "invalid --mount {text:?}: bind-propagation is for binds");
-    ensure!(is("tmpfs") || tmpfs.is_empty(), "invalid --mount {text:?}: tmpfs-size and tmpfs-mode are for tmpfs");
+    ensure!(is("bind") || mounted.propagation.is_empty(), "bind-propagation is for binds");
+    ensure!(is("tmpfs") || tmpfs.is_empty(), "tmpfs-size and tmpfs-mode are for tmpfs");
     match mounted.kind.as_str() {
         "bind" => {
-            ensure!(source.starts_with('/'), "invalid --mount {text:?}: the source of a bind must be an absolute path");
+            ensure!(source.starts_with('/'), "the source of a bind must be an absolute path");
             mounted.source = source.into();
             mounted.copies = false;
             // What is not there is an error, where `--volume` makes a directory.
@@ -135,7 +132,7 @@ pub fn mount(text: &str) -> Result<Mounted> {
             }
         }
         "tmpfs" => {
-            ensure!(source.is_empty(), "invalid --mount {text:?}: a tmpfs has no source");
+            ensure!(source.is_empty(), "a tmpfs has no source");
             mounted.copies = false;
             mounted.mode = tmpfs.join(",");
         }

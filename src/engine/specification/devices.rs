@@ -24,7 +24,7 @@ pub struct Node {
     pub uid: u32,
     /// The owning group.
     pub gid: u32,
-    /// `rwm`, or less.
+    /// `rwm`, or less; empty for none.
     pub access: String,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn rules(host: &HostConfig, facts: &Facts) -> Vec<Value> {
         rules.push(json!({"allow": true, "type": "c", "major": major, "minor": minor, "access": "rwm"}));
     }
     rules.push(json!({"allow": true, "type": "c", "major": 136, "access": "rwm"}));
-    for node in &facts.devices {
+    for node in facts.devices.iter().filter(|node| !node.access.is_empty()) {
         rules.push(json!({
             "allow": true, "type": node.kind.to_string(), "major": node.major, "minor": node.minor, "access": node.access,
         }));

@@ -2,6 +2,7 @@
 //! docker's.
 
 mod capabilities;
+mod cdi;
 mod devices;
 mod mounts;
 mod process;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
+use super::cdi::Edits;
 use super::network::Mode;
 use super::record::Record;
 use super::user_namespace;
@@ -23,7 +25,7 @@ use crate::image::layer::copy::IdRange;
 pub use devices::Node;
 pub(super) use mounts::size as shared_memory_size;
 pub use process::{Further, further};
-pub(super) use resources::{limits, weights};
+pub(super) use resources::changeable;
 
 /// What the answer depends on beside the record.
 #[derive(Debug, Clone)]
@@ -40,8 +42,12 @@ pub struct Facts {
     pub joined: BTreeMap<&'static str, String>,
     /// Where the shared memory is mounted on the host, if others may have it, too.
     pub shared_memory: Option<PathBuf>,
+    /// Its group, as a path in the hierarchy.
+    pub cgroups_path: String,
     /// The devices of `--device`, or all of the host's.
     pub devices: Vec<Node>,
+    /// What devices bring with them that were asked for by name; their nodes are among the others.
+    pub edits: Vec<Edits>,
     /// The numbers of block devices that limits are for.
     pub numbers: BTreeMap<String, (u32, u32)>,
     /// The capabilities of the engine.
@@ -128,13 +134,23 @@ fn security(record: &Record) -> Result<Security> {
     Ok(security)
 }
 
+/// Which paths a container doesn't see, and which it can't write to, where it is kept from any.
+pub fn masks(record: &Record) -> Result<Option<(Vec<String>, Vec<String>)>> {
+    let host = &record.host_config;
+    if host.privileged || security(record)?.paths_unmasked {
+        return Ok(None);
+    }
+    let masked = host.masked_paths.clone().unwrap_or_else(|| owned(&MASKED));
+    Ok(Some((masked, host.readonly_paths.clone().unwrap_or_else(|| owned(&READ_ONLY)))))
+}
+
 /// The configuration.
 pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
     let host = &record.host_config;
     let security = security(record)?;
     let capabilities = capabilities::of(host, facts.capabilities)?;
     let mut linux = json!({
-        "cgroupsPath": cgroups_path(record, facts),
+        "cgroupsPath": facts.cgroups_path,
         "namespaces": namespaces(record, facts),
         "resources": resources::of(host, facts)?,
         "devices": if mounts::is_apart(record, facts) { json!([]) } else { devices::nodes(host, facts).into() },
@@ -149,9 +165,9 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
             linux[key] = ranges.iter().map(range).collect();
         }
     }
-    if !host.privileged && !security.paths_unmasked {
-        linux["maskedPaths"] = json!(host.masked_paths.clone().unwrap_or_else(|| owned(&MASKED)));
-        linux["readonlyPaths"] = json!(host.readonly_paths.clone().unwrap_or_else(|| owned(&READ_ONLY)));
+    if let Some((masked, read_only)) = masks(record)? {
+        linux["maskedPaths"] = json!(masked);
+        linux["readonlyPaths"] = json!(read_only);
     }
     match security.seccomp.as_deref() {
         Some("unconfined") => {}
@@ -171,6 +187,7 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
         "linux": linux,
         "annotations": host.annotations,
     });
+    cdi::apply(&facts.edits, &mut config)?;
     if host.uts_mode != "host" {
         config["hostname"] = hostname(record, facts).into();
         if !record.config.domainname.is_empty() {
@@ -178,16 +195,6 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
         }
     }
     Ok(config)
-}
-
-/// Where below the cgroup file system the container is. An ordinary user's is beside the group of whoever starts it, if it may be made
-/// there, and else has none.
-fn cgroups_path(record: &Record, facts: &Facts) -> String {
-    match record.host_config.cgroup_parent.trim_matches('/') {
-        "" if facts.is_rootless => String::new(),
-        "" => format!("/corten/{}", record.id),
-        parent => format!("/{parent}/{}", record.id),
-    }
 }
 
 /// The name that a container has for itself.

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::Facts;
-use crate::engine::init;
 use crate::engine::network::Mode;
 use crate::engine::record::{HostConfig, Mounted, Record};
+use crate::engine::{cdi, init};
 
 fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value {
     json!({"destination": destination, "type": kind, "source": source, "options": options})
@@ -69,6 +69,10 @@ pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
     let mut own: Vec<(String, Value)> =
         record.mounts.iter().map(|one| (one.destination.clone(), mounted(one, is_mapped))).collect();
     own.extend(host.tmpfs.iter().map(|(path, options)| (path.clone(), tmpfs(path, options, true))));
+    for mount in facts.edits.iter().flat_map(|edits| &edits.mounts) {
+        own.retain(|(path, _)| *path != mount.container_path);
+        own.push((mount.container_path.clone(), of_device(mount)));
+    }
     own.sort_by_key(|(path, _)| path.split('/').count());
     all.extend(own.into_iter().map(|(_, mount)| mount));
     if let Some(program) = &facts.init {
@@ -112,6 +116,16 @@ fn mounted(mounted: &Mounted, is_mapped: bool) -> Value {
     // A volume may be another container's tomorrow, with other ids. What is the machine's has the machine's.
     options.extend((is_mapped && mounted.kind == "volume").then_some("idmap"));
     mount(&mounted.destination, "bind", &mounted.source, &options)
+}
+
+fn of_device(wanted: &cdi::Mount) -> Value {
+    let mut options: Vec<&str> = wanted.options.iter().map(String::as_str).collect();
+    let is_bind = options.iter().any(|option| matches!(*option, "bind" | "rbind"));
+    let kind = if wanted.kind.is_empty() { "bind" } else { &wanted.kind };
+    if kind == "bind" && !is_bind {
+        options.push("rbind");
+    }
+    mount(&wanted.container_path, kind, &wanted.host_path, &options)
 }
 
 fn tmpfs(path: &str, options: &str, writable: bool) -> Value {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Facts, devices};
 use crate::engine::record::{HostConfig, Throttle};
+use crate::spec::resources::LinuxResources;
 
 /// Refuses what contradicts itself.
 pub(super) fn check(host: &HostConfig) -> Result<()> {
@@ -74,8 +75,17 @@ fn throttle(throttle: &Throttle, facts: &Facts) -> Result<Value> {
     Ok(json!({"major": major, "minor": minor, "rate": throttle.rate}))
 }
 
-/// The limits that `update` can change, too.
-pub(in crate::engine) fn limits(host: &HostConfig) -> Map<String, Value> {
+/// What `update` can change, too.
+pub(in crate::engine) fn changeable(host: &HostConfig) -> Result<LinuxResources> {
+    let mut resources = limits(host);
+    let block = weights(host);
+    if !block.is_empty() {
+        resources.insert("blockIO".into(), block.into());
+    }
+    Ok(serde_json::from_value(resources.into())?)
+}
+
+fn limits(host: &HostConfig) -> Map<String, Value> {
     let mut resources = Map::new();
     let mut memory = Map::new();
     if host.memory != 0 {
@@ -120,7 +130,7 @@ pub(in crate::engine) fn limits(host: &HostConfig) -> Map<String, Value> {
 }
 
 /// The share of block devices.
-pub(in crate::engine) fn weights(host: &HostConfig) -> Map<String, Value> {
+fn weights(host: &HostConfig) -> Map<String, Value> {
     let mut block = Map::new();
     if host.blkio_weight != 0 {
         block.insert("weight".into(), host.blkio_weight.into());

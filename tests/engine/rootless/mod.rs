@@ -2,4 +2,4 @@
 
 mod life;
 mod pasta;
-pub mod user;
+pub use crate::harness::user;

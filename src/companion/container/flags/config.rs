@@ -12,15 +12,21 @@ use crate::engine::record::{Config, Record};
 use crate::image::store::table::Image;
 
 impl Flags {
+    /// Refuses what no image makes good, before one is pulled.
+    pub(in crate::companion::container) fn check(&self) -> Result<()> {
+        self.host()?;
+        self.memberships()?;
+        ensure!(!self.no_healthcheck || !self.asks_health(), "--no-healthcheck conflicts with --health-* options");
+        Ok(())
+    }
+
     /// The record that they ask for, of an image or of a root directory.
     pub(in crate::companion::container) fn wanted(self, image: Option<Image>, attached: bool) -> Result<Wanted> {
         let run = image.as_ref().map(|image| image.config.config.clone()).unwrap_or_default();
         let (name, command) = self.what.split_first().context("an image is required")?;
-        let mut env = run.env.clone();
         let files = self.env_file.iter().map(|path| environment::file(path)).collect::<Result<Vec<_>>>()?;
-        environment::merge(&mut env, files.into_iter().flatten());
         let variables = self.env.iter().map(|text| environment::variable(text)).collect::<Result<Vec<_>>>()?;
-        environment::merge(&mut env, variables);
+        let env = environment::merged(&run.env, files.into_iter().flatten().chain(variables));
         let mut labels = run.labels.clone();
         for path in &self.label_file {
             labels.extend(environment::file(path)?.iter().map(|line| options::pair(line)));

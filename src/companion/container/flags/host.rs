@@ -5,16 +5,32 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Flags;
+use crate::engine::cdi;
 use crate::engine::options::{self, devices, mounts, ports};
-use crate::engine::record::HostConfig;
+use crate::engine::record::{DeviceRequest, HostConfig};
 
 impl Flags {
+    /// What cgroup v2 has not, in docker's words for it.
+    pub(in crate::companion::container) fn discarded(&self) -> Result<Vec<&'static str>> {
+        let swappiness = self.memory_swappiness.filter(|value| *value != -1);
+        if let Some(value) = swappiness {
+            ensure!((0..=100).contains(&value), "invalid value: {value}, valid memory swappiness range is 0-100");
+        }
+        let discarded = [
+            (self.oom_kill_disable, "Your kernel does not support OomKillDisable. OomKillDisable discarded."),
+            (
+                swappiness.is_some(),
+                "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.",
+            ),
+        ];
+        Ok(discarded.into_iter().filter(|(is, _)| *is).map(|(_, text)| text).collect())
+    }
+
     pub(super) fn host(&self) -> Result<HostConfig> {
         let mut port_bindings = ports::Bindings::new();
         for port in &self.publish {
             ports::publish(port, &mut port_bindings)?;
         }
-        let limit = |text: &Option<String>| text.as_deref().map_or(Ok(0), options::signed_bytes);
         let rates = |list: &[String]| {
             list.iter().map(|text| devices::throttle(text, options::bytes)).collect::<Result<Vec<_>>>()
         };
@@ -31,9 +47,7 @@ impl Flags {
             let Some((name, value)) = text.split_once('=') else { bail!("invalid sysctl: {text:?} is not NAME=VALUE") };
             sysctls.insert(name.to_owned(), value.to_owned());
         }
-        for extra in &self.add_host {
-            ensure!(extra.contains([':', '=']), "bad format for add-host: {extra:?}");
-        }
+        let nodes = self.device.iter().filter(|text| !cdi::is_qualified(text));
         Ok(HostConfig {
             binds: self.volume.iter().filter(|text| text.contains(':')).cloned().collect(),
             container_id_file: self
@@ -42,7 +56,7 @@ impl Flags {
                 .map(|path| path.to_string_lossy().into_owned())
                 .unwrap_or_default(),
             log_config: options::log(&self.log_driver, &self.log_opt)?,
-            network_mode: self.network.first().cloned().unwrap_or_default(),
+            network_mode: self.network.first().map(|first| first.network.clone()).unwrap_or_default(),
             port_bindings,
             publish_all_ports: self.publish_all,
             restart_policy: options::restart(&self.restart)?,
@@ -65,16 +79,17 @@ impl Flags {
             init: self.init.then_some(true),
             readonly_rootfs: self.read_only,
             security_opt: self.security_opt.clone(),
-            shm_size: self.shm_size.as_deref().map_or(Ok(64 << 20), options::bytes)?,
+            shm_size: self.shm_size.unwrap_or(64 << 20),
             sysctls,
             tmpfs,
-            ulimits: self.ulimit.iter().map(|text| options::ulimit(text)).collect::<Result<_>>()?,
-            devices: self.device.iter().map(|text| devices::device(text)).collect::<Result<_>>()?,
+            ulimits: self.ulimit.clone(),
+            devices: nodes.map(|text| devices::device(text)).collect::<Result<_>>()?,
+            device_requests: self.requests()?,
             device_cgroup_rules: self.device_cgroup_rule.clone(),
-            memory: limit(&self.memory)?,
-            memory_reservation: limit(&self.memory_reservation)?,
-            memory_swap: limit(&self.memory_swap)?,
-            nano_cpus: self.cpus.as_deref().map_or(Ok(0), options::cpus)?,
+            memory: self.memory.unwrap_or(0),
+            memory_reservation: self.memory_reservation.unwrap_or(0),
+            memory_swap: self.memory_swap.unwrap_or(0),
+            nano_cpus: self.cpus.unwrap_or(0),
             cpu_shares: self.cpu_shares,
             cpu_period: self.cpu_period,
             cpu_quota: self.cpu_quota,
@@ -90,5 +105,15 @@ impl Flags {
             annotations: self.annotation.iter().map(|text| options::pair(text)).collect(),
             ..HostConfig::default()
         })
+    }
+
+    /// What drivers know: GPUs, and devices by their full names.
+    fn requests(&self) -> Result<Vec<DeviceRequest>> {
+        let named: Vec<String> = self.device.iter().filter(|text| cdi::is_qualified(text)).cloned().collect();
+        let mut all = self.gpus.iter().map(|text| devices::gpus(text)).collect::<Result<Vec<_>>>()?;
+        if !named.is_empty() {
+            all.push(DeviceRequest { driver: "cdi".into(), device_ids: named, ..DeviceRequest::default() });
+        }
+        Ok(all)
     }
 }

@@ -5,11 +5,15 @@ mod health;
 mod host;
 mod mounts;
 mod networks;
+mod values;
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
+use crate::companion::trust::Trust;
+use crate::engine::options;
+use crate::engine::record::{Membership, Mounted, Ulimit};
 use crate::image::platform::Platform;
 
 /// Everything that says what a container is.
@@ -20,7 +24,7 @@ pub(in crate::companion) struct Flags {
     help: Option<bool>,
 
     /// Add a line to /etc/hosts (NAME:ADDRESS)
-    #[arg(long, value_name = "LIST")]
+    #[arg(long, value_name = "LIST", value_parser = values::add_host)]
     add_host: Vec<String>,
 
     /// Tell the runtime something (KEY=VALUE)
@@ -64,8 +68,8 @@ pub(in crate::companion) struct Flags {
     cpu_shares: i64,
 
     /// Number of CPUs
-    #[arg(long, value_name = "DECIMAL")]
-    cpus: Option<String>,
+    #[arg(long, value_name = "DECIMAL", value_parser = options::cpus)]
+    cpus: Option<i64>,
 
     /// CPUs that may be used (0-3, 0,1)
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
@@ -75,7 +79,7 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     cpuset_mems: String,
 
-    /// A device of the host (HOST[:CONTAINER][:rwm])
+    /// A device of the host (HOST[:CONTAINER][:rwm], or VENDOR/CLASS=NAME as its CDI file says)
     #[arg(long, value_name = "DEVICE")]
     device: Vec<String>,
 
@@ -100,12 +104,15 @@ pub(in crate::companion) struct Flags {
     device_write_iops: Vec<String>,
 
     /// A name server
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     dns: Vec<String>,
 
     /// An option of resolv.conf
     #[arg(long, visible_alias = "dns-opt", value_name = "OPTION")]
     dns_option: Vec<String>,
+
+    #[command(flatten)]
+    trust: Trust,
 
     /// A domain to search names in
     #[arg(long, value_name = "DOMAIN")]
@@ -131,6 +138,10 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "PORT")]
     expose: Vec<String>,
 
+    /// GPUs, as their CDI files say: all, a number, or device=NAME[,NAME]... in quotes
+    #[arg(long, value_name = "GPUS")]
+    gpus: Vec<String>,
+
     /// A further group of the process
     #[arg(long, value_name = "GROUP")]
     group_add: Vec<String>,
@@ -140,24 +151,24 @@ pub(in crate::companion) struct Flags {
     health_cmd: Option<String>,
 
     /// Time between two questions (30s)
-    #[arg(long, value_name = "DURATION")]
-    health_interval: Option<String>,
+    #[arg(long, value_name = "DURATION", value_parser = options::duration)]
+    health_interval: Option<u64>,
 
     /// Failures in a row that make it unhealthy (3)
     #[arg(long, value_name = "INT")]
     health_retries: Option<u64>,
 
     /// Time between two questions during the start (5s)
-    #[arg(long, value_name = "DURATION")]
-    health_start_interval: Option<String>,
+    #[arg(long, value_name = "DURATION", value_parser = options::duration)]
+    health_start_interval: Option<u64>,
 
     /// Time during which failures don't count (0s)
-    #[arg(long, value_name = "DURATION")]
-    health_start_period: Option<String>,
+    #[arg(long, value_name = "DURATION", value_parser = options::duration)]
+    health_start_period: Option<u64>,
 
     /// Time for an answer (30s)
-    #[arg(long, value_name = "DURATION")]
-    health_timeout: Option<String>,
+    #[arg(long, value_name = "DURATION", value_parser = options::duration)]
+    health_timeout: Option<u64>,
 
     /// The container's name for itself
     #[arg(short = 'h', long, value_name = "NAME", default_value = "", hide_default_value = true)]
@@ -184,18 +195,18 @@ pub(in crate::companion) struct Flags {
     ipc: String,
 
     /// Attach a text (KEY=VALUE)
-    #[arg(short, long, value_name = "LABEL")]
+    #[arg(short, long, value_name = "LABEL", value_parser = values::label)]
     label: Vec<String>,
 
     /// Read labels from a file
     #[arg(long, value_name = "FILE")]
     label_file: Vec<PathBuf>,
 
-    /// Where the output goes: json-file, local, none
+    /// Where the output goes: json-file, local, journald, none
     #[arg(long, value_name = "DRIVER", default_value = "json-file")]
     log_driver: String,
 
-    /// An option of the log (max-size=10m, max-file=3)
+    /// An option of the log (max-size=10m, max-file=3; of journald tag=, labels=, env=)
     #[arg(long, value_name = "OPTION")]
     log_opt: Vec<String>,
 
@@ -204,28 +215,32 @@ pub(in crate::companion) struct Flags {
     mac_address: Option<String>,
 
     /// Limit of memory
-    #[arg(short, long, value_name = "BYTES")]
-    memory: Option<String>,
+    #[arg(short, long, value_name = "BYTES", value_parser = options::signed_bytes)]
+    memory: Option<i64>,
 
     /// Memory below which nothing is reclaimed first
-    #[arg(long, value_name = "BYTES")]
-    memory_reservation: Option<String>,
+    #[arg(long, value_name = "BYTES", value_parser = options::signed_bytes)]
+    memory_reservation: Option<i64>,
 
     /// Limit of memory and swap together; -1 for as much swap as there is
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
-    memory_swap: Option<String>,
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = options::signed_bytes)]
+    memory_swap: Option<i64>,
+
+    /// Of cgroup v1 alone, and discarded: how gladly the kernel swaps its memory out, 0 to 100
+    #[arg(long, value_name = "INT", allow_hyphen_values = true)]
+    memory_swappiness: Option<i64>,
 
     /// Mount something (type=bind|volume|tmpfs,source=…,target=…,readonly)
-    #[arg(long, value_name = "MOUNT")]
-    mount: Vec<String>,
+    #[arg(long, value_name = "MOUNT", value_parser = options::mounts::mount)]
+    mount: Vec<Mounted>,
 
     /// The container's name
     #[arg(long)]
     name: Option<String>,
 
-    /// Connect to a network: its name, none, host, container:ID; several times for several names
-    #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "default", hide_default_value = true)]
-    network: Vec<String>,
+    /// Connect to a network: its name, none, host, container:ID; several times for several names, each with alias=, ip=, ip6= and mac-address= behind name=
+    #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "default", hide_default_value = true, value_parser = options::networks::network)]
+    network: Vec<Membership>,
 
     /// A further name in the (first) network
     #[arg(long, visible_alias = "net-alias", value_name = "NAME")]
@@ -234,6 +249,10 @@ pub(in crate::companion) struct Flags {
     /// Don't ask how the container is
     #[arg(long)]
     no_healthcheck: bool,
+
+    /// Of cgroup v1 alone, and discarded: have it wait where it would be killed for want of memory
+    #[arg(long)]
+    oom_kill_disable: bool,
 
     /// How gladly the kernel kills it for want of memory, -1000 to 1000
     #[arg(long, value_name = "INT", default_value_t, allow_hyphen_values = true)]
@@ -292,8 +311,8 @@ pub(in crate::companion) struct Flags {
     security_opt: Vec<String>,
 
     /// Size of /dev/shm (64m)
-    #[arg(long, value_name = "BYTES")]
-    shm_size: Option<String>,
+    #[arg(long, value_name = "BYTES", value_parser = options::bytes)]
+    shm_size: Option<u64>,
 
     /// The signal that stops it
     #[arg(long, value_name = "SIGNAL")]
@@ -316,8 +335,8 @@ pub(in crate::companion) struct Flags {
     pub(in crate::companion::container) tty: bool,
 
     /// A resource limit (NAME=SOFT[:HARD])
-    #[arg(long, value_name = "LIMIT")]
-    ulimit: Vec<String>,
+    #[arg(long, value_name = "LIMIT", value_parser = options::ulimit)]
+    ulimit: Vec<Ulimit>,
 
     /// Whom it runs as (USER[:GROUP])
     #[arg(short, long, value_name = "USER")]

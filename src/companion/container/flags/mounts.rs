@@ -14,8 +14,7 @@ impl Flags {
         host: &HostConfig,
     ) -> Result<Vec<Mounted>> {
         let mut all = self.volume.iter().map(|text| mounts::volume(text)).collect::<Result<Vec<_>>>()?;
-        for text in &self.mount {
-            let mounted = mounts::mount(text)?;
+        for mounted in &self.mount {
             if mounted.kind == "bind" {
                 let there = std::path::Path::new(&mounted.source).exists();
                 ensure!(
@@ -24,7 +23,7 @@ impl Flags {
                     mounted.source
                 );
             }
-            all.push(mounted);
+            all.push(mounted.clone());
         }
         for path in of_image {
             let mounted = mounts::volume(path)?;

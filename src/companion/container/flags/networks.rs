@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Flags;
 use crate::engine::record::Membership;
 
 impl Flags {
-    /// What is wanted of addresses and names is wanted of the first one.
+    /// What other flags want of addresses and names is wanted of the first one.
     pub(super) fn memberships(&self) -> Result<Vec<Membership>> {
         let parse = |text: &String| text.parse::<IpAddr>().ok().with_context(|| format!("invalid IP address: {text}"));
         let (v4, v6) = (self.ip.as_ref().map(parse).transpose()?, self.ip6.as_ref().map(parse).transpose()?);
@@ -18,11 +18,18 @@ impl Flags {
         if let Some(address) = v6.filter(IpAddr::is_ipv4) {
             bail!("--ip6: {address} is no IPv6 address");
         }
-        let plain = |network: &String| Membership { network: network.clone(), ..Membership::default() };
-        let mut memberships: Vec<Membership> = self.network.iter().map(plain).collect();
-        if let Some(first) = memberships.first_mut() {
-            first.aliases.clone_from(&self.network_alias);
-            first.addresses = v4.into_iter().chain(v6).collect();
+        let mut memberships = self.network.clone();
+        let Some(first) = memberships.first_mut() else { return Ok(memberships) };
+        let both =
+            |flag: &str, name: &str| format!("conflicting options: cannot specify both {flag} and per-network {name}");
+        let has = |is: fn(&IpAddr) -> bool| first.addresses.iter().any(is);
+        ensure!(v4.is_none() || !has(IpAddr::is_ipv4), both("--ip", "IPv4 address"));
+        ensure!(v6.is_none() || !has(IpAddr::is_ipv6), both("--ip6", "IPv6 address"));
+        ensure!(self.network_alias.is_empty() || first.aliases.is_empty(), both("--network-alias", "alias"));
+        ensure!(self.mac_address.is_none() || first.mac_address.is_none(), both("--mac-address", "MAC address"));
+        first.aliases.extend_from_slice(&self.network_alias);
+        first.addresses.extend(v4.into_iter().chain(v6));
+        if first.mac_address.is_none() {
             first.mac_address.clone_from(&self.mac_address);
         }
         Ok(memberships)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use crate::harness::*;
+use super::*;
 
 /// The user's number and group.
 pub const USER: u32 = 3000;
@@ -90,7 +90,7 @@ fn program() -> &'static Path {
             rustix::mount::mount_bind(&copy, &file).unwrap();
         }
         let program = directory.join("ctn");
-        fs::copy(CTN, &program).unwrap();
+        fs::copy(ctn(), &program).unwrap();
         fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
         program
     })

@@ -1,0 +1,80 @@
+//! `logs`: what a container said, and what it says.
+
+use anyhow::{Result, ensure};
+
+use super::{Line, Reading};
+use crate::engine::Container;
+use crate::engine::events::Followed;
+use crate::engine::protocol::{CHUNK, Channel, Notice, Request};
+use crate::engine::state::Status;
+
+impl Container<'_> {
+    /// Hands on what it said: the last lines or all, and what it says until it ends or `each` says false. None is told where
+    /// nothing more is there for now.
+    pub fn read_log(
+        &self,
+        tail: Option<usize>,
+        follow: bool,
+        mut each: impl FnMut(Option<Line<'_>>) -> Result<bool>,
+    ) -> Result<()> {
+        if super::is_journal(&self.record.host_config.log_config) {
+            return super::journal::read(self, tail, follow, &mut each);
+        }
+        let directory = self.directory();
+        let path = super::path(&directory, self.id());
+        ensure!(directory.is_dir(), "No such container: {}", self.record.short());
+        // Watched from before the first look on.
+        let followed = follow.then(|| Followed::new(path.clone())).transpose()?;
+        let mut life = Life::default();
+        let mut reading = Reading::of(&path)?;
+        if let Some(count) = tail {
+            reading.tail(count)?;
+        }
+        loop {
+            let is_over = followed.is_none() || life.is_over(self)?;
+            if !reading.more(|line| each(Some(line)))? || !each(None)? || is_over {
+                return Ok(());
+            }
+            if let Some(followed) = &followed
+                && followed.wait_beside(life.channel.as_ref())?
+            {
+                life.hear();
+            }
+        }
+    }
+}
+
+/// The end of a container, told by its monitor, so that it needn't be looked for whenever the container says something.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    channel: Option<Channel>,
+}
+
+impl Life {
+    /// Where the monitor speaks, as long as there is one to be heard.
+    pub(super) fn channel(&self) -> Option<&Channel> {
+        self.channel.as_ref()
+    }
+
+    /// Whether what is in the log now is all there will be.
+    pub(super) fn is_over(&mut self, of: &Container<'_>) -> Result<bool> {
+        if self.channel.is_some() {
+            return Ok(false);
+        }
+        // Who asks before it looks hears of every end.
+        self.channel = Channel::connect(&of.running())?;
+        if let Some(channel) = &self.channel {
+            channel.request(&Request::Wait)?;
+        }
+        Ok(of.state().map_or(true, |state| !state.status.is_up() && state.status != Status::Restarting))
+    }
+
+    /// Takes what the monitor says: after an end, or the monitor's own, is to be looked again.
+    pub(super) fn hear(&mut self) {
+        let mut buffer = vec![0; CHUNK + 1];
+        let said = self.channel.as_ref().map(|channel| channel.next_notice(&mut buffer));
+        if !matches!(said, Some(Ok(Some(notice))) if !matches!(notice, Notice::Ended(_))) {
+            self.channel = None;
+        }
+    }
+}

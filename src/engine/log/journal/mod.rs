@@ -1,0 +1,223 @@
+//! The log driver `journald`: systemd's journal, with docker's fields.
+//!
+//! It is written to by the native protocol, and read by journalctl(1), whose files have a format of their own.
+
+mod message;
+mod read;
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+
+use anyhow::Result;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+use super::tag;
+use super::write::LONGEST;
+use crate::engine::now;
+use crate::engine::record::Record;
+use crate::error::Attempt;
+
+pub(super) use read::read;
+
+const SOCKET: &str = "/run/systemd/journal/socket";
+
+/// The priorities of what was said on stdout and stderr (syslog(3): info and err), as docker has them.
+const INFO: &str = "6";
+const ERROR: &str = "3";
+
+/// The journal, as a container's log.
+#[derive(Debug)]
+pub struct Journal {
+    socket: UnixDatagram,
+    /// The fields that all messages have.
+    common: Vec<u8>,
+    /// The beginnings of lines that have no end yet, of stdout and stderr.
+    open: [Vec<u8>; 2],
+    /// What the journal had no room for.
+    pending: VecDeque<Vec<u8>>,
+}
+
+impl Journal {
+    /// Connects to it.
+    pub(super) fn open(record: &Record) -> Result<Journal> {
+        let what = || format!("connect to the journal at {SOCKET:?}");
+        let socket = UnixDatagram::unbound().attempt(what)?;
+        socket.connect(SOCKET).and_then(|()| socket.set_nonblocking(true)).attempt(what)?;
+        Ok(Journal { socket, common: common(record)?, open: Default::default(), pending: VecDeque::new() })
+    }
+
+    /// Takes what was said.
+    pub(super) fn write(&mut self, is_stderr: bool, bytes: &[u8]) -> Result<()> {
+        let time = now();
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let mut open = std::mem::take(&mut self.open[usize::from(is_stderr)]);
+            open.extend_from_slice(part);
+            while open.len() >= LONGEST || open.ends_with(b"\n") {
+                let length = open.len().min(LONGEST);
+                self.line(&open[..length], is_stderr, &time)?;
+                open.drain(..length);
+            }
+            self.open[usize::from(is_stderr)] = open;
+        }
+        Ok(())
+    }
+
+    /// At the end: lines that never got theirs.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        let time = now();
+        for is_stderr in [false, true] {
+            let open = std::mem::take(&mut self.open[usize::from(is_stderr)]);
+            if !open.is_empty() {
+                self.line(&open, is_stderr, &time)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, text: &[u8], is_stderr: bool, time: &str) -> Result<()> {
+        let message = of_line(&self.common, text, is_stderr, time);
+        self.pending.push_back(message);
+        self.flush()
+    }
+
+    /// Sends what waits, as far as there is room.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        while let Some(message) = self.pending.front() {
+            match send(&self.socket, message) {
+                Err(Errno::AGAIN) => return Ok(()),
+                sent => {
+                    self.pending.pop_front();
+                    sent.attempt(|| "write to the journal")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where room will be, if something waits for it.
+    pub(super) fn waits(&self) -> Option<BorrowedFd<'_>> {
+        (!self.pending.is_empty()).then(|| self.socket.as_fd())
+    }
+}
+
+fn common(record: &Record) -> Result<Vec<u8>> {
+    let tag = tag::of(record)?;
+    let mut fields = Vec::new();
+    for (name, value) in [
+        ("CONTAINER_ID", record.short()),
+        ("CONTAINER_ID_FULL", &record.id),
+        ("CONTAINER_NAME", &record.name),
+        ("CONTAINER_TAG", &tag),
+        ("IMAGE_NAME", &record.config.image),
+        ("SYSLOG_IDENTIFIER", &tag),
+    ] {
+        message::field(&mut fields, name, value.as_bytes());
+    }
+    for (name, value) in tag::extra(record)? {
+        if let Some(name) = message::name(&name) {
+            message::field(&mut fields, &name, value.as_bytes());
+        }
+    }
+    Ok(fields)
+}
+
+/// The message of a line, or of a part of one.
+fn of_line(common: &[u8], text: &[u8], is_stderr: bool, time: &str) -> Vec<u8> {
+    let mut fields = common.to_vec();
+    message::field(&mut fields, "PRIORITY", if is_stderr { ERROR } else { INFO }.as_bytes());
+    message::field(&mut fields, "SYSLOG_TIMESTAMP", time.as_bytes());
+    let line = text.strip_suffix(b"\n");
+    if line.is_none() {
+        message::field(&mut fields, "CONTAINER_PARTIAL_MESSAGE", b"true");
+    }
+    message::field(&mut fields, "MESSAGE", line.unwrap_or(text));
+    fields
+}
+
+/// Sends a message; one that is too large for a datagram as a file in memory.
+fn send(socket: &UnixDatagram, message: &[u8]) -> Result<(), Errno> {
+    loop {
+        let sent = match socket.send(message) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => Errno::from_io_error(&error).unwrap_or(Errno::IO),
+        };
+        return match sent {
+            Errno::MSGSIZE | Errno::NOBUFS => send_file(socket, message),
+            // journald was started anew, with a socket of its own.
+            Errno::CONNREFUSED | Errno::NOTCONN if socket.connect(SOCKET).is_ok() => continue,
+            error => Err(error),
+        };
+    }
+}
+
+fn send_file(socket: &UnixDatagram, message: &[u8]) -> Result<(), Errno> {
+    let file = memfd_create(c"journal-message", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut file = std::fs::File::from(file);
+    file.write_all(message).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    let file = OwnedFd::from(file);
+    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [file.as_fd()];
+    control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    sendmsg(socket, &[IoSlice::new(&[])], &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_dockers_fields() {
+        let mut record = Record { id: "0123456789abcdef".repeat(4), name: "web".into(), ..Record::default() };
+        record.config.image = "box".into();
+        record.config.labels.insert("a.b".into(), "c".into());
+        let options = [("labels", "a.b"), ("tag", "{{.Name}}")];
+        record.host_config.log_config.config = options.map(|(key, value)| (key.into(), value.into())).into();
+        let common = common(&record).unwrap();
+        let text = |text: &[u8], is_stderr| {
+            let message = String::from_utf8(of_line(&common, text, is_stderr, "TIME")).unwrap();
+            message.strip_prefix(std::str::from_utf8(&common).unwrap()).unwrap().to_owned()
+        };
+        let id = &record.id;
+        assert_eq!(
+            String::from_utf8(common.clone()).unwrap(),
+            format!(
+                "CONTAINER_ID=0123456789ab\nCONTAINER_ID_FULL={id}\nCONTAINER_NAME=web\nCONTAINER_TAG=web\nIMAGE_NAME=box\n\
+                 SYSLOG_IDENTIFIER=web\nA_B=c\n"
+            )
+        );
+        assert_eq!(text(b"out\n", false), "PRIORITY=6\nSYSLOG_TIMESTAMP=TIME\nMESSAGE=out\n");
+        let expected = "PRIORITY=3\nSYSLOG_TIMESTAMP=TIME\nCONTAINER_PARTIAL_MESSAGE=true\nMESSAGE=no end\n";
+        assert_eq!(text(b"no end", true), expected);
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_goes_as_a_sealed_file() {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let message = vec![b'x'; 4 << 20];
+        send(&ours, b"small").unwrap();
+        send(&ours, &message).unwrap();
+        let mut buffer = [0u8; 16];
+        assert_eq!(theirs.recv(&mut buffer).unwrap(), 5);
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = rustix::net::RecvAncillaryBuffer::new(&mut space);
+        let mut part = [std::io::IoSliceMut::new(&mut buffer)];
+        let received =
+            rustix::net::recvmsg(&theirs, &mut part, &mut control, rustix::net::RecvFlags::CMSG_CLOEXEC).unwrap();
+        assert_eq!(received.bytes, 0);
+        let mut files = control.drain().flat_map(|message| match message {
+            rustix::net::RecvAncillaryMessage::ScmRights(files) => files.collect::<Vec<_>>(),
+            _ => Vec::new(),
+        });
+        let file = files.next().unwrap();
+        assert!(rustix::fs::fcntl_get_seals(&file).unwrap().contains(SealFlags::WRITE | SealFlags::GROW));
+        assert_eq!(rustix::fs::fstat(&file).unwrap().st_size as usize, message.len());
+    }
+}

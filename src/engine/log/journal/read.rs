@@ -1,0 +1,133 @@
+//! Reading the journal, by journalctl(1).
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Result, ensure};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use super::super::Line;
+use super::super::follow::Life;
+use super::message::{Entry, Export};
+use crate::engine::Container;
+use crate::error::Attempt;
+
+/// As `Container::read_log`, of a container whose log is the journal.
+pub(in crate::engine::log) fn read(
+    container: &Container<'_>,
+    tail: Option<usize>,
+    follow: bool,
+    each: &mut dyn FnMut(Option<Line<'_>>) -> Result<bool>,
+) -> Result<()> {
+    let mut reading = Reading { container, tail, cursor: String::new(), each };
+    if follow && !reading.follow()? {
+        return Ok(());
+    }
+    reading.rest()
+}
+
+struct Reading<'r, 'c> {
+    container: &'r Container<'c>,
+    tail: Option<usize>,
+    /// That of the last entry that was handed on.
+    cursor: String,
+    each: &'r mut dyn FnMut(Option<Line<'_>>) -> Result<bool>,
+}
+
+impl Reading<'_, '_> {
+    /// Hands on what is there and what comes until the container has ended; false where no more is wanted.
+    fn follow(&mut self) -> Result<bool> {
+        let mut life = Life::default();
+        let mut journal = None;
+        let mut export = Export::default();
+        while !life.is_over(self.container)? {
+            // From the first look on, so that nothing comes in between.
+            let Running(child) = match &mut journal {
+                Some(running) => running,
+                none => none.insert(self.start(&["--follow"])?),
+            };
+            let Some(output) = &mut child.stdout else { break };
+            let mut waited = vec![PollFd::new(&*output, PollFlags::IN)];
+            waited.extend(life.channel().map(|channel| PollFd::new(channel, PollFlags::IN)));
+            match poll(&mut waited, None) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error).attempt(|| "wait for the journal"),
+            }
+            let ready: Vec<bool> = waited.iter().map(|one| !one.revents().is_empty()).collect();
+            if ready.get(1) == Some(&true) {
+                life.hear();
+            }
+            if ready[0] {
+                let mut block = [0u8; 16 << 10];
+                let length = output.read(&mut block).attempt(|| "read what journalctl says")?;
+                ensure!(length > 0, "journalctl has ended");
+                export.push(&block[..length]);
+                if !self.hand_on(&mut export)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Hands on what has come since, or all.
+    fn rest(&mut self) -> Result<()> {
+        // What was sent is in the journal's files when this is done.
+        let synced = Command::new("journalctl").args(["--sync", "--quiet"]).stderr(Stdio::null()).status();
+        synced.attempt(|| "run journalctl")?;
+        let mut journal = self.start(&[])?;
+        let mut export = Export::default();
+        let mut block = vec![0u8; 64 << 10];
+        while let Some(output) = &mut journal.0.stdout {
+            let length = output.read(&mut block).attempt(|| "read what journalctl says")?;
+            if length == 0 {
+                break;
+            }
+            export.push(&block[..length]);
+            if !self.hand_on(&mut export)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self, more: &[&str]) -> Result<Running> {
+        let mut command = Command::new("journalctl");
+        command.args(["--output=export", "--no-pager", "--quiet", "--all"]).args(more);
+        match (self.cursor.as_str(), self.tail) {
+            ("", None) => command.arg("--lines=all"),
+            ("", Some(count)) => command.arg(format!("--lines={count}")),
+            (cursor, _) => command.arg("--lines=all").arg(format!("--after-cursor={cursor}")),
+        };
+        command.arg(format!("CONTAINER_ID_FULL={}", self.container.id()));
+        // Others can send messages with this field, too, but not as the monitor's user.
+        let user = self.container.engine.user.as_ref().map_or(0, |user| user.uid);
+        command.arg(format!("_UID={user}")).stdin(Stdio::null()).stdout(Stdio::piped());
+        Ok(Running(command.spawn().attempt(|| "run journalctl")?))
+    }
+
+    fn hand_on(&mut self, export: &mut Export) -> Result<bool> {
+        while let Some(Entry { mut message, is_stderr, is_partial, time, cursor }) = export.next() {
+            if !is_partial {
+                message.push(b'\n');
+            }
+            self.cursor = cursor;
+            if !(self.each)(Some(Line { text: &message, is_stderr, time: &time }))? {
+                return Ok(false);
+            }
+        }
+        (self.each)(None)
+    }
+}
+
+/// A journalctl that doesn't outlive who reads it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,62 @@
+//! `--network`.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::engine::record::Membership;
+
+/// A network's name, or `name=…,alias=…,ip=…,ip6=…,mac-address=…`.
+pub fn network(text: &str) -> Result<Membership> {
+    let mut membership = Membership::default();
+    // A mode such as `container:ID` has no equals sign, and a name neither.
+    if !text.contains('=') {
+        membership.network = text.to_owned();
+        return Ok(membership);
+    }
+    for field in text.split(',') {
+        let (key, value) =
+            field.split_once('=').with_context(|| format!("invalid field {field:?}: it must be key=value"))?;
+        match key {
+            "name" => membership.network = value.into(),
+            "alias" => membership.aliases.push(value.into()),
+            "ip" | "ip6" => {
+                let wrong = || format!("invalid address {value:?} of {key}");
+                let address: IpAddr = value.parse().ok().with_context(wrong)?;
+                ensure!(address.is_ipv4() == (key == "ip"), wrong());
+                membership.addresses.push(address);
+            }
+            "mac-address" => membership.mac_address = Some(value.into()),
+            "driver-opt" | "link-local-ip" | "gw-priority" => bail!("{key} is not supported here"),
+            _ => bail!("invalid field key {key}: there are name, alias, ip, ip6 and mac-address"),
+        }
+    }
+    ensure!(!membership.network.is_empty(), "the network's name is missing: name=…");
+    Ok(membership)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_a_name_or_fields() {
+        for text in ["web", "container:abc", "none"] {
+            assert_eq!(network(text).unwrap(), Membership { network: text.into(), ..Membership::default() });
+        }
+        let read = network("alias=a,name=web,alias=b,ip=10.0.0.5,ip6=fd00::5,mac-address=02:00:00:00:00:01").unwrap();
+        assert_eq!((read.network.as_str(), read.aliases), ("web", vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(read.addresses, ["10.0.0.5".parse::<IpAddr>().unwrap(), "fd00::5".parse().unwrap()]);
+        assert_eq!(read.mac_address.as_deref(), Some("02:00:00:00:00:01"));
+        for text in [
+            "alias=a",
+            "name=web,ip=x",
+            "name=web,ip=fd00::1",
+            "name=web,x=y",
+            "name=web,alias",
+            "name=web,driver-opt=a=b",
+        ] {
+            assert!(network(text).is_err(), "{text}");
+        }
+    }
+}
