@@ -69,6 +69,7 @@ impl Flags {
             pidfd_socket: self.pidfd_socket.as_deref().map(absolute).transpose()?,
             pid_file: self.pid_file.as_deref().map(absolute).transpose()?,
             no_pivot: self.no_pivot,
+            opens_root: false,
             no_new_keyring: self.no_new_keyring,
             passed: inherited.passed(self.preserve_fds)?,
         })

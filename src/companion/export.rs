@@ -9,7 +9,7 @@ use clap::Args;
 use super::commit::source_date_epoch;
 use super::output::whole_file;
 use super::{Context, Operation};
-use crate::engine::files_of;
+use crate::engine::{ensure_ids_of_image, files_of};
 use crate::error::Attempt;
 use crate::image::layer::Stack;
 use crate::image::layer::changes::between;
@@ -38,7 +38,11 @@ impl Operation for Export {
         let store = context.store()?;
         let lease = Lease::new(&store)?;
         let files = match context.engine_with(&self.what)? {
-            Some(engine) => files_of(&engine.find(&self.what)?)?.1,
+            Some(engine) => {
+                let container = engine.find(&self.what)?;
+                ensure_ids_of_image(&container)?;
+                files_of(&container)?.1
+            }
             None => {
                 let image = store.resolve(&self.what, self.platform.as_ref())?;
                 let chain = image.config.chain();

@@ -89,6 +89,7 @@ impl Making {
         );
         facts.shared_namespaces = host::shared_namespaces(&spec);
         facts.no_pivot = options.no_pivot;
+        facts.opens_root = options.opens_root;
         facts.new_keyring = !options.no_new_keyring;
         facts.waits_for_start = start == Start::Gate;
         facts.notify_directory = notify_socket::asked().map(|_| at.join("notify"));

@@ -89,6 +89,7 @@ pub(super) fn facts(
         cgroup_mount: hierarchy.map(|hierarchy| c_path(&hierarchy.mount_point)),
         cgroup_directory: cgroup.map(c_path),
         no_pivot: false,
+        opens_root: false,
         new_keyring: true,
         waits_for_start: false,
         notify_directory: None,

@@ -71,6 +71,8 @@ pub struct CreateOptions {
     pub pid_file: Option<PathBuf>,
     /// Whether the root is moved instead of pivoted.
     pub no_pivot: bool,
+    /// Whether the root is opened for init, whose user namespace may give it no right to the path.
+    pub opens_root: bool,
     /// Whether the session keyring is kept.
     pub no_new_keyring: bool,
     /// Which descriptors above stdio the container gets.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::FlockOperation;
 
 use super::record::{self, Record};
-use super::{Container, Engine, group, locks, make_directory, network, now, specification, volume};
+use super::{Container, Engine, group, locks, make_directory, network, now, specification, user_namespace, volume};
 use crate::error::Attempt;
 use crate::image::store::file;
 use crate::image::store::table::Image;
@@ -41,6 +41,7 @@ impl Engine {
         specification::check(&record)?;
         group::Place::of(self, &record)?;
         network::settle(self, &mut record)?;
+        let _nobody_else_chooses = user_namespace::settle(self, &mut record)?;
         let directory = self.directory(&record.id);
         let _making = self.make(&directory)?;
         let made = self.fill(&directory, &mut record, name.as_deref());

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use anyhow::{Result, bail, ensure};
 
 use super::Container;
-use super::network::{Mode, is_attachable, namespace};
+use super::network::{Mode, ensure_bridges, is_attachable, namespace};
 use super::record::{Membership, Record};
 use crate::network::{Attachment, Endpoint, Networks, Published, address};
 
@@ -72,6 +72,7 @@ pub(super) fn settled(networks: &Networks, network: &str, wanted: Membership) ->
 impl Container<'_> {
     /// Puts it in one more network: at once if it runs, and at each start. What should be known is handed to `warn`.
     pub fn connect(&mut self, wanted: Membership, warn: impl Fn(&str)) -> Result<()> {
+        ensure_bridges(self.engine, &wanted.network)?;
         let _alone = self.lock()?;
         self.record = self.engine.record(self.id())?;
         let networks = self.engine.networks()?;

@@ -52,6 +52,7 @@ pub mod specification;
 mod start;
 pub mod state;
 pub mod terminal;
+mod user_namespace;
 pub mod volume;
 
 use std::fs::DirBuilder;
@@ -64,7 +65,7 @@ use anyhow::{Result, ensure};
 
 pub use create::Wanted;
 pub use find::Container;
-pub use root::{changes_of, files_of};
+pub use root::{changes_of, ensure_ids_of_image, files_of};
 pub use start::{Attached, exit_status};
 
 use crate::cgroup::Manager;

@@ -93,7 +93,8 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
     servers(host)?;
     let published = published(record)?;
     match Mode::of(&host.network_mode) {
-        Mode::Network(_) => {
+        Mode::Network(name) => {
+            ensure_bridges(engine, &name)?;
             record.networks = membership::all_settled(&engine.networks()?, memberships)?;
             return Ok(());
         }
@@ -117,6 +118,16 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
             host.network_mode
         );
     }
+    Ok(())
+}
+
+/// Refuses what needs links of the machine.
+pub(super) fn ensure_bridges(engine: &Engine, network: &str) -> Result<()> {
+    ensure!(
+        engine.user.is_none(),
+        "the network {network} is not for an ordinary user, who may not make links of the machine: there are pasta, host, none and \
+         container:NAME"
+    );
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::image::digest::Digest;
+use crate::image::layer::copy::IdMaps;
 
 /// The file in a container's directory.
 pub const FILE: &str = "container.json";
@@ -34,6 +35,9 @@ pub struct Record {
     pub config: Config,
     /// What it has of the host.
     pub host_config: HostConfig,
+    /// How its ids are ids of the engine's, if it has a user namespace of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids: Option<IdMaps>,
     /// What is mounted in it.
     pub mounts: Vec<Mounted>,
     /// The networks that it is to be in: the one that it was made for, and what `network connect` and `disconnect` made of that. The

@@ -1,5 +1,6 @@
 //! A container's root: overlayfs over the image's layers, mounted while it runs.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
@@ -11,6 +12,7 @@ use super::{Container, Engine};
 use crate::error::Attempt;
 use crate::image::layer::Stack;
 use crate::image::layer::changes::{self, Change};
+use crate::image::layer::copy::IdMaps;
 use crate::image::mount::Upper;
 
 /// Mounts it, and says where it is.
@@ -25,7 +27,17 @@ pub(super) fn mount(engine: &Engine, record: &Record) -> Result<std::path::PathB
     // the machine has what it has.
     let _ = std::fs::remove_dir_all(work.join("work/incompat"));
     let upper = Upper { directory: &upper, work: &work, volatile: record.host_config.auto_remove };
-    engine.store.mount_writable(&record.layers, &upper, &point)?;
+    match (record.ids.as_ref().filter(|ids| !ids.is_identity()), &engine.user) {
+        (None, _) => engine.store.mount_writable(&record.layers, &upper, &point)?,
+        (Some(ids), None) => engine.store.mount_mapped(&record.layers, &upper, &directory, &point, ids)?,
+        (Some(ids), Some(_)) => {
+            let image = engine.store.copy_mapped(&record.layers, ids)?;
+            let owner = std::fs::metadata(&image).attempt(|| format!("look at {image:?}"))?;
+            std::os::unix::fs::chown(upper.directory, Some(owner.uid()), Some(owner.gid()))
+                .attempt(|| format!("change the owner of {:?}", upper.directory))?;
+            engine.store.mount_over(&[image], &upper, &point)?;
+        }
+    }
     Ok(point)
 }
 
@@ -66,12 +78,35 @@ pub(super) fn unmount(point: &Path) -> Result<()> {
     }
 }
 
+/// Refuses to take the files of a container where their ids are not the image's on the disk.
+pub fn ensure_ids_of_image(container: &Container<'_>) -> Result<()> {
+    let mode = &container.record.host_config.userns_mode;
+    ensure!(
+        copied(container).is_none(),
+        "the files of a user's container with --userns {mode} have other ids than an image's"
+    );
+    Ok(())
+}
+
+/// The ids that a container's files have on the disk in place of the image's.
+fn copied<'c>(container: &'c Container<'_>) -> Option<&'c IdMaps> {
+    container.engine.user.as_ref()?;
+    container.record.ids.as_ref().filter(|ids| !ids.is_identity())
+}
+
 /// A container's files without what is mounted in it: those of its image alone, and all. Of a root directory of the caller's all is
 /// the container's own.
 pub fn files_of(container: &Container<'_>) -> Result<(Stack, Stack)> {
     let store = &container.engine.store;
     let open = |path: &Path| std::fs::File::open(path).attempt(|| format!("open {path:?}"));
-    let below = store.stack(&container.record.layers)?;
+    let below = match (copied(container), &container.engine.user) {
+        (Some(ids), Some(_)) => {
+            let mut copy = Stack::new(store.form());
+            copy.push(open(&store.copy_mapped(&container.record.layers, ids)?)?.into());
+            copy
+        }
+        _ => store.stack(&container.record.layers)?,
+    };
     let mut files = below.clone();
     let top = match &container.record.rootfs {
         Some(rootfs) => open(Path::new(rootfs))?,

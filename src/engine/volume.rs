@@ -191,7 +191,13 @@ pub(super) fn release_of(engine: &Engine, id: &str) {
 }
 
 /// Makes what is mounted: directories for binds that aren't there, as docker does, and the first content of volumes.
-pub(super) fn prepare(record: &Record, files: &Stack) -> Result<()> {
+pub(super) fn prepare(engine: &Engine, record: &Record, files: &Stack) -> Result<()> {
+    // Where the mount of a volume maps ids, the volume has those of the image, as the layers have.
+    let layers = match (&record.ids, &engine.user) {
+        (Some(_), None) => Some(engine.store.stack(&record.layers)?),
+        _ => None,
+    };
+    let files = layers.as_ref().unwrap_or(files);
     for mounted in &record.mounts {
         match mounted.kind.as_str() {
             "bind" if mounted.mode != "must-exist" && !Path::new(&mounted.source).exists() => {

@@ -36,6 +36,7 @@ pub(crate) fn host() -> Host {
         cgroup_mount: Some(c"/sys/fs/cgroup".into()),
         cgroup_directory: Some(c"/sys/fs/cgroup/web".into()),
         no_pivot: false,
+        opens_root: false,
         new_keyring: true,
         waits_for_start: true,
         notify_directory: None,
@@ -49,6 +50,7 @@ fn hosts() -> [Host; 4] {
     let sharing = Host {
         shared_namespaces: Kind::ALL.to_vec(),
         no_pivot: true,
+        opens_root: true,
         new_keyring: false,
         waits_for_start: false,
         notify_directory: Some("/run/web/notify".into()),

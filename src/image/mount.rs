@@ -1,26 +1,35 @@
 //! Images as read-only file systems: overlayfs over the unpacked layers.
 
+use std::ffi::CStr;
 use std::fs;
 use std::io::Read as _;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
 };
+use rustix::thread::{CapabilitiesSecureBits, capabilities_secure_bits, set_capabilities_secure_bits};
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::layer::{Form, tree};
+use super::layer::attributes::Warnings;
+use super::layer::copy::{IdMaps, IdRange};
+use super::layer::{self, Form, tree};
+use super::store::lease::Lease;
 use super::store::table::Image;
 use super::store::{Store, file};
 use crate::error::Attempt;
 use crate::mountinfo;
+use crate::plan::namespaces;
+use crate::spec::IdMapping;
+use crate::sys::file_ids;
+use crate::sys::mount::map_ids;
 
 const RECORD: &str = "mount.json";
 const POINT: &str = "merged";
@@ -91,6 +100,72 @@ impl Store {
         attach(&overlay(&self.lower(chain)?, Some(upper), self.form())?, point)
     }
 
+    /// The same with a directory that is the only one below.
+    pub fn mount_over(&self, lower: &[PathBuf], upper: &Upper<'_>, point: &Path) -> Result<()> {
+        attach(&overlay(lower, Some(upper), self.form())?, point)
+    }
+
+    /// The same, with ids of the files that are others than on the disk: all directories are there by mounts that map them (Linux 6.15).
+    /// The upper two are below `parent`.
+    pub fn mount_mapped(
+        &self,
+        chain: &[Digest],
+        upper: &Upper<'_>,
+        parent: &Path,
+        point: &Path,
+        ids: &IdMaps,
+    ) -> Result<()> {
+        let namespace = user_namespace(ids)?;
+        let mapped = |path: &Path| -> Result<OwnedFd> {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            let mount = open_tree(CWD, path, flags).attempt(|| format!("clone the mount of {path:?}"))?;
+            map_ids(mount.as_fd(), namespace.as_fd(), 0).attempt(|| format!("map the ids of {path:?}"))?;
+            Ok(mount)
+        };
+        let lower = self.lower(chain)?.iter().map(|path| mapped(path)).collect::<Result<Vec<_>>>()?;
+        let parent = mapped(parent)?;
+        let below = |path: &Path| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let name = path.file_name().unwrap_or_default();
+            openat(&parent, name, flags, Mode::empty()).attempt(|| format!("open {path:?}"))
+        };
+        let mut layers: Vec<(&CStr, OwnedFd)> = lower.into_iter().map(|mount| (c"lowerdir+", mount)).collect();
+        layers.push((c"upperdir", below(upper.directory)?));
+        layers.push((c"workdir", below(upper.work)?));
+        let _as_root_of_it = FileIds::of_root(ids)?;
+        let overlay = made(self.form(), Some(upper), |context| {
+            for (name, layer) in &layers {
+                fsconfig_set_fd(context, *name, layer).attempt(|| "add a layer whose ids are mapped (Linux 6.15)")?;
+            }
+            Ok(())
+        })?;
+        attach(&overlay, point)
+    }
+
+    /// A copy of a chain of layers whose files have other ids: made once, beside the topmost layer, with which it goes.
+    pub fn copy_mapped(&self, chain: &[Digest], ids: &IdMaps) -> Result<PathBuf> {
+        let top = chain.last().context("the image has no layers")?;
+        let text = serde_json::to_vec(ids).context("write ids as JSON")?;
+        let path = self.layer_path(top).join(format!("mapped-{}", &Digest::of(&text).hex()[..16]));
+        if path.is_dir() {
+            return Ok(path);
+        }
+        let lease = Lease::new(self)?;
+        let copy = lease.fresh("mapped");
+        let what = || format!("copy the image to {copy:?} with other ids");
+        fs::create_dir(&copy).attempt(what)?;
+        let target = fs::File::open(&copy).attempt(what)?;
+        layer::copy::tree(&self.stack(chain)?, target.into(), ids, &mut Warnings::new()).with_context(what)?;
+        let target = fs::File::open(&copy).attempt(what)?;
+        rustix::fs::syncfs(&target).attempt(what)?;
+        match fs::rename(&copy, &path) {
+            // Somebody else was faster.
+            Err(_) if path.is_dir() => {}
+            renamed => renamed.attempt(what)?,
+        }
+        Ok(path)
+    }
+
     /// Unmounts an image; says whether it was mounted.
     pub fn unmount(&self, id: &Digest) -> Result<bool> {
         let directory = self.mount_directory(id);
@@ -149,6 +224,41 @@ pub struct Upper<'a> {
     pub volatile: bool,
 }
 
+/// The ids with which files are made, as long as the value lives: overlayfs makes its own as whoever mounts it, and where ids are mapped
+/// the machine's root has none.
+struct FileIds {
+    before: (u32, u32),
+    bits: CapabilitiesSecureBits,
+}
+
+impl FileIds {
+    fn of_root(ids: &IdMaps) -> Result<FileIds> {
+        let bits = capabilities_secure_bits().attempt(|| "ask for the secure bits")?;
+        // capabilities(7): otherwise the capabilities for files went with root's number.
+        set_capabilities_secure_bits(bits | CapabilitiesSecureBits::NO_SETUID_FIXUP)
+            .attempt(|| "set the secure bits")?;
+        let root = |ranges: &[IdRange]| ranges.iter().find(|range| range.container == 0).map_or(0, |range| range.host);
+        Ok(FileIds { before: file_ids::set(root(&ids.users), root(&ids.groups)), bits })
+    }
+}
+
+impl Drop for FileIds {
+    fn drop(&mut self) {
+        file_ids::set(self.before.0, self.before.1);
+        let _ = set_capabilities_secure_bits(self.bits);
+    }
+}
+
+/// A user namespace for mounts.
+fn user_namespace(ids: &IdMaps) -> Result<OwnedFd> {
+    let lines = |ranges: &[IdRange]| {
+        let line =
+            |range: &IdRange| IdMapping { container_id: range.container, host_id: range.host, size: range.length };
+        ranges.iter().map(line).collect()
+    };
+    crate::launch::user_namespace(&namespaces::IdMaps { uids: lines(&ids.users), gids: lines(&ids.groups) })
+}
+
 fn attach(mount: &OwnedFd, point: &Path) -> Result<()> {
     move_mount(mount, c"", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .attempt(|| format!("attach the mount to {point:?}"))
@@ -156,13 +266,12 @@ fn attach(mount: &OwnedFd, point: &Path) -> Result<()> {
 
 /// A detached mount of some directories, the topmost first; read-only without one that takes what is written.
 fn overlay(lower: &[PathBuf], upper: Option<&Upper<'_>>, form: Form) -> Result<OwnedFd> {
-    let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).attempt(|| "open the file system overlay")?;
-    let mount = || -> Result<OwnedFd> {
+    made(form, upper, |context| {
         let set = |name: &std::ffi::CStr, directory: &Path| {
             let value = directory.as_os_str().as_bytes();
             let long = value.len() >= LONGEST_VALUE;
             ensure!(!long, "the path {directory:?} is longer than the {LONGEST_VALUE} bytes that fsconfig(2) takes");
-            fsconfig_set_string(&context, name, value).attempt(|| format!("add the layer {directory:?}"))
+            fsconfig_set_string(context, name, value).attempt(|| format!("add the layer {directory:?}"))
         };
         for directory in lower {
             // Since Linux 6.5.
@@ -171,9 +280,18 @@ fn overlay(lower: &[PathBuf], upper: Option<&Upper<'_>>, form: Form) -> Result<O
         if let Some(upper) = upper {
             set(c"upperdir", upper.directory)?;
             set(c"workdir", upper.work)?;
-            if upper.volatile {
-                fsconfig_set_flag(&context, c"volatile").attempt(|| "set volatile")?;
-            }
+        }
+        Ok(())
+    })
+}
+
+/// A detached overlay whose layers `add` says.
+fn made(form: Form, upper: Option<&Upper<'_>>, add: impl FnOnce(BorrowedFd<'_>) -> Result<()>) -> Result<OwnedFd> {
+    let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).attempt(|| "open the file system overlay")?;
+    let mount = || -> Result<OwnedFd> {
+        add(context.as_fd())?;
+        if upper.is_some_and(|upper| upper.volatile) {
+            fsconfig_set_flag(&context, c"volatile").attempt(|| "set volatile")?;
         }
         if form == Form::User {
             fsconfig_set_flag(&context, c"userxattr").attempt(|| "set userxattr")?;

@@ -198,7 +198,7 @@ impl<'a> Init<'a> {
             Step::SessionKeyring { name } => session_keyring(name),
             Step::LoopbackUp => Ok(network::loopback_up()?),
             Step::Propagation { path, propagation } => self.propagation(path, *propagation),
-            Step::Root { path, .. } => self.open_root(path),
+            Step::Root { path, slot, .. } => self.open_root(path, *slot),
             Step::MountFileSystem(mount) => self.mount_file_system(mount),
             Step::BindMount(bind) => self.bind_mount(bind),
             Step::Remount(remount) => self.remount(remount),

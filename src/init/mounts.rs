@@ -33,16 +33,21 @@ impl Init<'_> {
         Ok(mount_change(path, flags)?)
     }
 
-    pub(super) fn open_root(&mut self, path: &CStr) -> Outcome {
+    pub(super) fn open_root(&mut self, path: &CStr, slot: Option<usize>) -> Outcome {
         if !self.plan.changes_mounts {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             self.root = Some(openat(CWD, path, flags, Mode::empty())?);
             return Ok(());
         }
+        // What the runtime opened is put on top of all, where it is below no path that would have to be passed.
+        let path = if slot.is_some() { c"/" } else { path };
         if self.plan.shares_mounts {
             make_parent_private(path)?;
         }
-        let root = copy_tree(path, true, true)?;
+        let root = match slot {
+            Some(slot) => self.take(slot)?,
+            None => copy_tree(path, true, true)?,
+        };
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         move_mount(&root, c"", CWD, path, flags)?;
         self.root = Some(root);

@@ -8,8 +8,8 @@ use super::namespaces::{self, Kind, Wanted};
 use super::process::{self, Asked};
 use super::step::{self, Destination, Step, c_path, c_string};
 use super::{
-    Given, Host, Plan, Preparation, Preparations, Program, Start, devices, filter, host_uid, identity, keeps_groups,
-    keyring, landlock, mount_options, mounts, open_proc_before_use, parent_limits, sysctl, when,
+    Given, Host, Plan, Preparation, Preparations, Program, Start, TreeCopy, devices, filter, host_uid, identity,
+    keeps_groups, keyring, landlock, mount_options, mounts, open_proc_before_use, parent_limits, sysctl, when,
 };
 use crate::cgroup;
 use crate::launch::hooks;
@@ -112,9 +112,18 @@ fn file_tree(
     if host.no_pivot && base.kind == libc::MS_PRIVATE {
         bail!("linux.rootfsPropagation: {:?} can't be combined with --no-pivot", spec.linux.rootfs_propagation);
     }
+    let slot = host.opens_root.then(|| {
+        preparations.add(Preparation::CopyTree(TreeCopy {
+            path: c_path(&host.rootfs),
+            recursive: true,
+            propagation: base,
+            follow: true,
+            id_map: None,
+        }))
+    });
     let mut steps = vec![
         Step::Propagation { path: c"/".into(), propagation: base },
-        Step::Root { path: c_path(&host.rootfs), joined: wanted.path(Kind::Mount).is_some() },
+        Step::Root { path: c_path(&host.rootfs), joined: wanted.path(Kind::Mount).is_some(), slot },
     ];
     let planned = mounts::mounts(spec, wanted, host, preparations)?;
     steps.extend(planned.steps);
@@ -178,7 +187,7 @@ fn without_mount_namespace(spec: &Spec, wanted: &Wanted, host: &Host) -> Result<
     if let Some((field, _)) = refused.iter().find(|(_, used)| *used) {
         bail!("{field}: needs a mount namespace; add one to linux.namespaces");
     }
-    let mut steps = vec![Step::Root { path: c_path(&host.rootfs), joined: false }];
+    let mut steps = vec![Step::Root { path: c_path(&host.rootfs), joined: false, slot: None }];
     if !spec.hooks.prestart.is_empty() || !spec.hooks.create_runtime.is_empty() {
         steps.push(Step::RuntimeHooks);
     }

@@ -65,6 +65,8 @@ pub struct Host {
     pub cgroup_directory: Option<CString>,
     /// `--no-pivot`.
     pub no_pivot: bool,
+    /// Whether the root is opened for init, who may have no right to its path.
+    pub opens_root: bool,
     /// Not `--no-new-keyring`.
     pub new_keyring: bool,
     /// Whether the program waits for `start`, or for the parent's word alone.

@@ -212,7 +212,7 @@ fn bind(
         change_all.set |= options.change.set & libc::MOUNT_ATTR_RDONLY;
     }
     // Root of a user namespace may have no right to the path; the runtime has.
-    let by_parent = id_map.is_some() || (context.wanted.has(Kind::User) && context.host.privileged);
+    let by_parent = id_map.is_some() || (context.wanted.has(Kind::User) && context.host.is_root);
     let slot = by_parent.then(|| {
         preparations.add(Preparation::CopyTree(TreeCopy {
             path: path.clone(),

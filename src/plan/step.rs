@@ -47,8 +47,9 @@ pub enum Step {
     LoopbackUp,
     /// Changes the propagation of every mount of this namespace, or after the pivot of the root.
     Propagation { path: CString, propagation: Propagation },
-    /// Binds the root file system onto itself and opens it; `joined` where that is in a mount namespace that was joined.
-    Root { path: CString, joined: bool },
+    /// Binds the root file system onto itself and opens it; `joined` where that is in a mount namespace that was joined. What the runtime
+    /// opened for it is in the slot.
+    Root { path: CString, joined: bool, slot: Option<usize> },
     /// Mounts a new instance of a file system.
     MountFileSystem(FileSystem),
     /// Attaches a copy of a part of the mount tree.

@@ -7,6 +7,7 @@
 pub mod bpf;
 pub mod clone;
 pub mod execute;
+pub mod file_ids;
 #[cfg(target_arch = "x86_64")]
 pub mod first;
 pub mod keyring;

@@ -1,8 +1,5 @@
 //! A store of a test's own with an image of busybox, and `ctn` as a child process.
 
-#[path = "rootless/user.rs"]
-pub mod user;
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;

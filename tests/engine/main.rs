@@ -34,4 +34,5 @@ mod monitor;
 mod network;
 mod rootless;
 mod terminal;
+mod user_namespace;
 mod volumes;

@@ -16,9 +16,9 @@ use crate::engine::group::Place;
 use crate::engine::log::Log;
 use crate::engine::protocol::Notice;
 use crate::engine::record::Record;
-use crate::engine::rootless::User;
 use crate::engine::specification::{self, Facts, Node};
 use crate::engine::state::Status;
+use crate::engine::user_namespace::{ensure_mapped, mapped_from_0};
 use crate::engine::{Engine, apparmor, cdi, init, network, now, root, start, volume};
 use crate::error::{Attempt, sentence};
 use crate::image::bundle;
@@ -109,7 +109,7 @@ impl Monitor {
         if record.host_config.ipc_mode == "shareable" {
             root::mount_shared_memory(engine, record)?;
         }
-        volume::prepare(record, &files)?;
+        volume::prepare(engine, record, &files)?;
         let hostname = specification::hostname(record, &facts);
         network::write_files(engine, record, &hostname, &[])?;
         let config = serde_json::to_vec(&specification::config(record, &facts)?).context("write the configuration")?;
@@ -118,7 +118,8 @@ impl Monitor {
         let warnings = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
         let heard = std::rc::Rc::clone(&warnings);
         host.warn = Warn(std::rc::Rc::new(move |text| heard.borrow_mut().push(text.to_owned())));
-        let options = CreateOptions { bundle: self.directory(), ..CreateOptions::default() };
+        let opens_root = record.ids.is_some();
+        let options = CreateOptions { bundle: self.directory(), opens_root, ..CreateOptions::default() };
         let mut attached = network::Attached::default();
         let mut embedded = theirs.during(|| {
             container::embed(&host, &record.id, &options, config, |pid| {
@@ -168,6 +169,7 @@ impl Monitor {
 pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, rootfs: PathBuf) -> Result<Facts> {
     let host = &record.host_config;
     let program = bundle::User::of(&record.config.user, files)?;
+    ensure_mapped(engine, record, &program)?;
     let group = |name: &String| -> Result<u32> {
         Ok(bundle::User::of(&format!("0:{name}"), files).with_context(|| format!("--group-add {name}"))?.gid)
     };
@@ -195,7 +197,11 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
         capabilities: crate::security::capabilities::permitted().attempt(|| "ask for the engine's capabilities")?,
         host_name: others_name(engine, record)?,
         init: init::program(engine, record)?,
-        rootless: engine.user.as_ref().map(User::groups),
+        is_rootless: engine.user.is_some(),
+        groups_mapped: match (&record.ids, &engine.user) {
+            (Some(ids), _) => Some(mapped_from_0(&ids.groups)),
+            (None, user) => user.as_ref().map(|user| mapped_from_0(&user.ids.groups)),
+        },
         user: program,
         rootfs,
         joined: BTreeMap::new(),
@@ -207,9 +213,16 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
 fn joined(engine: &Engine, record: &Record) -> Result<BTreeMap<&'static str, String>> {
     let host = &record.host_config;
     let mut joined = BTreeMap::new();
-    for (kind, file, mode) in
-        [("network", "net", &host.network_mode), ("pid", "pid", &host.pid_mode), ("ipc", "ipc", &host.ipc_mode)]
-    {
+    for (kind, file, mode) in [
+        ("network", "net", &host.network_mode),
+        ("pid", "pid", &host.pid_mode),
+        ("ipc", "ipc", &host.ipc_mode),
+        ("user", "user", &host.userns_mode),
+    ] {
+        if kind == "user" && record.ids.is_none() {
+            // The other one has the engine's.
+            continue;
+        }
         if let Some(id) = mode.strip_prefix("container:") {
             joined.insert(kind, network::namespace_of(engine, id, file)?);
         }
@@ -252,6 +265,7 @@ fn node(path: &str, inside: &str, access: &str) -> Result<Node> {
         "error gathering device information while adding custom device {path:?}: not a device node"
     );
     Ok(Node {
+        source: path.into(),
         path: inside.into(),
         kind,
         major: rustix::fs::major(data.rdev()),
@@ -293,7 +307,8 @@ fn of_cdi(wanted: &cdi::Node, user: &bundle::User) -> Result<Node> {
         node
     } else {
         let (path, access, kind) = (wanted.path.clone(), access.to_owned(), kind.chars().next().unwrap_or('c'));
-        Node { path, kind, major: wanted.major, minor: wanted.minor, mode: 0, uid: 0, gid: 0, access }
+        let source = on_host.clone();
+        Node { source, path, kind, major: wanted.major, minor: wanted.minor, mode: 0, uid: 0, gid: 0, access }
     };
     node.mode = wanted.file_mode.unwrap_or(0o666);
     node.uid = wanted.uid.unwrap_or(user.uid);

@@ -30,6 +30,7 @@ use rustix::process::geteuid;
 use crate::error::Attempt;
 use crate::image::layer::copy::{IdMaps, IdRange};
 
+pub(super) use ids::subordinate;
 pub use join::enter;
 
 /// An ordinary user, in the user namespace.
@@ -59,15 +60,6 @@ impl User {
             _ => runtime.join("netns"),
         };
         Ok(User { uid, ids, runtime: runtime.to_owned(), namespaces, _membership: Rc::new(membership) })
-    }
-
-    /// How many ids there are from 0 on.
-    pub fn groups(&self) -> u32 {
-        let mut next = 0;
-        while let Some(range) = self.ids.groups.iter().find(|range| range.container == next) {
-            next += range.length;
-        }
-        next
     }
 }
 

@@ -8,6 +8,8 @@ use crate::engine::record::HostConfig;
 /// A device of the host that the container gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
+    /// Where on the machine.
+    pub source: String,
     /// Where in the container.
     pub path: String,
     /// `c` or `b`.

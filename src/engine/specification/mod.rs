@@ -19,7 +19,9 @@ use super::apparmor;
 use super::cdi::Edits;
 use super::network::Mode;
 use super::record::Record;
+use super::user_namespace;
 use crate::image::bundle::User;
+use crate::image::layer::copy::IdRange;
 
 pub use devices::Node;
 pub(super) use mounts::size as shared_memory_size;
@@ -57,8 +59,10 @@ pub struct Facts {
     pub init: Option<PathBuf>,
     /// The name of the host, or of the container whose network it is in.
     pub host_name: String,
-    /// For a container of an ordinary user: how many ids of groups there are.
-    pub rootless: Option<u32>,
+    /// Whether it is a container of an ordinary user.
+    pub is_rootless: bool,
+    /// How many ids of groups there are, if not all.
+    pub groups_mapped: Option<u32>,
 }
 
 /// Refuses what contradicts itself, before anything is made.
@@ -74,11 +78,7 @@ pub fn check(record: &Record) -> Result<()> {
         };
         ensure!(known || flag != "uts" && mode.starts_with("container:"), "--{flag}: invalid {flag} mode {mode:?}");
     }
-    ensure!(
-        matches!(host.userns_mode.as_str(), "" | "host"),
-        "--userns: only host is supported: {:?}",
-        host.userns_mode
-    );
+    user_namespace::Mode::of(&host.userns_mode)?;
     ensure!(
         host.init != Some(true) || matches!(host.pid_mode.as_str(), "" | "private"),
         "conflicting options: --init is the first process of a pid namespace of the container's own, and --pid is {:?}",
@@ -175,9 +175,18 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
         "cgroupsPath": facts.cgroups_path,
         "namespaces": namespaces(record, facts),
         "resources": resources::of(host, facts)?,
-        "devices": devices::nodes(host, facts),
+        "devices": if mounts::is_apart(record, facts) { json!([]) } else { devices::nodes(host, facts).into() },
         "sysctl": sysctls(record, facts),
     });
+    if let Some(ids) = &record.ids
+        && !facts.joined.contains_key("user")
+    {
+        for (key, ranges) in [("uidMappings", &ids.users), ("gidMappings", &ids.groups)] {
+            let range =
+                |range: &IdRange| json!({"containerID": range.container, "hostID": range.host, "size": range.length});
+            linux[key] = ranges.iter().map(range).collect();
+        }
+    }
     if let Some((masked, read_only)) = masks(record)? {
         linux["maskedPaths"] = json!(masked);
         linux["readonlyPaths"] = json!(read_only);
@@ -250,10 +259,11 @@ fn namespaces(record: &Record, facts: &Facts) -> Vec<Value> {
         "network" => Mode::of(&host.network_mode) == Mode::Host,
         // A privileged container sees the host's, as docker has it.
         "cgroup" => host.cgroupns_mode == "host",
+        "user" => record.ids.is_none(),
         _ => false,
     };
     let mut all = Vec::new();
-    for kind in ["mount", "network", "uts", "pid", "ipc", "cgroup"].into_iter().filter(|kind| !is_host(kind)) {
+    for kind in ["mount", "network", "uts", "pid", "ipc", "cgroup", "user"].into_iter().filter(|kind| !is_host(kind)) {
         all.push(match facts.joined.get(kind) {
             Some(path) => json!({"type": kind, "path": path}),
             None => json!({"type": kind}),
@@ -266,7 +276,7 @@ fn namespaces(record: &Record, facts: &Facts) -> Vec<Value> {
 fn sysctls(record: &Record, facts: &Facts) -> Map<String, Value> {
     let mut all = Map::new();
     // A group without an id here is refused.
-    let last_group = facts.rootless.map_or(i32::MAX.unsigned_abs(), |groups| groups.saturating_sub(1));
+    let last_group = facts.groups_mapped.map_or(i32::MAX.unsigned_abs(), |groups| groups.saturating_sub(1));
     if matches!(Mode::of(&record.host_config.network_mode), Mode::None | Mode::Network(_) | Mode::Pasta(_)) {
         all.insert("net.ipv4.ip_unprivileged_port_start".into(), "0".into());
         all.insert("net.ipv4.ping_group_range".into(), format!("0 {last_group}").into());

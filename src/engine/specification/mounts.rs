@@ -11,16 +11,22 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value
     json!({"destination": destination, "type": kind, "source": source, "options": options})
 }
 
+/// Whether it is in another user namespace than the machine's.
+pub(super) fn is_apart(record: &Record, facts: &Facts) -> bool {
+    facts.is_rootless || record.ids.is_some()
+}
+
 /// All mounts, in the order in which they are made.
 pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
     let host = &record.host_config;
-    // What belongs to a namespace of the machine's root can't be mounted anew by an ordinary user, who sees the machine's then.
-    let own = |path: &str, kind: &str, options: &[&str], is_the_machines: bool| match facts.rootless {
-        Some(_) if is_the_machines => mount(path, "bind", path, &[&["rbind", "rslave"], options].concat()),
-        _ => mount(path, kind, kind, options),
+    // What belongs to a namespace of another user namespace can't be mounted anew, so the container sees the machine's then.
+    let is_apart = is_apart(record, facts);
+    let own = |path: &str, kind: &str, options: &[&str], is_the_machines: bool| match is_apart && is_the_machines {
+        true => mount(path, "bind", path, &[&["rbind", "rslave"], options].concat()),
+        false => mount(path, kind, kind, options),
     };
     let mut terminals = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
-    if facts.rootless.is_none_or(|groups| groups > 5) {
+    if facts.groups_mapped.is_none_or(|groups| groups > 5) {
         terminals.push("gid=5");
     }
     let mut all = vec![
@@ -29,29 +35,39 @@ pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
         mount("/dev/pts", "devpts", "devpts", &terminals),
     ];
     let access = if host.privileged { "rw" } else { "ro" };
-    let is_hosts = Mode::of(&host.network_mode) == Mode::Host;
+    let is_hosts = match Mode::of(&host.network_mode) {
+        Mode::Host => true,
+        Mode::Container(_) => record.ids.is_some() && !facts.joined.contains_key("user"),
+        _ => false,
+    };
     all.push(own("/sys", "sysfs", &["nosuid", "noexec", "nodev", access], is_hosts));
     all.push(mount("/sys/fs/cgroup", "cgroup", "cgroup", &[access, "nosuid", "noexec", "nodev"]));
-    if facts.rootless.is_none() || host.ipc_mode != "host" {
+    if !is_apart || host.ipc_mode != "host" {
         all.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
     }
+    // Files of the engine's have root's ids on the disk, as the image has; an ordinary user can't have mounts mapped.
+    let is_mapped = record.ids.is_some() && !facts.is_rootless;
     let is_own =
         |path: &str| record.mounts.iter().any(|mounted| mounted.destination == path) || host.tmpfs.contains_key(path);
     if let Some(shm) = shm(record, facts).filter(|_| !is_own("/dev/shm")) {
         all.push(shm);
     }
+    // Devices can't be made there, either.
+    let devices = facts.devices.iter().filter(|_| is_apart);
+    all.extend(devices.map(|node| mount(&node.path, "bind", &node.source, &["bind", "nosuid", "noexec"])));
     for name in ["resolv.conf", "hostname", "hosts"] {
         let path = format!("/etc/{name}");
         if !is_own(&path) {
             let source = facts.directory.join(name);
-            let options =
-                if host.readonly_rootfs { vec!["rbind", "rprivate", "ro"] } else { vec!["rbind", "rprivate"] };
+            let mut options = vec!["rbind", "rprivate"];
+            options.extend(host.readonly_rootfs.then_some("ro"));
+            options.extend(is_mapped.then_some("idmap"));
             all.push(json!({"destination": path, "type": "bind", "source": source, "options": options}));
         }
     }
     // What is below another is mounted after it.
     let mut own: Vec<(String, Value)> =
-        record.mounts.iter().map(|one| (one.destination.clone(), mounted(one))).collect();
+        record.mounts.iter().map(|one| (one.destination.clone(), mounted(one, is_mapped))).collect();
     own.extend(host.tmpfs.iter().map(|(path, options)| (path.clone(), tmpfs(path, options, true))));
     for mount in facts.edits.iter().flat_map(|edits| &edits.mounts) {
         own.retain(|(path, _)| *path != mount.container_path);
@@ -90,13 +106,16 @@ pub(in crate::engine) fn size(host: &HostConfig) -> u64 {
     if host.shm_size == 0 { 64 << 20 } else { host.shm_size }
 }
 
-fn mounted(mounted: &Mounted) -> Value {
+fn mounted(mounted: &Mounted, is_mapped: bool) -> Value {
     if mounted.kind == "tmpfs" {
         return tmpfs(&mounted.destination, &mounted.mode, mounted.writable);
     }
     let propagation = if mounted.propagation.is_empty() { "rprivate" } else { &mounted.propagation };
     let access = if mounted.writable { "rw" } else { "ro" };
-    mount(&mounted.destination, "bind", &mounted.source, &["rbind", propagation, access])
+    let mut options = vec!["rbind", propagation, access];
+    // A volume may be another container's tomorrow, with other ids. What is the machine's has the machine's.
+    options.extend((is_mapped && mounted.kind == "volume").then_some("idmap"));
+    mount(&mounted.destination, "bind", &mounted.source, &options)
 }
 
 fn of_device(wanted: &cdi::Mount) -> Value {

@@ -29,7 +29,7 @@ pub struct Further {
 pub(super) fn first(record: &Record, facts: &Facts, capabilities: &[String], security: &Security) -> Result<Value> {
     let mut process = process(record, &facts.user, &hostname(record, facts), capabilities, security);
     confine(&mut process, security, record.host_config.privileged, facts);
-    keep_oom_score(record, facts, &mut process);
+    keep_what_may_not_change(record, facts, &mut process);
     let init: &[&str] = if facts.init.is_some() { &[init::POINT, "--"] } else { &[] };
     process["args"] = init.iter().map(|part| (*part).to_owned()).chain(record.command()).collect();
     if let Some(groups) = process["user"]["additionalGids"].as_array_mut() {
@@ -46,7 +46,7 @@ pub fn further(record: &Record, facts: &Facts, wanted: &Further) -> Result<Value
     let security = security(record)?;
     let mut process = process(record, &wanted.user, &hostname(record, facts), &capabilities, &security);
     confine(&mut process, &security, host.privileged, facts);
-    keep_oom_score(record, facts, &mut process);
+    keep_what_may_not_change(record, facts, &mut process);
     let mut env: Vec<String> = serde_json::from_value(process["env"].take())?;
     crate::engine::options::environment::merge(&mut env, wanted.env.iter().cloned());
     process["env"] = env.into();
@@ -64,9 +64,13 @@ fn confine(process: &mut Value, security: &Security, privileged: bool, facts: &F
     }
 }
 
-/// An ordinary user's processes may have a score above 0 from their session, and may not lower it.
-fn keep_oom_score(record: &Record, facts: &Facts, process: &mut Value) {
-    if facts.rootless.is_some()
+/// An ordinary user's processes may have a score above 0 from their session, and may not lower it; without subordinate groups they may
+/// not leave the groups that they have (user_namespaces(7), setgroups).
+fn keep_what_may_not_change(record: &Record, facts: &Facts, process: &mut Value) {
+    if facts.is_rootless && facts.groups_mapped == Some(1) {
+        process["user"]["additionalGids"] = json!([]);
+    }
+    if facts.is_rootless
         && record.host_config.oom_score_adj == 0
         && let Some(process) = process.as_object_mut()
     {

@@ -24,7 +24,8 @@ fn facts() -> Facts {
         numbers: BTreeMap::new(),
         capabilities: u64::MAX,
         host_name: "machine".into(),
-        rootless: None,
+        is_rootless: false,
+        groups_mapped: None,
         init: None,
     }
 }

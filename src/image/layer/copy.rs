@@ -10,6 +10,7 @@ use rustix::fs::{
     symlinkat,
 };
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::attributes::{self, Attributes, DEFAULT_ACL, Warnings};
 use super::directories::Directories;
@@ -155,7 +156,7 @@ pub fn tree(from: &Stack, to: OwnedFd, ids: &IdMaps, warnings: &mut Warnings) ->
 }
 
 /// How ids of an image become ids of this machine; without ranges they are the same.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdMaps {
     /// Users.
     pub users: Vec<IdRange>,
@@ -164,7 +165,7 @@ pub struct IdMaps {
 }
 
 /// A range of ids: in the container, on the host, how many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdRange {
     /// The first in the container.
     pub container: u32,
@@ -188,6 +189,11 @@ impl FromStr for IdRange {
 }
 
 impl IdMaps {
+    /// Whether all ids stay what they are.
+    pub fn is_identity(&self) -> bool {
+        self.users.iter().chain(&self.groups).all(|range| range.container == range.host)
+    }
+
     fn mapped(&self, attributes: Attributes) -> Result<Attributes> {
         let (uid, gid) = (mapped(attributes.uid, &self.users)?, mapped(attributes.gid, &self.groups)?);
         Ok(Attributes { uid, gid, ..attributes })

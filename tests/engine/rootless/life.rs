@@ -86,6 +86,14 @@ fn namespaces_of_the_machine() {
 }
 
 #[test]
+fn devices_of_the_machine() {
+    let place = user::place();
+    let said = place.inside(&["--device", "/dev/zero:/dev/nothing"], "head -c 3 /dev/nothing | wc -c");
+    assert_eq!(said.trim(), "3");
+    assert_nothing_left(&place);
+}
+
+#[test]
 fn a_limit_without_a_cgroup_is_refused() {
     let place = user::place();
     for flags in [["-m", "100m"], ["--pids-limit", "10"], ["--cpus", "0.5"]] {
@@ -158,4 +166,47 @@ fn commands_at_once_share_a_namespace() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     place.ctn(&[&["rm", "-f"], &names[..]].concat());
     assert_nothing_left(&place);
+}
+
+#[test]
+fn a_user_without_subordinate_ids_and_without_a_runtime_directory() {
+    let place = user::place_in(
+        "set -e; mkdir -p tmp; chmod 1777 tmp; mount --bind tmp /tmp; unset XDG_RUNTIME_DIR
+         for file in subuid subgid; do mount --bind /dev/null /etc/$file; done",
+    );
+    assert_eq!(
+        place.inside(&[], "id -u; cat /proc/self/uid_map").split_whitespace().collect::<Vec<_>>(),
+        ["0", "0", "3000", "1"]
+    );
+    assert!(fs::metadata(place.join("tmp/corten-3000/members")).is_ok());
+    for (flags, words) in [
+        (["-u", "web"], "the user 33 of the container has no id on the machine"),
+        (["--userns", "keep-id"], "--userns: keep-id needs subordinate ids, and /etc/subuid"),
+        (["--userns", "nomap"], "--userns: nomap needs subordinate ids, and /etc/subuid"),
+        (["--userns", "auto"], "--userns: auto is root's"),
+    ] {
+        let refusal =
+            place.refusal(125, &[&["run", "--rm", "--network", "none"], &flags[..], &["box", "true"]].concat());
+        assert!(refusal.contains(words), "{flags:?}: {refusal}");
+    }
+    assert_nothing_left(&place);
+}
+
+#[test]
+fn a_delegated_cgroup_is_used() {
+    let group = format!("/sys/fs/cgroup/delegated-{}", std::process::id());
+    let place = user::place_in(&format!(
+        "set -e; mkdir -p {group}/session; chown -R {USER} {group}; echo $$ >{group}/session/cgroup.procs"
+    ));
+    let id = place.detached("web", &[], "sleep 1000");
+    assert!(fs::exists(format!("{group}/{id}/cgroup.procs")).unwrap());
+    place.ctn(&["pause", "web"]);
+    assert_eq!(place.field("web", ".State.Status"), "paused");
+    place.ctn(&["unpause", "web"]);
+    assert_eq!(place.field("web", ".State.Status"), "running");
+    place.ctn(&["rm", "-f", "web"]);
+    assert!(!fs::exists(format!("{group}/{id}")).unwrap());
+    assert_nothing_left(&place);
+    until("the group is empty", || fs::remove_dir(format!("{group}/session")).is_ok());
+    fs::remove_dir(group).unwrap();
 }

@@ -3,4 +3,4 @@
 mod life;
 mod pasta;
 
-use crate::harness::user;
+pub use crate::harness::user;

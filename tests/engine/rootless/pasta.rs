@@ -305,11 +305,24 @@ fn what_can_not_be() {
         (["-p", "80:80"], "permission denied (ordinary users have those from net.ipv4.ip_unprivileged_port_start"),
         (["-p", "8081:80/sctp"], "pasta carries TCP and UDP"),
         (["--ip", "10.0.0.9"], "pasta is none"),
+        (["--network", "bridge"], "the network bridge is not for an ordinary user"),
         (["--network", "pasta:--nonsense"], "pasta: unrecognized option '--nonsense'"),
     ] {
         let refusal = place.refusal(125, &[&["run", "--rm"], &flags[..], &["box", "true"]].concat());
         assert!(refusal.contains(words), "{flags:?}: {refusal}");
     }
+    assert_nothing_left(&place);
+}
+
+#[test]
+fn networks_are_not_made_by_a_user() {
+    let place = user::place();
+    let refusal = place.refusal(1, &["network", "create", "mine"]);
+    assert!(refusal.contains("an ordinary user may not make links of the machine"), "{refusal}");
+    place.detached("web", &[], "sleep 1000");
+    let refusal = place.refusal(1, &["network", "connect", "bridge", "web"]);
+    assert!(refusal.contains("the network bridge is not for an ordinary user"), "{refusal}");
+    place.ctn(&["rm", "-f", "web"]);
     assert_nothing_left(&place);
 }
 

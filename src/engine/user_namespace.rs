@@ -1,0 +1,279 @@
+//! `--userns`: a user namespace of the container's own, in which its ids are others than outside.
+//!
+//! | mode | whose | ids of the container |
+//! | --- | --- | --- |
+//! | none, `host` | all | those of the engine |
+//! | `auto[:size=N]` | root's | N (65536) of the range for containers, which no other container has |
+//! | `keep-id[:uid=N,gid=N]` | a user's | the user is N, or has its own number; the subordinate ids are the others |
+//! | `nomap` | a user's | the subordinate ids; the user has none |
+//! | `private` | all | root's as `auto`; a user's as those of the engine, in a namespace of the container's own |
+//! | `container:NAME` | all | the other container's, in its namespace |
+//!
+//! The range for containers is that of the user `containers` in /etc/subuid and /etc/subgid, which podman has, too; without one it is
+//! [`RANGE`]. On the disk files have the image's ids: root's containers have them mapped by mounts. What an ordinary user mounts can't be
+//! mapped, so such a container has a copy of its image, which others with the same ids share.
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::FlockOperation;
+
+use super::Engine;
+use super::record::Record;
+use super::rootless::subordinate;
+use crate::image::bundle::User;
+use crate::image::layer::copy::{IdMaps, IdRange};
+use crate::image::store::lock::Lock;
+
+/// Ids that nobody else has: systemd leaves them free, and users' subordinate ids are below (first, how many).
+const RANGE: (u32, u32) = (0x7000_0000, 4000 * SIZE);
+/// As many as every image has room in.
+const SIZE: u32 = 65536;
+
+/// What `--userns` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mode {
+    Host,
+    Auto(u32),
+    KeepId(Option<u32>, Option<u32>),
+    NoMap,
+    Private,
+    Container(String),
+}
+
+impl Mode {
+    pub(super) fn of(text: &str) -> Result<Mode> {
+        let (word, options) = text.split_once(':').unwrap_or((text, ""));
+        let pairs = |known: &[&str]| -> Result<Vec<Option<u32>>> {
+            let mut values = vec![None; known.len()];
+            for option in options.split(',').filter(|option| !option.is_empty()) {
+                let place = option.split_once('=').and_then(|(name, value)| {
+                    Some((known.iter().position(|known| *known == name)?, value.parse::<u32>().ok()?))
+                });
+                let (place, value) = place.with_context(|| format!("--userns: {word} has no option {option:?}"))?;
+                values[place] = Some(value);
+            }
+            Ok(values)
+        };
+        Ok(match word {
+            "" | "host" | "nomap" | "private" if text.contains(':') => {
+                bail!("--userns: {word} has no options: {text:?}")
+            }
+            "" | "host" => Mode::Host,
+            "auto" => {
+                let size = pairs(&["size"])?[0].unwrap_or(SIZE);
+                ensure!((1..=RANGE.1).contains(&size), "--userns: {size} is no number of ids");
+                Mode::Auto(size)
+            }
+            "keep-id" => {
+                let values = pairs(&["uid", "gid"])?;
+                Mode::KeepId(values[0], values[1])
+            }
+            "nomap" => Mode::NoMap,
+            "private" => Mode::Private,
+            "container" if !options.is_empty() => Mode::Container(options.into()),
+            _ => bail!(
+                "--userns: invalid user namespace mode {text:?}: there are host, auto, private and container:NAME, and for an ordinary \
+                 user keep-id and nomap"
+            ),
+        })
+    }
+}
+
+/// Chooses the ids of a new container, which are its own from the moment on in which its record is written; nobody else chooses as
+/// long as the lock is held.
+pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<Option<Lock>> {
+    let mode = Mode::of(&record.host_config.userns_mode)?;
+    let is_joined = |mode: &str| mode.starts_with("container:");
+    let joins = [&record.host_config.pid_mode, &record.host_config.ipc_mode].into_iter().find(|mode| is_joined(mode));
+    if let Some(joined) = joins.filter(|_| !matches!(mode, Mode::Host | Mode::Container(_))) {
+        bail!("--userns: a namespace of {joined} belongs to another user namespace; --userns {joined} joins that, too");
+    }
+    let (mut own, lock) = match (&mode, &engine.user) {
+        (Mode::Host, _) => (None, None),
+        (Mode::Container(name), _) => (engine.find(name)?.record.ids, None),
+        (Mode::Auto(_), Some(_)) => {
+            bail!("--userns: auto is root's: a user's ids are too few to be divided; there are keep-id and nomap")
+        }
+        (Mode::KeepId(..) | Mode::NoMap, None) => {
+            bail!("--userns: {} is for containers of an ordinary user", record.host_config.userns_mode)
+        }
+        (Mode::Auto(_) | Mode::Private, None) => {
+            let size = if let Mode::Auto(size) = mode { size } else { SIZE };
+            let lock = Lock::take(&engine.store.path("user-namespaces"), FlockOperation::LockExclusive)?;
+            (Some(free(engine, size)?), Some(lock))
+        }
+        (Mode::Private, Some(user)) => {
+            let same = |ranges: &[IdRange]| vec![IdRange { container: 0, host: 0, length: total(ranges) }];
+            (Some(IdMaps { users: same(&user.ids.users), groups: same(&user.ids.groups) }), None)
+        }
+        (Mode::NoMap, Some(user)) => {
+            let others = |ranges: &[IdRange]| vec![IdRange { container: 0, host: 1, length: total(ranges) - 1 }];
+            ensure_subordinate(&user.ids, "nomap")?;
+            let (users, groups) = (others(&user.ids.users), others(&user.ids.groups));
+            (Some(IdMaps { users, groups }), None)
+        }
+        (Mode::KeepId(uid, gid), Some(user)) => {
+            ensure_subordinate(&user.ids, "keep-id")?;
+            let own = |ranges: &[IdRange]| ranges.first().map_or(0, |range| range.host);
+            let (uid, gid) = (uid.unwrap_or(own(&user.ids.users)), gid.unwrap_or(own(&user.ids.groups)));
+            if record.config.user.is_empty() {
+                record.config.user = format!("{uid}:{gid}");
+            }
+            let users = kept(uid, total(&user.ids.users));
+            (Some(IdMaps { users, groups: kept(gid, total(&user.ids.groups)) }), None)
+        }
+    };
+    if let (Some(ids), Some(user)) = (&mut own, &engine.user)
+        && !matches!(mode, Mode::Container(_))
+    {
+        *ids = IdMaps { users: divided(&ids.users, &user.ids.users), groups: divided(&ids.groups, &user.ids.groups) };
+    }
+    record.ids = own;
+    Ok(lock)
+}
+
+fn ensure_subordinate(ids: &IdMaps, mode: &str) -> Result<()> {
+    let has_others = total(&ids.users) > 1 && total(&ids.groups) > 1;
+    ensure!(
+        has_others,
+        "--userns: {mode} needs subordinate ids, and /etc/subuid and /etc/subgid have none for this user"
+    );
+    Ok(())
+}
+
+/// Refuses a program's user that is nobody outside.
+pub(super) fn ensure_mapped(engine: &Engine, record: &Record, user: &User) -> Result<()> {
+    let Some(ids) = record.ids.as_ref().or(engine.user.as_ref().map(|user| &user.ids)) else { return Ok(()) };
+    let has = |ranges: &[IdRange], id: u32| {
+        ranges.iter().any(|range| id.checked_sub(range.container).is_some_and(|at| at < range.length))
+    };
+    let group = [user.gid].iter().chain(&user.groups).copied().find(|group| !has(&ids.groups, *group));
+    let missing = if has(&ids.users, user.uid) { group.map(|gid| ("group", gid)) } else { Some(("user", user.uid)) };
+    if let Some((kind, id)) = missing {
+        bail!(
+            "the {kind} {id} of the container has no id on the machine: its user namespace (/etc/subuid, /etc/subgid, --userns) is too small"
+        );
+    }
+    Ok(())
+}
+
+/// A range must not reach over the end of one that it is inside of (user_namespaces(7)).
+fn divided(ranges: &[IdRange], inside: &[IdRange]) -> Vec<IdRange> {
+    let mut all = Vec::new();
+    for range in ranges {
+        for outer in inside {
+            let first = range.host.max(outer.container);
+            let end = (range.host + range.length).min(outer.container + outer.length);
+            if first < end {
+                all.push(IdRange {
+                    container: range.container + (first - range.host),
+                    host: first,
+                    length: end - first,
+                });
+            }
+        }
+    }
+    all
+}
+
+/// How many ids there are from 0 on without a gap.
+pub(super) fn mapped_from_0(ranges: &[IdRange]) -> u32 {
+    let mut next = 0;
+    while let Some(range) = ranges.iter().find(|range| range.container == next) {
+        next += range.length;
+    }
+    next
+}
+
+/// All ids.
+fn total(ranges: &[IdRange]) -> u32 {
+    ranges.iter().map(|range| range.length).sum()
+}
+
+/// The user, 0 in the engine's namespace, is `own`; the others are in its order around that.
+fn kept(own: u32, total: u32) -> Vec<IdRange> {
+    let others = total.saturating_sub(1);
+    let below = own.min(others);
+    let ranges = [
+        IdRange { container: 0, host: 1, length: below },
+        IdRange { container: own, host: 0, length: 1 },
+        IdRange { container: own.saturating_add(1), host: 1 + below, length: others - below },
+    ];
+    ranges.into_iter().filter(|range| range.length > 0).collect()
+}
+
+/// The first ids that no container has.
+fn free(engine: &Engine, size: u32) -> Result<IdMaps> {
+    let range = |file: &str| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        subordinate(&text, u32::MAX, Some("containers")).first().copied().unwrap_or(RANGE)
+    };
+    let (users, groups) = (range("/etc/subuid"), range("/etc/subgid"));
+    let all = engine.all()?;
+    let ids = all.iter().filter_map(|container| container.record.ids.as_ref()?.users.first());
+    let used: Vec<(u32, u32)> = ids.filter_map(|ids| Some((ids.host.checked_sub(users.0)?, ids.length))).collect();
+    let offset = gap(used, size, users.1.min(groups.1)).with_context(|| {
+        format!("--userns: no {size} ids are free in the range for containers ({}:{})", users.0, users.1.min(groups.1))
+    })?;
+    let one = |first: u32| vec![IdRange { container: 0, host: first + offset, length: size }];
+    Ok(IdMaps { users: one(users.0), groups: one(groups.0) })
+}
+
+fn gap(mut used: Vec<(u32, u32)>, size: u32, limit: u32) -> Option<u32> {
+    used.sort_unstable();
+    let mut next = 0u32;
+    for (first, length) in used {
+        if first >= next && first - next >= size {
+            break;
+        }
+        next = next.max(first.saturating_add(length));
+    }
+    (next.checked_add(size)? <= limit).then_some(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes() {
+        assert_eq!(Mode::of("").unwrap(), Mode::Host);
+        assert_eq!(Mode::of("auto").unwrap(), Mode::Auto(65536));
+        assert_eq!(Mode::of("auto:size=10").unwrap(), Mode::Auto(10));
+        assert_eq!(Mode::of("keep-id").unwrap(), Mode::KeepId(None, None));
+        assert_eq!(Mode::of("keep-id:gid=7,uid=5").unwrap(), Mode::KeepId(Some(5), Some(7)));
+        assert_eq!(Mode::of("container:web").unwrap(), Mode::Container("web".into()));
+        for bad in
+            ["auto:size=0", "auto:size", "keep-id:uid=x", "keep-id:user=1", "nomap:x", "host:", "container:", "mine"]
+        {
+            let error = Mode::of(bad).unwrap_err().to_string();
+            assert!(error.starts_with("--userns: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_user_keeps_its_number() {
+        let range = |container, host, length| IdRange { container, host, length };
+        assert_eq!(kept(1000, 65537), [range(0, 1, 1000), range(1000, 0, 1), range(1001, 1001, 64536)]);
+        assert_eq!(kept(0, 3), [range(0, 0, 1), range(1, 1, 2)]);
+        assert_eq!(kept(1000, 1), [range(1000, 0, 1)]);
+        // Fewer ids than numbers below its own.
+        assert_eq!(kept(1000, 11), [range(0, 1, 10), range(1000, 0, 1)]);
+    }
+
+    #[test]
+    fn ranges_end_where_those_around_them_do() {
+        let range = |container, host, length| IdRange { container, host, length };
+        let user = [range(0, 1000, 1), range(1, 100_000, 10), range(11, 500_000, 10)];
+        assert_eq!(divided(&[range(0, 0, 21)], &user), [range(0, 0, 1), range(1, 1, 10), range(11, 11, 10)]);
+        assert_eq!(divided(&[range(0, 1, 15)], &user), [range(0, 1, 10), range(10, 11, 5)]);
+    }
+
+    #[test]
+    fn the_first_gap_is_taken() {
+        assert_eq!(gap(vec![], 10, 100), Some(0));
+        assert_eq!(gap(vec![(10, 10), (0, 10)], 10, 100), Some(20));
+        assert_eq!(gap(vec![(0, 10), (20, 10)], 10, 100), Some(10));
+        assert_eq!(gap(vec![(0, 10), (15, 10)], 10, 100), Some(25));
+        assert_eq!(gap(vec![(0, 95)], 10, 100), None);
+    }
+}

@@ -1,0 +1,163 @@
+//! `--userns`: whose ids a container has, inside and outside.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use crate::harness::user::{self, FIRST, USER};
+use crate::harness::*;
+
+fn map(place: &Place, name: &str) -> Vec<u32> {
+    let text = place.ctn(&["exec", name, "cat", "/proc/self/uid_map"]);
+    text.split_whitespace().map(|number| number.parse().unwrap()).collect()
+}
+
+fn owner_of_process(place: &Place, name: &str) -> u32 {
+    fs::metadata(format!("/proc/{}", place.field(name, ".State.Pid"))).unwrap().uid()
+}
+
+#[test]
+fn containers_of_root_have_ids_of_their_own() {
+    let place = Place::new();
+    place.detached("one", &["--userns", "auto"], "touch /made; sleep 1000");
+    place.detached("two", &["--userns", "auto:size=2000"], "sleep 1000");
+    let (one, two) = (map(&place, "one"), map(&place, "two"));
+    assert_eq!((one[0], one[2], two[0], two[2]), (0, 65536, 0, 2000));
+    assert!(one[1] >= 1 << 19 && two[1] >= one[1] + 65536, "apart: {one:?} {two:?}");
+    assert_eq!(owner_of_process(&place, "one"), one[1]);
+    // The image's owners are those inside, though its layers are on the disk once.
+    assert_eq!(place.ctn(&["exec", "one", "stat", "-c", "%u:%g", "/bin", "/data", "/etc/hosts"]), "0:0\n0:0\n0:0\n");
+    until("it has made the file", || place.ctn(&["diff", "one"]).contains("A /made"));
+    let made = place.store().join("containers").join(place.field("one", ".Id")).join("upper/made");
+    assert_eq!(fs::metadata(made).unwrap().uid(), 0, "on the disk ids are the image's");
+    assert_eq!(place.ctn(&["exec", "-u", "web", "one", "id", "-u"]), "33\n");
+    // What is kept of it is an image like any other.
+    place.ctn(&["commit", "one", "kept"]);
+    assert_eq!(place.ctn(&["run", "--rm", "--network", "none", "kept", "stat", "-c", "%u", "/made"]), "0\n");
+    place.ctn(&["restart", "-t", "0", "one"]);
+    assert_eq!(map(&place, "one"), one, "they stay over a restart");
+    place.ctn(&["rm", "-f", "one"]);
+    place.detached("three", &["--userns", "private"], "sleep 1000");
+    assert_eq!(map(&place, "three"), one, "what is free is given again");
+    place.ctn(&["rm", "-f", "two", "three"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_volume_has_the_images_ids_whoever_has_it() {
+    let place = Place::new();
+    let volume = ["-v", "shared:/data"];
+    let in_own = [&["--userns", "auto"], &volume[..]].concat();
+    assert_eq!(place.inside(&in_own, "touch /data/x; stat -c %u /data/x /data/of-image"), "0\n0\n");
+    assert_eq!(place.inside(&volume, "stat -c %u /data/x"), "0\n");
+    place.detached("other", &["--userns", "auto"], "sleep 1000");
+    assert_eq!(place.inside(&in_own, "stat -c %u /data/x"), "0\n");
+    // A directory of the machine has the machine's: to a container with other ids it is nobody's.
+    fs::create_dir(place.join("mine")).unwrap();
+    let bind = format!("{}:/mine", place.join("mine").display());
+    assert_eq!(place.inside(&["--userns", "auto", "-v", &bind], "stat -c %u /mine"), "65534\n");
+    place.ctn(&["rm", "-f", "other"]);
+    place.ctn(&["volume", "rm", "shared"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_user_namespace_is_joined() {
+    let place = Place::new();
+    place.detached("one", &["--userns", "auto", "--ipc", "shareable"], "sleep 1000");
+    let joined = ["--userns", "container:one", "--pid", "container:one", "--ipc", "container:one"];
+    place.detached("guest", &joined, "sleep 1000");
+    let namespace = |name: &str| fs::read_link(format!("/proc/{}/ns/user", place.field(name, ".State.Pid"))).unwrap();
+    assert_eq!(namespace("one"), namespace("guest"));
+    assert_eq!(place.ctn(&["exec", "guest", "stat", "-c", "%u", "/bin"]), "0\n");
+    place.ctn(&["rm", "-f", "guest", "one"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn the_machines_namespaces_beside_a_user_namespace() {
+    let place = Place::new();
+    let flags = ["run", "--rm", "--userns", "auto", "--network", "host", "--pid", "host", "--ipc", "host", "box"];
+    let said = place.ctn(&[&flags[..], &["sh", "-c", "ls /sys/class/net /proc; cat /proc/self/uid_map"]].concat());
+    assert!(said.lines().any(|line| line == "lo") && said.lines().any(|line| line == std::process::id().to_string()));
+    place.assert_nothing_left();
+}
+
+#[test]
+fn devices_of_the_machine() {
+    let place = Place::new();
+    let flags = ["--userns", "auto", "--device", "/dev/zero:/dev/nothing"];
+    assert_eq!(place.inside(&flags, "head -c 3 /dev/nothing | wc -c").trim(), "3");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_network_leads_into_a_user_namespace() {
+    let place = Place::new();
+    place.ctn(&["network", "create", "--subnet", "10.87.80.0/24", "apart"]);
+    let flags = ["run", "--rm", "--userns", "auto", "--network", "apart", "--ip", "10.87.80.9"];
+    let said = place.ctn(&[&flags[..], &["box", "busybox", "ip", "-o", "-4", "address"]].concat());
+    assert!(said.contains("inet 10.87.80.9/24"), "{said}");
+    place.ctn(&["network", "rm", "apart"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_user_keeps_its_number() {
+    let place = user::place();
+    fs::create_dir(place.join("mine")).unwrap();
+    std::os::unix::fs::chown(place.join("mine"), Some(USER), Some(USER)).unwrap();
+    let bind = format!("{}:/mine", place.join("mine").display());
+    let kept = ["--userns", "keep-id", "-v", &bind];
+    let said = place.inside(&kept, "id -u; id -g; touch /mine/x; stat -c %u /mine/x /bin /data/of-image");
+    assert_eq!(said, "3000\n3000\n3000\n0\n0\n");
+    assert_eq!(fs::metadata(place.join("mine/x")).unwrap().uid(), USER);
+    assert_eq!(place.inside(&["--userns", "keep-id:uid=5,gid=6"], "id -u; id -g"), "5\n6\n");
+    assert_eq!(
+        place.inside(&["--userns", "keep-id", "-u", "root"], "id -u; touch /made; stat -c %u /made /"),
+        "0\n0\n0\n"
+    );
+    place.detached("web", &["--userns", "keep-id"], "sleep 1000");
+    assert_eq!(owner_of_process(&place, "web"), USER);
+    place.ctn(&["exec", "-u", "root", "web", "touch", "/made"]);
+    assert_eq!(place.ctn(&["diff", "web"]), "A /made\n");
+    let refusal = place.refusal(1, &["commit", "web", "kept"]);
+    assert!(refusal.contains("--userns keep-id have other ids"), "{refusal}");
+    place.ctn(&["rm", "-f", "web"]);
+    user::assert_nothing_left(&place);
+}
+
+#[test]
+fn a_users_container_without_the_user() {
+    let place = user::place();
+    place.detached("web", &["--userns", "nomap"], "sleep 1000");
+    assert_eq!(owner_of_process(&place, "web"), FIRST);
+    assert_eq!(place.ctn(&["exec", "web", "stat", "-c", "%u", "/bin"]), "0\n");
+    place.detached("apart", &["--userns", "private"], "sleep 1000");
+    assert_eq!(owner_of_process(&place, "apart"), USER);
+    let namespace = |name: &str| fs::read_link(format!("/proc/{}/ns/user", place.field(name, ".State.Pid"))).unwrap();
+    assert_ne!(namespace("web"), namespace("apart"));
+    place.ctn(&["rm", "-f", "web", "apart"]);
+    user::assert_nothing_left(&place);
+}
+
+#[test]
+fn what_can_not_be() {
+    let place = Place::new();
+    for (flags, words) in [
+        (&["--userns", "mine"][..], "--userns: invalid user namespace mode \"mine\""),
+        (&["--userns", "auto:size=0"], "--userns: 0 is no number of ids"),
+        (&["--userns", "auto:length=5"], "--userns: auto has no option \"length=5\""),
+        (&["--userns", "keep-id"], "--userns: keep-id is for containers of an ordinary user"),
+        (&["--userns", "container:nobody"], "No such container: nobody"),
+        (&["--userns", "auto:size=262144001"], "--userns: 262144001 is no number of ids"),
+    ] {
+        let refusal = place.refusal(125, &[&["run", "--rm", "--network", "none"], flags, &["box", "true"]].concat());
+        assert!(refusal.contains(words), "{flags:?}: {refusal}");
+    }
+    place.detached("one", &[], "sleep 1000");
+    let pid = ["run", "--rm", "--network", "none", "--userns", "auto", "--pid", "container:one", "box", "true"];
+    let refusal = place.refusal(125, &pid);
+    assert!(refusal.contains("belongs to another user namespace"), "{refusal}");
+    place.ctn(&["rm", "-f", "one"]);
+    place.assert_nothing_left();
+}
