@@ -11,7 +11,7 @@ use super::evaluation::{Evaluation, alternatives, value};
 use super::inputs::{ANYTHING, Shape, native, numbers, profile, with_arguments};
 use super::*;
 use crate::seccomp::syscalls::SystemCall;
-use crate::spec::seccomp::Syscall;
+use crate::spec::seccomp::{Argument, Syscall};
 
 /// SCMP_ARCH_* of seccomp.h: the kernel's value but for x32.
 fn number_of(architecture: Architecture) -> u32 {
@@ -99,13 +99,55 @@ fn is_the_same(profile: &Seccomp, our: u32, their: u32) -> bool {
     our == their || (our == ENOSYS && their == value(&profile.default_action, profile.default_errno_ret))
 }
 
+/// Whether their answer is ours for a call that has, in place of one argument, another or a half of it. libseccomp 2.5.4 gives
+/// such answers now and then: the comparison of the next rule's argument finds what the last one has loaded.
+fn is_stale(ours: &Program, data: &Data, their: u32) -> bool {
+    let halves = [u64::MAX, u64::MAX << 32, u64::MAX >> 32];
+    let pairs = (0..6).flat_map(|one| (0..6).map(move |other| (one, other)));
+    pairs.flat_map(|pair| halves.map(|half| (pair, half))).any(|((one, other), half)| {
+        let mut arguments = data.arguments;
+        arguments[one] = arguments[one] & !half | arguments[other] & half;
+        let confused = Data { number: data.number, architecture: data.architecture, arguments };
+        run(&ours.instructions, &confused).action == their
+    })
+}
+
+#[test]
+fn an_answer_by_the_wrong_argument_is_known() {
+    let Some(helper) = programs::libseccomp() else { return };
+    let equal = |(index, value)| Argument { index, value, value_two: 0, op: "SCMP_CMP_EQ".into() };
+    let rule = |names: &[&str], action: &str, args: &[(u32, u64)]| Syscall {
+        names: names.iter().copied().map(String::from).collect(),
+        action: action.into(),
+        args: args.iter().copied().map(equal).collect(),
+        errno_ret: None,
+    };
+    let profile = Seccomp {
+        default_action: "SCMP_ACT_ALLOW".into(),
+        architectures: vec!["SCMP_ARCH_AARCH64".into(), "SCMP_ARCH_ARM".into()],
+        syscalls: vec![
+            rule(&["breakpoint"], "SCMP_ACT_TRAP", &[(2, 2), (1, 40)]),
+            rule(&["breakpoint", "accept"], "SCMP_ACT_TRACE", &[(1, 0x5_0000_0005), (1, 15_917_786_701_900_254_580)]),
+        ],
+        ..Seccomp::default()
+    };
+    let native = Architecture::Aarch64;
+    let (ours, theirs) = (compile(&profile, native).unwrap(), theirs(helper, &profile, native).unwrap());
+    let number = syscalls::number("breakpoint", Architecture::Arm).unwrap();
+    let data = Data { number, architecture: Architecture::Arm.audit(), arguments: [0, 40, 0x5_0000_0005, 0, 0, 0] };
+    let (our, their) = (run(&ours.instructions, &data).action, run(&theirs.instructions, &data).action);
+    assert!(our == 0x7fff_0000 && (their == our || is_stale(&ours, &data, their)), "{our:#x}, theirs {their:#x}");
+    assert!(!is_stale(&ours, &Data { arguments: [0; 6], ..data }, 0x7ff0_0000));
+}
+
 /// Both refuse the profile, or both filters give the same answers.
 fn agree(profile: &Seccomp, arguments: &[[u64; 6]], native: Architecture) {
     let Some(helper) = programs::libseccomp() else { return };
     match (compile(profile, native), theirs(helper, profile, native)) {
         (Ok(ours), Ok(theirs)) => {
             for (data, our, their) in answers(&ours, &theirs, arguments) {
-                assert!(is_the_same(profile, our, their), "{data:x?}: {our:#x}, theirs {their:#x}");
+                let is_fine = is_the_same(profile, our, their) || is_stale(&ours, &data, their);
+                assert!(is_fine, "{data:x?}: {our:#x}, theirs {their:#x}");
             }
         }
         (Err(ours), Err(theirs)) => assert!(ours.to_string().contains("contradicts"), "{ours}, theirs {theirs}"),

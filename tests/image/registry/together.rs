@@ -107,7 +107,8 @@ fn a_pull_that_is_interrupted_ends() {
     place.ctn(&["images"]);
     let mut pull = start(&place, &["pull", &registry.name("app:1")]);
     gate.wait();
-    rustix::process::kill_process(rustix::process::Pid::from_child(&pull), rustix::process::Signal::INT).unwrap();
+    // Not INT, which is ignored by whatever a script starts in the background (sh(1), asynchronous lists).
+    rustix::process::kill_process(rustix::process::Pid::from_child(&pull), rustix::process::Signal::TERM).unwrap();
     assert!(!pull.wait().unwrap().success());
     assert_eq!(place.ctn(&["images", "-q"]), "");
     place.ctn(&["image", "prune", "-f"]);
