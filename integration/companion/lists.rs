@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::Pair;
-use super::line::{Expected, Other, Same, Words, follow};
+use super::line::{Expected, Other, Same, Sorted, Words, follow};
 use crate::harness::trial::{Case, cases};
 
 pub(super) fn cases() -> Vec<(&'static str, Case<Pair>)> {
@@ -44,7 +44,7 @@ fn containers(pair: &Pair) -> Result<()> {
         ("container ls", Same),
         ("container list -a", Same),
         (fields, Same),
-        ("ps -a --filter name=made --format '{{.Labels}}'", Same),
+        ("ps -a --filter name=made --format '{{.Labels}}'", Sorted),
         ("ps --format '{{.Ports}}'", Same),
         ("ps -a --format 'table {{.Names}}\\t{{.State}}'", Same),
         (
@@ -148,7 +148,7 @@ fn networks(pair: &Pair) -> Result<()> {
             "network ls --format '{{.Name}} {{.ID}} {{.Driver}} {{.Scope}} {{.IPv6}} {{.Internal}} {{.Label \"x\"}}'",
             Same,
         ),
-        ("network ls --filter label=x --format '{{.Labels}}'", Same),
+        ("network ls --filter label=x --format '{{.Labels}}'", Sorted),
         ("network ls --format 'table {{.Name}}\\t{{.Internal}}'", Same),
         ("network prune --force --filter label=x", Same),
         ("network rm two three", Same),
