@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::{Engine, make_directory, root};
 use crate::error::Attempt;
 use crate::network::{Protocol, Published};
+use crate::sys::signal;
 
 /// The word of `--network`.
 pub(super) const WORD: &str = "pasta";
@@ -131,6 +132,8 @@ impl Pasta {
         let before = children()?;
         let mut command = Command::new("pasta");
         command.args(&self.arguments).env_clear().env("PATH", PATH).current_dir("/").stdin(Stdio::null());
+        // The monitor has all blocked, and what ends a user's processes begins with SIGTERM.
+        signal::unblock_in(&mut command);
         let output = match command.output() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 bail!(

@@ -252,7 +252,11 @@ fn a_killed_pasta_is_started_again() {
     let [pasta] = pastas(&place)[..] else { panic!("one pasta: {:?}", processes(&place)) };
     kill(pasta);
     until("it is reached again", || wire.outside(&fetch).status.success());
-    assert_ne!(pastas(&place), [pasta]);
+    let [again] = pastas(&place)[..] else { panic!("one pasta: {:?}", processes(&place)) };
+    assert_ne!(again, pasta);
+    // Nothing that would end it is blocked, as everything is in its monitor.
+    let status = fs::read_to_string(format!("/proc/{again}/status")).unwrap();
+    assert!(status.contains("SigBlk:\t0000000000000000\n"), "{status}");
     place.ctn(&["rm", "-f", "web"]);
     assert_nothing_left(&place);
 }
