@@ -311,6 +311,7 @@ fn what_can_not_be() {
         (["--ip", "10.0.0.9"], "pasta is none"),
         (["--network", "bridge"], "the network bridge is not for an ordinary user"),
         (["--network", "pasta:--nonsense"], "pasta: unrecognized option '--nonsense'"),
+        (["--network", "pasta:--foreground"], "the option --foreground of pasta is not for containers"),
     ] {
         let refusal = place.refusal(125, &[&["run", "--rm"], &flags[..], &["box", "true"]].concat());
         assert!(refusal.contains(words), "{flags:?}: {refusal}");
