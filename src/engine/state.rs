@@ -108,11 +108,16 @@ impl State {
     pub fn read(directory: &Path) -> Result<State> {
         let path = directory.join(FILE);
         match std::fs::read(&path) {
-            Ok(bytes) if bytes.is_empty() => Ok(State { status: Status::Exited, exit_code: 255, ..State::default() }),
+            Ok(bytes) if bytes.is_empty() => Ok(State::unknown()),
             Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{path:?} can't be read")),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(State::default()),
             Err(error) => Err(error).attempt(|| format!("read {path:?}")),
         }
+    }
+
+    /// That of a container of which nothing is known, but that it doesn't run.
+    pub(super) fn unknown() -> State {
+        State { status: Status::Exited, exit_code: 255, ..State::default() }
     }
 
     /// Writes it, to a temporary name first. It is not synced: after a crash of the machine the container doesn't run anyway.
