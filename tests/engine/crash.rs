@@ -42,7 +42,13 @@ fn a_state_that_a_crash_left_unreadable() {
     }
     place.ctn(&["start", "torn"]);
     assert_eq!(place.ctn(&["wait", "torn"]), "3\n");
-    place.ctn(&["rm", "torn"]);
+    // That it was started once is known by there being a state at all.
+    let id = place.detached("stays", &["--restart", "always"], "sleep 1000");
+    kill(place.monitor_of("stays"));
+    place.ctn(&["ps"]);
+    fs::write(place.store().join(format!("containers/{id}/state.json")), "").unwrap();
+    assert_eq!(place.ctn(&["start", "--at-boot"]), "stays\n");
+    place.ctn(&["rm", "-f", "torn", "stays"]);
     place.assert_nothing_left();
 }
 
