@@ -193,6 +193,16 @@ mod tests {
     }
 
     #[test]
+    fn blocks_of_templates_in_each_other_are_counted_together() {
+        let (begin, end) = ("{{with $}}".repeat(97), "{{end}}".repeat(97));
+        let text =
+            format!("{{{{define \"x\"}}}}{begin}{{{{template \"x\" $}}}}{end}{{{{end}}}}{{{{template \"x\" .}}}}");
+        let said = render(&text);
+        assert!(said.ends_with("nested too deeply"), "{said}");
+        assert_eq!(render(&format!("{begin}x{end}")), "x");
+    }
+
+    #[test]
     fn labels_are_asked_for_and_headings_are_no_data() {
         let labels = json!({"com.example.some-name": "a,b", "x": "y"});
         let data = json!({"Names": "web", "Labels": "…"});

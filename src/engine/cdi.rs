@@ -240,7 +240,11 @@ impl Files {
                 names
             }
             ([], -1) => vec![name("all")],
-            ([], count) => (0..count).map(|number| name(&number.to_string())).collect(),
+            ([], count) => {
+                // Among so many names there is one that is missing already, if there are too few.
+                let devices = self.all.iter().map(|(_, _, file)| file.devices.len()).sum::<usize>();
+                (0..count).take(devices + 1).map(|number| name(&number.to_string())).collect()
+            }
             (devices, _) => devices.iter().map(|device| name(device)).collect(),
         })
     }
@@ -394,6 +398,9 @@ mod tests {
         assert_eq!(env(&files, &[gpus(0, &["GPU-1"])]), ["DEVICE=GPU-1"]);
         let of_amd = DeviceRequest { driver: "amd".into(), ..gpus(0, &["1"]) };
         assert_eq!(env(&files, &[of_amd]), ["DEVICE=1"]);
-        assert!(files.resolve(&[gpus(3, &[])]).unwrap_err().to_string().contains("nvidia.com/gpu=1"));
+        for count in [3, i64::MAX] {
+            let error = files.resolve(&[gpus(count, &[])]).unwrap_err().to_string();
+            assert!(error.contains("nvidia.com/gpu=1"), "{error}");
+        }
     }
 }

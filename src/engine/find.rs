@@ -113,7 +113,13 @@ impl Container<'_> {
 
     /// How it stands. A monitor that was killed a moment ago is seen to first.
     pub fn state(&self) -> Result<State> {
-        let mut state = State::read(&self.directory())?;
+        let mut state = match State::read(&self.directory()) {
+            Err(_) if !self.has_monitor() => {
+                reconcile::one(self.engine, self.id())?;
+                return State::read(&self.directory());
+            }
+            state => state?,
+        };
         if !matches!(state.status, Status::Running | Status::Restarting) {
             return Ok(state);
         }

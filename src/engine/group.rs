@@ -15,9 +15,9 @@
 //! That the monitor is in the scope keeps the container's group there until its end has been looked at: systemd removes the group of a scope
 //! at the moment in which its last process ends, and with it the count of what was killed for want of memory.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::getpid;
 
 use super::record::Record;
@@ -70,6 +70,10 @@ impl Place {
 
     /// A slice is systemd's, a path is one in the file system; without systemd a name is a path, whatever it ends in.
     fn decide(parent: &str, has_systemd: bool) -> Result<Place> {
+        ensure!(
+            !Path::new(parent).components().any(|part| part == Component::ParentDir),
+            "--cgroup-parent {parent:?} has a \"..\" in it, which could leave the hierarchy"
+        );
         match parent.trim_matches('/') {
             "" if has_systemd => Ok(Place::Scope("system.slice".into())),
             "" => Ok(Place::Below("/corten".into())),
@@ -189,6 +193,10 @@ mod tests {
         ] {
             assert_eq!(Place::decide(parent, true).unwrap(), with, "{parent}");
             assert_eq!(Place::decide(parent, false).unwrap(), without, "{parent}");
+        }
+        for parent in ["../../../tmp", "/pods/../x", ".."] {
+            let error = Place::decide(parent, false).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--cgroup-parent {parent:?}")), "{error}");
         }
         let error = crate::error::sentence(&Place::decide("a--b.slice", true).unwrap_err());
         assert!(error.starts_with("--cgroup-parent \"a--b.slice\""), "{error}");

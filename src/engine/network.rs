@@ -106,7 +106,7 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
             );
             engine.find(&id)?;
         }
-        Mode::Pasta(_) => pasta::check(&published)?,
+        Mode::Pasta(options) => pasta::check(&options, &published)?,
         Mode::None | Mode::Host => {}
     }
     ensure!(memberships.len() < 2, membership::NOT_BOTH);

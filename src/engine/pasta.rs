@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::{Engine, make_directory, root};
 use crate::error::Attempt;
 use crate::network::{Protocol, Published};
+use crate::sys::signal;
 
 /// The word of `--network`.
 pub(super) const WORD: &str = "pasta";
@@ -42,8 +43,16 @@ pub(super) struct Pasta {
     arguments: Vec<String>,
 }
 
-/// Refuses what pasta can't do.
-pub(super) fn check(ports: &[Published]) -> Result<()> {
+/// What would have it never be ready, or stay when its container has gone.
+const REFUSED: [&str; 3] = ["-f", "--foreground", "--no-netns-quit"];
+
+/// Refuses what pasta can't do, or may not here.
+pub(super) fn check(options: &[String], ports: &[Published]) -> Result<()> {
+    if let Some(option) = options.iter().find(|option| REFUSED.contains(&option.as_str())) {
+        bail!(
+            "the option {option} of pasta is not for containers, whose pasta is in the background and ends with them"
+        );
+    }
     let sctp = ports.iter().find(|port| port.protocol == Protocol::Sctp);
     if let Some(port) = sctp {
         bail!("the port {port} can't be published: pasta carries TCP and UDP");
@@ -131,6 +140,8 @@ impl Pasta {
         let before = children()?;
         let mut command = Command::new("pasta");
         command.args(&self.arguments).env_clear().env("PATH", PATH).current_dir("/").stdin(Stdio::null());
+        // The monitor has all blocked, and what ends a user's processes begins with SIGTERM.
+        signal::unblock_in(&mut command);
         let output = match command.output() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 bail!(

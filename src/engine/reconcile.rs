@@ -86,7 +86,14 @@ pub(super) fn clean(engine: &Engine, id: &str) -> Result<()> {
     errors.extend(network::release(engine, &record).err());
     errors.extend(end_processes(engine, id).err());
     errors.extend(root::unmount(&directory.join("rootfs")).err());
-    let mut state = State::read(&directory)?;
+    let mut state = match State::read(&directory) {
+        Ok(state) => state,
+        // What a crash of the machine made of it: no other container is to suffer from that.
+        Err(_) => {
+            State::unknown().write(&directory)?;
+            State::unknown()
+        }
+    };
     if matches!(state.status, Status::Running | Status::Restarting | Status::Paused) {
         state.status = Status::Exited;
         state.pid = 0;

@@ -73,7 +73,7 @@ impl Container<'_> {
         let state = self.state()?;
         let policy = self.record.host_config.restart_policy.name.as_str();
         let by_policy = policy == "always" || policy == "unless-stopped" && !state.stopped;
-        Ok(by_policy && !state.started_at.is_empty() && !state.status.is_up() && state.status != Status::Restarting)
+        Ok(by_policy && state.status != Status::Created && !state.status.is_up() && state.status != Status::Restarting)
     }
 
     /// Has it stopped: by its stop signal or another, and after so many seconds by SIGKILL; less than 0 waits for ever. Returns once

@@ -2,7 +2,7 @@
 //! the monitor is gone.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -50,7 +50,7 @@ impl Status {
 }
 
 /// How a container stands.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct State {
     /// Its status.
@@ -108,11 +108,16 @@ impl State {
     pub fn read(directory: &Path) -> Result<State> {
         let path = directory.join(FILE);
         match std::fs::read(&path) {
-            Ok(bytes) if bytes.is_empty() => Ok(State { status: Status::Exited, exit_code: 255, ..State::default() }),
+            Ok(bytes) if bytes.is_empty() => Ok(State::unknown()),
             Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{path:?} can't be read")),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(State::default()),
             Err(error) => Err(error).attempt(|| format!("read {path:?}")),
         }
+    }
+
+    /// That of a container of which nothing is known, but that it doesn't run.
+    pub(super) fn unknown() -> State {
+        State { status: Status::Exited, exit_code: 255, ..State::default() }
     }
 
     /// Writes it, to a temporary name first. It is not synced: after a crash of the machine the container doesn't run anyway.
@@ -122,10 +127,9 @@ impl State {
         let bytes = serde_json::to_vec(self)?;
         let written = match std::fs::write(&temporary, &bytes) {
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) => {
-                // Over the old one, which has its block: how a container ended is not to be lost for want of another.
+                // How a container ended is not to be lost for want of a block.
                 let _ = std::fs::remove_file(&temporary);
-                let over = File::options().write(true).open(&path);
-                over.and_then(|file| file.write_all_at(&bytes, 0).and_then(|()| file.set_len(bytes.len() as u64)))
+                write_over(&path, bytes)
             }
             written => written.and_then(|()| std::fs::rename(&temporary, &path)),
         };
@@ -154,5 +158,43 @@ impl State {
                 format!("Up {}{health}", since(&self.started_at))
             }
         }
+    }
+}
+
+/// Writes over a file, which has its blocks. In one piece, with blanks for what it had more: whoever is killed behind it leaves a whole one.
+/// What needs more blocks is refused, for only its beginning might find room.
+fn write_over(path: &Path, mut bytes: Vec<u8>) -> std::io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    let old = file.metadata()?;
+    if bytes.len() as u64 > old.blocks() * 512 {
+        return Err(std::io::Error::from_raw_os_error(libc::ENOSPC));
+    }
+    bytes.resize(bytes.len().max(usize::try_from(old.len()).unwrap_or(0)), b' ');
+    file.write_all_at(&bytes, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_over_is_whole_or_as_it_was() {
+        let directory = std::env::temp_dir().join(format!("ctn-state-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join(FILE);
+        let long = Probe { output: "x".repeat(1000), ..Probe::default() };
+        let mut state =
+            State { health: Some(Health { log: vec![long.clone()], ..Health::default() }), ..State::default() };
+        state.write(&directory).unwrap();
+        let short = State { exit_code: 9, ..State::default() };
+        write_over(&path, serde_json::to_vec(&short).unwrap()).unwrap();
+        assert_eq!(State::read(&directory).unwrap(), short);
+        // All at once: there is no moment in which the file is longer than what is read.
+        assert!(std::fs::metadata(&path).unwrap().len() > 1000);
+        state.health = Some(Health { log: vec![long; 100], ..Health::default() });
+        let error = write_over(&path, serde_json::to_vec(&state).unwrap()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+        assert_eq!(State::read(&directory).unwrap(), short);
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -3,7 +3,7 @@
 //! | mode | whose | ids of the container |
 //! | --- | --- | --- |
 //! | none, `host` | all | those of the engine |
-//! | `auto[:size=N]` | root's | N (65536) of the range for containers, which no other container has |
+//! | `auto[:size=N]` | root's | N (65536) of the range for containers, which no other one of the store has |
 //! | `keep-id[:uid=N,gid=N]` | a user's | the user is N, or has its own number; the subordinate ids are the others |
 //! | `nomap` | a user's | the subordinate ids; the user has none |
 //! | `private` | all | root's as `auto`; a user's as those of the engine, in a namespace of the container's own |

@@ -26,6 +26,33 @@ fn a_killed_monitor_ends_its_container() {
 }
 
 #[test]
+fn a_state_that_a_crash_left_unreadable() {
+    let place = Place::new();
+    let id = place.detached("torn", &[], "exit 3");
+    place.ctn(&["wait", "torn"]);
+    let path = place.store().join(format!("containers/{id}/state.json"));
+    for left in [&b"\0\0\0\0"[..], b"{\"Status\":\"exi", b""] {
+        fs::write(&path, left).unwrap();
+        assert!(place.ctn(&["ps", "-a"]).contains("Exited (255)"), "{left:?}");
+        // As after a start of the machine, when all are looked at.
+        fs::write(&path, left).unwrap();
+        fs::remove_dir_all(place.run().unwrap().join("runtime")).unwrap();
+        place.ctn(&["ps"]);
+        assert_eq!(place.field("torn", ".State.ExitCode"), "255");
+    }
+    place.ctn(&["start", "torn"]);
+    assert_eq!(place.ctn(&["wait", "torn"]), "3\n");
+    // That it was started once is known by there being a state at all.
+    let id = place.detached("stays", &["--restart", "always"], "sleep 1000");
+    kill(place.monitor_of("stays"));
+    place.ctn(&["ps"]);
+    fs::write(place.store().join(format!("containers/{id}/state.json")), "").unwrap();
+    assert_eq!(place.ctn(&["start", "--at-boot"]), "stays\n");
+    place.ctn(&["rm", "-f", "torn", "stays"]);
+    place.assert_nothing_left();
+}
+
+#[test]
 fn a_killed_monitor_of_a_container_that_was_to_go() {
     let place = Place::new();
     place.detached("going", &["--rm", "-v", "/data"], "sleep 1000");

@@ -74,6 +74,21 @@ fn a_user_namespace_is_joined() {
 }
 
 #[test]
+fn another_container_of_the_name_is_not_joined() {
+    let place = Place::new();
+    place.detached("one", &["--userns", "auto"], "sleep 1000");
+    place.ctn(&["create", "--name", "guest", "--network", "none", "--userns", "container:one", "box", "sleep", "1000"]);
+    for flags in [&["--userns", "auto"][..], &[]] {
+        place.ctn(&["rm", "-f", "one"]);
+        place.detached("one", flags, "sleep 1000");
+        let refusal = place.refusal(1, &["start", "guest"]);
+        assert!(refusal.contains("cannot join the user namespace of one"), "{flags:?}: {refusal}");
+    }
+    place.ctn(&["rm", "-f", "one", "guest"]);
+    place.assert_nothing_left();
+}
+
+#[test]
 fn the_machines_namespaces_beside_a_user_namespace() {
     let place = Place::new();
     let flags = ["run", "--rm", "--userns", "auto", "--network", "host", "--pid", "host", "--ipc", "host", "box"];

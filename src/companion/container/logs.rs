@@ -101,7 +101,6 @@ impl Logs {
             to.write_all(line.time.as_bytes())?;
             to.write_all(b" ")?;
         }
-        // docker's order: the time, the details, what was said.
         if self.details {
             to.write_all(b" ")?;
         }

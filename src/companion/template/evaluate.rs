@@ -17,8 +17,8 @@ pub(super) enum Labels<'a> {
     Heading,
 }
 
-/// How deep templates may be in each other.
-const DEEPEST: u32 = 100;
+/// How deep blocks and templates may be in each other, all together.
+const DEEPEST: u32 = 300;
 
 pub(super) fn render(template: &Template, data: &Value, labels: Labels<'_>) -> Result<String> {
     let variables = vec![("$".into(), data.clone())];
@@ -45,6 +45,8 @@ enum Flow {
 impl Scope<'_> {
     fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Result<Flow> {
         let known = self.variables.len();
+        self.depth += 1;
+        ensure!(self.depth < DEEPEST, "nested too deeply");
         let mut flow = Flow::On;
         for node in nodes {
             flow = self.node(node, dot)?;
@@ -53,6 +55,7 @@ impl Scope<'_> {
             }
         }
         self.variables.truncate(known);
+        self.depth -= 1;
         Ok(flow)
     }
 
@@ -147,12 +150,9 @@ impl Scope<'_> {
     /// Fills in what has this name; it knows of no variable but its data.
     fn template(&mut self, name: &str, data: Value) -> Result<()> {
         let nodes = self.named.get(name).with_context(|| format!("template {name:?} not defined"))?;
-        self.depth += 1;
-        ensure!(self.depth < DEEPEST, "nested too deeply");
         let variables = std::mem::replace(&mut self.variables, vec![("$".into(), data.clone())]);
         let flow = self.nodes(nodes, &data);
         self.variables = variables;
-        self.depth -= 1;
         flow.map(|_| ())
     }
 

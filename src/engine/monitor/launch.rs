@@ -220,10 +220,15 @@ fn joined(engine: &Engine, record: &Record) -> Result<BTreeMap<&'static str, Str
         ("user", "user", &host.userns_mode),
     ] {
         if kind == "user" && record.ids.is_none() {
-            // The other one has the engine's.
+            // The other one had the engine's when this one was made.
             continue;
         }
         if let Some(id) = mode.strip_prefix("container:") {
+            if kind == "user" && engine.find(id)?.record.ids != record.ids {
+                bail!(
+                    "cannot join the user namespace of {id}: it is another container than the one that there was, with other ids"
+                );
+            }
             joined.insert(kind, network::namespace_of(engine, id, file)?);
         }
     }

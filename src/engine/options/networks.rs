@@ -4,13 +4,14 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::engine::pasta;
 use crate::engine::record::Membership;
 
 /// A network's name, or `name=…,alias=…,ip=…,ip6=…,mac-address=…`.
 pub fn network(text: &str) -> Result<Membership> {
     let mut membership = Membership::default();
-    // A mode such as `container:ID` has no equals sign, and a name neither.
-    if !text.contains('=') {
+    // A mode such as `container:ID` has no equals sign, and a name neither; the options of pasta's may have some.
+    if !text.contains('=') || pasta::options(text).is_some() {
         membership.network = text.to_owned();
         return Ok(membership);
     }
@@ -41,7 +42,7 @@ mod tests {
 
     #[test]
     fn a_network_is_a_name_or_fields() {
-        for text in ["web", "container:abc", "none"] {
+        for text in ["web", "container:abc", "none", "pasta:--map-gw,--udp-ports=all"] {
             assert_eq!(network(text).unwrap(), Membership { network: text.into(), ..Membership::default() });
         }
         let read = network("alias=a,name=web,alias=b,ip=10.0.0.5,ip6=fd00::5,mac-address=02:00:00:00:00:01").unwrap();

@@ -43,9 +43,13 @@ pub(super) fn map(pid: u32, maps: &IdMaps) -> Result<()> {
 
 fn ranges(own: u32, subordinate: Vec<(u32, u32)>) -> Vec<IdRange> {
     let mut ranges = vec![IdRange { container: 0, host: own, length: 1 }];
-    let mut next = 1;
+    let mut next: u32 = 1;
     for (host, length) in subordinate {
-        ranges.push(IdRange { container: next, host, length });
+        // More than there are numbers, on either side, are not to be had: user_namespaces(7).
+        let length = length.min(u32::MAX - next).min(u32::MAX - host);
+        if length > 0 {
+            ranges.push(IdRange { container: next, host, length });
+        }
         next += length;
     }
     ranges
@@ -86,5 +90,8 @@ mod tests {
         let maps = ranges(1000, vec![(200_000, 65536), (400_000, 10)]);
         let range = |container, host, length| IdRange { container, host, length };
         assert_eq!(maps, [range(0, 1000, 1), range(1, 200_000, 65536), range(65537, 400_000, 10)]);
+        // A file may say anything.
+        let maps = ranges(1000, vec![(5, u32::MAX), (7, u32::MAX), (u32::MAX, 1)]);
+        assert_eq!(maps, [range(0, 1000, 1), range(1, 5, u32::MAX - 5), range(u32::MAX - 4, 7, 4)]);
     }
 }

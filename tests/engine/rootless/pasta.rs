@@ -252,7 +252,11 @@ fn a_killed_pasta_is_started_again() {
     let [pasta] = pastas(&place)[..] else { panic!("one pasta: {:?}", processes(&place)) };
     kill(pasta);
     until("it is reached again", || wire.outside(&fetch).status.success());
-    assert_ne!(pastas(&place), [pasta]);
+    let [again] = pastas(&place)[..] else { panic!("one pasta: {:?}", processes(&place)) };
+    assert_ne!(again, pasta);
+    // Nothing that would end it is blocked, as everything is in its monitor.
+    let status = fs::read_to_string(format!("/proc/{again}/status")).unwrap();
+    assert!(status.contains("SigBlk:\t0000000000000000\n"), "{status}");
     place.ctn(&["rm", "-f", "web"]);
     assert_nothing_left(&place);
 }
@@ -307,6 +311,7 @@ fn what_can_not_be() {
         (["--ip", "10.0.0.9"], "pasta is none"),
         (["--network", "bridge"], "the network bridge is not for an ordinary user"),
         (["--network", "pasta:--nonsense"], "pasta: unrecognized option '--nonsense'"),
+        (["--network", "pasta:--foreground"], "the option --foreground of pasta is not for containers"),
     ] {
         let refusal = place.refusal(125, &[&["run", "--rm"], &flags[..], &["box", "true"]].concat());
         assert!(refusal.contains(words), "{flags:?}: {refusal}");

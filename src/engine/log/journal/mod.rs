@@ -119,11 +119,18 @@ fn common(record: &Record) -> Result<Vec<u8>> {
         message::field(&mut fields, name, value.as_bytes());
     }
     for (name, value) in tag::extra(record)? {
-        if let Some(name) = message::name(&name) {
+        // An image's labels may not say that it was another container.
+        if let Some(name) = message::name(&name).filter(|name| !is_own(name)) {
             message::field(&mut fields, &name, value.as_bytes());
         }
     }
     Ok(fields)
+}
+
+/// Whether a field is one that the log itself says something by.
+fn is_own(name: &str) -> bool {
+    matches!(name, "MESSAGE" | "PRIORITY" | "IMAGE_NAME")
+        || ["CONTAINER_", "SYSLOG_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The message of a line, or of a part of one.
@@ -196,6 +203,18 @@ mod tests {
         assert_eq!(text(b"out\n", false), "PRIORITY=6\nSYSLOG_TIMESTAMP=TIME\nMESSAGE=out\n");
         let expected = "PRIORITY=3\nSYSLOG_TIMESTAMP=TIME\nCONTAINER_PARTIAL_MESSAGE=true\nMESSAGE=no end\n";
         assert_eq!(text(b"no end", true), expected);
+    }
+
+    #[test]
+    fn labels_and_variables_say_nothing_that_the_log_says_itself() {
+        let mut record = Record { id: "0123456789abcdef".repeat(4), ..Record::default() };
+        let names = ["container_id_full", "CONTAINER.NAME", "_message", "priority", "syslog.identifier", "image_name"];
+        record.config.labels = names.map(|name| (name.to_owned(), "forged".to_owned())).into();
+        record.config.env = names.map(|name| format!("{name}=forged")).into();
+        record.host_config.log_config.config =
+            ["labels-regex", "env-regex"].map(|option| (option.into(), ".".into())).into();
+        let common = String::from_utf8(common(&record).unwrap()).unwrap();
+        assert!(!common.contains("forged"), "{common}");
     }
 
     #[test]
