@@ -161,6 +161,38 @@ fn a_root_directory_in_place_of_an_image() {
 }
 
 #[test]
+fn a_bundle_in_place_of_an_image() {
+    let place = Place::new();
+    place.ctn(&["unpack", "box", "bundle"]);
+    let path = place.join("bundle/config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config["process"]["args"] =
+        serde_json::json!(["sh", "-c", "id; pwd; echo $OF; touch /x 2>/dev/null || echo refused"]);
+    config["process"]["user"] = serde_json::json!({"uid": 33, "gid": 34, "additionalGids": [55]});
+    config["process"]["cwd"] = "/data".into();
+    config["root"]["readonly"] = true.into();
+    std::fs::write(&path, config.to_string()).unwrap();
+    let run = |arguments: &[&str]| place.ctn(&[&["run", "--rm", "--network", "none"], arguments].concat());
+    assert_eq!(
+        run(&["--rootfs", "bundle"]),
+        "uid=33(web) gid=34(web) groups=34(web),55(extra)\n/data\nimage\nrefused\n"
+    );
+    // The flags count more.
+    let given = run(&["-u", "0", "-e", "OF=flag", "-w", "/", "--rootfs", "bundle", "sh", "-c", "id -G; pwd; echo $OF"]);
+    assert_eq!(given, "0\n/\nflag\n");
+    // Some other program's file of this name makes no bundle of a root directory.
+    std::fs::write(place.join("bundle/rootfs/config.json"), "{\"key\": 1}").unwrap();
+    assert_eq!(run(&["--rootfs", "bundle/rootfs", "cat", "/data/of-image"]), "from the image\n");
+    config["root"]["path"] = "nowhere".into();
+    std::fs::write(&path, config.to_string()).unwrap();
+    let refusal = place.refusal(125, &["run", "--network", "none", "--rootfs", "bundle"]);
+    assert!(refusal.contains("/nowhere\" is not there"), "{refusal}");
+    let refusal = place.refusal(125, &["run", "--network", "none", "--rootfs", "nothing", "true"]);
+    assert!(refusal.contains("/nothing\" is not there"), "{refusal}");
+    place.assert_nothing_left();
+}
+
+#[test]
 fn the_runtime_is_told_annotations() {
     let place = Place::new();
     let id = place.detached("told", &["--annotation", "a.b=c=d", "--annotation", "e="], "sleep 1000");

@@ -6,9 +6,11 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use super::Flags;
+use super::root::Root;
 use crate::engine::Wanted;
 use crate::engine::options::{self, environment, ports};
 use crate::engine::record::{Config, Record};
+use crate::image::config::Execution;
 use crate::image::store::table::Image;
 
 impl Flags {
@@ -22,8 +24,13 @@ impl Flags {
 
     /// The record that they ask for, of an image or of a root directory.
     pub(in crate::companion::container) fn wanted(self, image: Option<Image>, attached: bool) -> Result<Wanted> {
-        let run = image.as_ref().map(|image| image.config.config.clone()).unwrap_or_default();
         let (name, command) = self.what.split_first().context("an image is required")?;
+        let root = self.rootfs.then(|| Root::of(name)).transpose()?;
+        let run = match (&image, &root) {
+            (Some(image), _) => image.config.config.clone(),
+            (None, Some(root)) => root.execution.clone(),
+            (None, None) => Execution::default(),
+        };
         let files = self.env_file.iter().map(|path| environment::file(path)).collect::<Result<Vec<_>>>()?;
         let variables = self.env.iter().map(|text| environment::variable(text)).collect::<Result<Vec<_>>>()?;
         let env = environment::merged(&run.env, files.into_iter().flatten().chain(variables));
@@ -50,7 +57,7 @@ impl Flags {
         for port in run.exposed_ports.keys().chain(&self.expose) {
             exposed.extend(ports::exposed(port)?.into_iter().map(|port| (port, json!({}))));
         }
-        let host_config = self.host()?;
+        let mut host_config = self.host()?;
         exposed.extend(host_config.port_bindings.keys().map(|port| (port.clone(), json!({}))));
         let stop_signal = self.stop_signal.clone().unwrap_or(run.stop_signal.clone());
         if !stop_signal.is_empty() {
@@ -84,9 +91,14 @@ impl Flags {
             stop_timeout: self.stop_timeout,
         };
         let mounts = self.mounts(run.volumes.keys(), &host_config)?;
-        let rootfs = self.rootfs.then(|| std::path::absolute(name)).transpose()?;
-        let rootfs = rootfs.map(|path| path.to_string_lossy().into_owned());
         let networks = self.memberships()?;
+        if let Some(root) = &root {
+            host_config.readonly_rootfs |= root.is_read_only;
+            if self.user.is_none() {
+                host_config.group_add.extend_from_slice(&root.groups);
+            }
+        }
+        let rootfs = root.map(|root| root.path);
         let record = Record { config, host_config, mounts, rootfs, networks, ..Record::default() };
         Ok(Wanted { record, name: self.name, image })
     }

@@ -5,6 +5,7 @@ mod health;
 mod host;
 mod mounts;
 mod networks;
+mod root;
 mod values;
 
 use std::path::PathBuf;
@@ -302,7 +303,7 @@ pub(in crate::companion) struct Flags {
     #[arg(long)]
     rm: bool,
 
-    /// Take the first argument for a root directory of the host, not for an image
+    /// Take the first argument for a root directory of the host or a bundle with one, not for an image
     #[arg(long)]
     pub(in crate::companion::container) rootfs: bool,
 
@@ -342,7 +343,7 @@ pub(in crate::companion) struct Flags {
     #[arg(short, long, value_name = "USER")]
     user: Option<String>,
 
-    /// The user namespace: host
+    /// The user namespace: host, private, auto, container:ID, and for an ordinary user keep-id or nomap
     #[arg(long, value_name = "MODE", default_value = "", hide_default_value = true)]
     userns: String,
 
