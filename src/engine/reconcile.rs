@@ -18,6 +18,7 @@ pub(super) fn all(engine: &Engine) -> Result<()> {
             one(engine, &id)?;
         }
     }
+    engine.remove_strays();
     half_made(engine)
 }
 
@@ -100,7 +101,10 @@ pub(super) fn clean(engine: &Engine, id: &str) -> Result<()> {
         state.exit_code = 137;
         state.finished_at = now();
         state.error = "the container's monitor was killed, or the machine was started again".into();
-        state.write(&directory)?;
+        // One that goes has no new state: who is killed before it is gone leaves it to be seen to again.
+        if !record.host_config.auto_remove {
+            state.write(&directory)?;
+        }
         engine.happened(&record, "die", &[("exitCode", "137".into())]);
         if record.host_config.auto_remove {
             errors.extend(engine.erase(&record, true).err());

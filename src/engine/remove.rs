@@ -73,13 +73,14 @@ impl Engine {
         }
         self.release(&record.id, &record.name);
         let removed = self.remove_directory(&record.id);
-        self.store.unpin(&record.id);
         self.happened(record, "destroy", &[]);
         removed
     }
 
+    /// The last of it: who is killed at this leaves the directory, by which the rest is found.
     fn remove_directory(&self, id: &str) -> Result<()> {
         root::unmount(&self.directory(id).join("rootfs"))?;
+        self.store.unpin(id);
         let containers = self.containers();
         let parent = fs::File::open(&containers).attempt(|| format!("open {containers:?}"))?;
         tree::remove(parent, id.as_bytes())
@@ -95,5 +96,4 @@ pub(super) fn remains(engine: &Engine, id: &str) {
     }
     volume::release_of(engine, id);
     let _ = engine.remove_directory(id);
-    engine.store.unpin(id);
 }

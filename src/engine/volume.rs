@@ -12,11 +12,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::options::mounts;
 use super::record::{Mounted, Record};
-use super::{Engine, make_directory, now};
+use super::{Engine, locks, make_directory, now};
 use crate::error::Attempt;
 use crate::image::layer::attributes::Warnings;
 use crate::image::layer::copy::{self, IdMaps};
@@ -70,14 +71,30 @@ impl Engine {
 
     /// Makes a volume, unless it is there.
     pub fn create_volume(&self, name: Option<&str>, labels: BTreeMap<String, String>) -> Result<Volume> {
+        self.volume_for(None, name, labels)
+    }
+
+    /// As [`Engine::create_volume`], for a container, which has it from the beginning: there is no moment at which it is nobody's.
+    fn volume_for(&self, user: Option<&str>, name: Option<&str>, labels: BTreeMap<String, String>) -> Result<Volume> {
         let (name, anonymous) = match name {
             Some(name) => (name.to_owned(), false),
             None => (super::create::new_id()?, true),
         };
         check(&name)?;
         let directory = self.volume_directory(&name);
-        if !directory.join(RECORD).exists() {
+        if !self.volumes().is_dir() {
+            make_directory(&self.volumes())?;
+        }
+        let _no_removal_of_strays = locks::wait(&self.volumes(), FlockOperation::LockShared)?;
+        let has = || {
+            let Some(user) = user.map(|user| directory.join("users").join(user)) else { return Ok(()) };
+            File::create(&user).attempt(|| format!("make {user:?}")).map(drop)
+        };
+        if directory.join(RECORD).exists() {
+            has()?;
+        } else {
             make_directory(&directory.join("users"))?;
+            has()?;
             let data = directory.join("_data");
             let made = DirBuilder::new().recursive(true).mode(0o755).create(&data);
             made.attempt(|| format!("make the directory {data:?}"))?;
@@ -126,12 +143,45 @@ impl Engine {
         if !users.is_empty() {
             bail!("remove {name}: volume is in use - [{}]", users.join(", "));
         }
-        let directory = self.volume_directory(name);
-        // Without its record it isn't there, whatever is left of it.
-        let _ = fs::remove_file(directory.join(RECORD));
+        self.erase_volume(name)
+    }
+
+    fn erase_volume(&self, name: &str) -> Result<()> {
         let volumes = self.volumes();
+        let _no_removal_of_strays = locks::wait(&volumes, FlockOperation::LockShared)?;
+        // Without its record it isn't there, whatever is left of it.
+        let _ = fs::remove_file(self.volume_directory(name).join(RECORD));
         let parent = File::open(&volumes).attempt(|| format!("open {volumes:?}"))?;
         tree::remove(parent, name.as_bytes())
+    }
+
+    /// A container has it no longer; one that was made for it goes, unless another has it, too. It goes as a whole, for a volume that
+    /// nobody named and nobody has would be found by nobody.
+    fn give_back(&self, id: &str, name: &str, anonymous: bool) {
+        if anonymous && self.users_of(name).iter().all(|user| user == id) {
+            let _ = self.erase_volume(name);
+        } else {
+            let _ = fs::remove_file(self.volume_directory(name).join("users").join(id));
+        }
+    }
+
+    /// Removes volumes without a record, which a command left that was killed while it made or removed one.
+    pub(super) fn remove_strays(&self) {
+        let entries = fs::read_dir(self.volumes()).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        // What has no volume's name, as lost+found of a disk, is no volume.
+        let is_stray = |name: &String| check(name).is_ok() && !self.volume_directory(name).join(RECORD).exists();
+        let strays: Vec<String> = names.filter(is_stray).collect();
+        if strays.is_empty() {
+            return;
+        }
+        // Whoever makes or removes one has this lock, and whoever comes after it looks again.
+        let Some(_alone) = locks::try_alone(&self.volumes()) else { return };
+        for name in strays.iter().filter(|name| is_stray(name)) {
+            if let Ok(parent) = File::open(self.volumes()) {
+                let _ = tree::remove(parent, name.as_bytes());
+            }
+        }
     }
 }
 
@@ -160,9 +210,7 @@ pub(super) fn inherit(engine: &Engine, record: &mut Record) -> Result<()> {
 pub(super) fn take(engine: &Engine, record: &mut Record) -> Result<()> {
     for mounted in record.mounts.iter_mut().filter(|mounted| mounted.kind == "volume") {
         let name = Some(mounted.name.as_str()).filter(|name| !name.is_empty());
-        let volume = engine.create_volume(name, BTreeMap::new())?;
-        let user = engine.volume_directory(&volume.name).join("users").join(&record.id);
-        File::create(&user).attempt(|| format!("make {user:?}"))?;
+        let volume = engine.volume_for(Some(&record.id), name, BTreeMap::new())?;
         mounted.source = engine.volume_data(&volume.name).to_string_lossy().into_owned();
         mounted.name = volume.name;
     }
@@ -172,20 +220,15 @@ pub(super) fn take(engine: &Engine, record: &mut Record) -> Result<()> {
 /// Gives the volumes of a container back; those that were made for it go.
 pub(super) fn release(engine: &Engine, record: &Record) {
     for mounted in record.mounts.iter().filter(|mounted| mounted.kind == "volume") {
-        let _ = fs::remove_file(engine.volume_directory(&mounted.name).join("users").join(&record.id));
-        if mounted.anonymous {
-            // Another container that has it, too, keeps it.
-            let _ = engine.remove_volume(&mounted.name);
-        }
+        engine.give_back(&record.id, &mounted.name, mounted.anonymous);
     }
 }
 
 /// As [`release`], of a container that has no record.
 pub(super) fn release_of(engine: &Engine, id: &str) {
     for volume in engine.all_volumes() {
-        let user = engine.volume_directory(&volume.name).join("users").join(id);
-        if fs::remove_file(user).is_ok() && volume.anonymous {
-            let _ = engine.remove_volume(&volume.name);
+        if engine.volume_directory(&volume.name).join("users").join(id).exists() {
+            engine.give_back(id, &volume.name, volume.anonymous);
         }
     }
 }

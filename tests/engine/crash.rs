@@ -119,6 +119,29 @@ fn killed_at_every_step() {
     assert!(killed > 10, "only {killed} were killed");
 }
 
+/// As above, but each kind of call is counted for itself, which comes to other places; and what is looked at is the disk, not what is
+/// said of it.
+#[test]
+fn killed_at_every_call_of_a_kind() {
+    let place = Place::new();
+    let arguments = ["run", "--rm", "--network", "none", "-v", "/data", "box", "true"];
+    let mut killed = 0;
+    for (kind, last) in [("rename", 4), ("mkdir", 14), ("unlink", 16), ("rmdir", 2)] {
+        for number in 1..=last {
+            killed += u32::from(killed_at(&place, "all", kind, number, &arguments));
+            until(&format!("nothing is left after {kind} {number}"), || {
+                place.ctn(&["ps", "-q"]);
+                for id in place.ctn(&["ps", "-aq", "--filter", "status=created"]).lines() {
+                    place.outcome(&["rm", "-v", id]);
+                }
+                let volumes = fs::read_dir(place.store().join("volumes")).into_iter().flatten().count();
+                place.leftovers().is_empty() && volumes == 0
+            });
+        }
+    }
+    assert!(killed > 15, "only {killed} were killed");
+}
+
 #[test]
 fn a_machine_that_was_started_again() {
     let place = Place::new();

@@ -75,6 +75,11 @@ fn privileges_are_given_and_taken() {
         place.inside(&["--security-opt", "seccomp=unconfined"], "grep Seccomp: /proc/self/status"),
         "Seccomp:\t0\n"
     );
+    let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"},
+        {"names": ["unlink"], "action": "SCMP_ACT_ERRNO", "includes": {"caps": ["CAP_SYS_ADMIN"]}}]}"#;
+    std::fs::write(place.join("profile.json"), profile).unwrap();
+    let script = "mkdir /tmp/x 2>/dev/null || echo refused; touch /tmp/y && rm /tmp/y && echo removed";
+    assert_eq!(place.inside(&["--security-opt", "seccomp=profile.json"], script), "refused\nremoved\n");
     let read_only = place.inside(
         &["--read-only", "--tmpfs", "/tmp"],
         "touch /x 2>/dev/null || echo refused; touch /tmp/x && echo written",

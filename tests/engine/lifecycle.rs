@@ -133,6 +133,15 @@ fn a_restart_policy_is_kept_until_somebody_stops_it() {
     until("it was started twice more", || place.ctn(&["logs", "again"]) == "run\nrun\nrun\n");
     place.until_field("again", ".State.Status", "exited");
     assert_eq!(place.field("again", ".RestartCount"), "2");
+    // It is let rest before each start, every time twice as long; a busy machine makes it later, never sooner.
+    let filter = ["events", "--since", "0", "--until", "0s", "--filter", "container=again", "--format"];
+    let told = place.ctn(&[&filter[..], &["{{.Action}} {{.TimeNano}}"]].concat());
+    let of = |action: &str| -> Vec<u64> {
+        let lines = told.lines().filter_map(|line| line.split_once(' '));
+        lines.filter(|line| line.0 == action).map(|line| line.1.parse().unwrap()).collect()
+    };
+    let rests: Vec<u64> = of("die").iter().zip(&of("restart")).map(|(die, again)| (again - die) / 1_000_000).collect();
+    assert!(rests.len() == 2 && rests[0] >= 100 && rests[1] >= 200, "{rests:?}: {told}");
     place.detached("always", &["--restart", "always"], "exit 0");
     until("it was started again", || place.field("always", ".RestartCount").parse::<u32>().unwrap() > 1);
     place.ctn(&["stop", "always"]);

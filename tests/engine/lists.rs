@@ -87,6 +87,11 @@ fn events_tell_what_happened() {
         "container=told",
     ]);
     assert_eq!(since, "create\nstart\nattach\ndie\ndestroy\n");
+    // Fields have docker's names, whatever they are in JSON.
+    let format = "{{.Type}} {{.Status}} {{.From}} {{.Scope}} {{len .ID}} {{eq .ID .Actor.ID}} {{.Time}}";
+    let fields = ["events", "--since", "1h", "--until", "0s", "--filter", "event=die", "--format", format];
+    let fields = place.ctn(&fields);
+    assert!(fields.starts_with("container die box local 64 true 1"), "{fields}");
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
     let told: Vec<String> = lines.by_ref().take(since.lines().count()).collect();
     assert_eq!(told, since.lines().collect::<Vec<_>>());

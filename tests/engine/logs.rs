@@ -59,29 +59,19 @@ fn the_last_lines_and_what_follows() {
 #[test]
 fn logs_rotate_and_may_be_none() {
     let place = Place::new();
-    place.ctn(&[
-        "run",
-        "--name",
-        "much",
-        "--network",
-        "none",
-        "--log-opt",
-        "max-size=10k",
-        "--log-opt",
-        "max-file=3",
-        "box",
-        "seq",
-        "1",
-        "2000",
-    ]);
-    let path = place.field("much", ".LogPath");
-    for suffix in ["", ".1", ".2"] {
-        assert!(fs::metadata(format!("{path}{suffix}")).unwrap().len() <= 11 << 10, "{suffix}");
+    for driver in ["json-file", "local"] {
+        let flags = ["--log-driver", driver, "--log-opt", "max-size=10k", "--log-opt", "max-file=3"];
+        let run = ["run", "--name", driver, "--network", "none"];
+        place.ctn(&[&run[..], &flags, &["box", "seq", "1", "2000"]].concat());
+        let path = place.field(driver, ".LogPath");
+        for suffix in ["", ".1", ".2"] {
+            assert!(fs::metadata(format!("{path}{suffix}")).unwrap().len() <= 11 << 10, "{driver} {suffix}");
+        }
+        assert!(!fs::exists(format!("{path}.3")).unwrap());
+        let log = place.ctn(&["logs", driver]);
+        let numbers: Vec<u32> = log.lines().map(|line| line.parse().unwrap()).collect();
+        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1) && numbers.last() == Some(&2000), "{driver}");
     }
-    assert!(!fs::exists(format!("{path}.3")).unwrap());
-    let log = place.ctn(&["logs", "much"]);
-    let numbers: Vec<u32> = log.lines().map(|line| line.parse().unwrap()).collect();
-    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1) && numbers.last() == Some(&2000));
     place.ctn(&["run", "--name", "mute", "--network", "none", "--log-driver", "none", "box", "echo", "x"]);
     assert!(place.refusal(1, &["logs", "mute"]).contains("does not support reading"));
 }

@@ -355,7 +355,10 @@ fn a_published_port_of_sctp() {
         assert!(rules.contains(&element), "{element}: {rules}");
     }
     if let Err(error) = sctp() {
-        println!("skipped traffic::a_published_port_of_sctp: no traffic, for the kernel has no SCTP: {error}");
+        // Not println!: libtest would swallow it.
+        let line =
+            format!("skipped traffic::a_published_port_of_sctp: no traffic, for the kernel has no SCTP: {error}\n");
+        std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
     } else {
         let listener = web.namespace.run(|| {
             let socket = sctp().unwrap();

@@ -213,7 +213,7 @@ impl Scope<'_> {
                 Value::Object(mut map) => match map.remove(field) {
                     Some(value) => value,
                     None if is_of_map => Value::Null,
-                    None => bail!("no field {field}"),
+                    None => map.remove(&in_json(field)).with_context(|| format!("no field {field}"))?,
                 },
                 Value::Null => bail!("nil has no field {field}"),
                 _ => bail!("can't evaluate field {field} of what is no object"),
@@ -429,4 +429,13 @@ fn leading_number(text: &str) -> Result<(usize, &str)> {
     let number = if digits.is_empty() { 0 } else { digits.parse().unwrap_or(usize::MAX) };
     ensure!(number <= 1000, "too much padding");
     Ok((number, rest))
+}
+
+/// A field's name as some of docker's are in JSON, those of events among them: `ID` is `id` there, and `TimeNano` `timeNano`.
+fn in_json(field: &str) -> String {
+    if field.chars().all(char::is_uppercase) {
+        return field.to_lowercase();
+    }
+    let mut letters = field.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }

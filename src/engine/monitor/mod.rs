@@ -59,7 +59,7 @@ struct Monitor {
     lock: Option<OwnedFd>,
     clients: Clients,
     log: Option<Log>,
-    /// Whether what was said last could not be written there.
+    /// Whether something that was said could not be written there.
     log_failed: bool,
     stdio: Stdio,
     init: Option<Child>,
@@ -250,7 +250,8 @@ impl Monitor {
                 if let (Err(error), false) = (&written, self.log_failed) {
                     self.clients.tell_all(&Notice::Warning(sentence(error)));
                 }
-                self.log_failed = written.is_err();
+                // Told once: on a disk that is about to be full a short line has room where a long one had none, again and again.
+                self.log_failed |= written.is_err();
             }
             self.clients.output(is_stderr, bytes);
         }

@@ -195,7 +195,7 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
         Some("unconfined") => {}
         None | Some("builtin") if host.privileged && security.seccomp.is_none() => {}
         None | Some("builtin") => linux["seccomp"] = seccomp::default(&capabilities)?,
-        Some(path) => linux["seccomp"] = seccomp::of_file(path)?,
+        Some(text) => linux["seccomp"] = seccomp::of_text(text, &capabilities)?,
     }
     let shared = mounts::is_shared(record);
     if shared {

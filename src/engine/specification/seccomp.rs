@@ -6,8 +6,6 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::error::Attempt;
-
 #[derive(Deserialize)]
 struct Profile {
     allow: Vec<String>,
@@ -52,12 +50,49 @@ pub(super) fn default(capabilities: &[String]) -> Result<Value> {
     }))
 }
 
-/// A profile of the caller's, in the form of the runtime's specification.
-pub(super) fn of_file(path: &str) -> Result<Value> {
-    let text = std::fs::read(path).attempt(|| format!("opening seccomp profile ({path}) failed"))?;
-    let profile: Value =
-        serde_json::from_slice(&text).with_context(|| format!("decoding seccomp profile ({path}) failed"))?;
+/// A profile of the caller's: in the form of the runtime's specification, or in docker's, where rules have conditions.
+pub(super) fn of_text(text: &str, capabilities: &[String]) -> Result<Value> {
+    let mut profile: Value = serde_json::from_str(text).context("decoding seccomp profile failed")?;
+    let native = match std::env::consts::ARCH {
+        "x86_64" => ("amd64", "SCMP_ARCH_X86_64"),
+        "aarch64" => ("arm64", "SCMP_ARCH_AARCH64"),
+        other => (other, ""),
+    };
+    let object = profile.as_object_mut().context("the seccomp profile is no JSON object")?;
+    if let Some(Value::Array(map)) = object.remove("archMap")
+        && let Some(own) = map.into_iter().find(|entry| entry["architecture"] == native.1)
+    {
+        let below = own["subArchitectures"].as_array().cloned().unwrap_or_default();
+        object.insert("architectures".into(), std::iter::once(native.1.into()).chain(below).collect());
+    }
+    if let Some(Value::Array(rules)) = object.get_mut("syscalls") {
+        rules.retain(|rule| applies(rule, native.0, capabilities));
+    }
     Ok(profile)
+}
+
+/// Whether docker's conditions of a rule are met: all that it includes, and nothing of what it excludes.
+fn applies(rule: &Value, architecture: &str, capabilities: &[String]) -> bool {
+    let list = |side: &str, key: &str| rule[side][key].as_array().cloned().unwrap_or_default();
+    let has = |name: &Value| capabilities.iter().any(|capability| name == capability);
+    let included = list("includes", "arches");
+    let is_new_enough = rule["includes"]["minKernel"].as_str().is_none_or(|wanted| kernel() >= version(wanted));
+    is_new_enough
+        && (included.is_empty() || included.iter().any(|name| name == architecture))
+        && list("includes", "caps").iter().all(has)
+        && !list("excludes", "arches").iter().any(|name| name == architecture)
+        && !list("excludes", "caps").iter().any(has)
+        && rule["excludes"]["minKernel"].as_str().is_none_or(|limit| kernel() < version(limit))
+}
+
+fn kernel() -> (u32, u32) {
+    version(&rustix::system::uname().release().to_string_lossy())
+}
+
+/// The first two numbers of a version.
+fn version(text: &str) -> (u32, u32) {
+    let mut numbers = text.split(|letter: char| !letter.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -65,6 +100,29 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn rules_of_a_profile_in_dockers_form_have_conditions() {
+        let text = r#"{"defaultAction": "SCMP_ACT_ERRNO",
+            "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]},
+                {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": ["SCMP_ARCH_ARM"]}],
+            "syscalls": [
+                {"names": ["always"], "action": "SCMP_ACT_ALLOW"},
+                {"names": ["with"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_ADMIN"]}},
+                {"names": ["without"], "action": "SCMP_ACT_ALLOW", "excludes": {"caps": ["CAP_SYS_ADMIN"]}},
+                {"names": ["elsewhere"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": ["s390x"]}},
+                {"names": ["new"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "4.8"}},
+                {"names": ["future"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "99.1"}}]}"#;
+        let names = |capabilities: &[String]| -> Vec<String> {
+            let profile = of_text(text, capabilities).unwrap();
+            assert_eq!(profile["architectures"].as_array().unwrap().len(), 2);
+            let rules = profile["syscalls"].as_array().unwrap();
+            rules.iter().map(|rule| rule["names"][0].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(names(&[]), ["always", "without", "new"]);
+        assert_eq!(names(&["CAP_SYS_ADMIN".into()]), ["always", "with", "new"]);
+        assert!(of_text("nonsense", &[]).is_err() && of_text("[]", &[]).is_err());
+    }
 
     /// What is allowed without a look at arguments, and all other rules.
     fn meaning(profile: &Value) -> (BTreeSet<String>, BTreeSet<String>) {

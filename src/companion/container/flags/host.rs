@@ -78,7 +78,7 @@ impl Flags {
             privileged: self.privileged,
             init: self.init.then_some(true),
             readonly_rootfs: self.read_only,
-            security_opt: self.security_opt.clone(),
+            security_opt: self.security_opt.iter().map(|option| with_profile(option)).collect::<Result<_>>()?,
             shm_size: self.shm_size.unwrap_or(64 << 20),
             sysctls,
             tmpfs,
@@ -116,4 +116,18 @@ impl Flags {
         }
         Ok(all)
     }
+}
+
+/// An option of `--security-opt`, with the text of a seccomp profile in place of its file's name, which another process could not find
+/// and somebody may change until the next start.
+fn with_profile(option: &str) -> Result<String> {
+    let path = match option.split_once('=').or_else(|| option.split_once(':')) {
+        Some(("seccomp", path)) if !matches!(path, "" | "unconfined" | "builtin") => path,
+        _ => return Ok(option.to_owned()),
+    };
+    let bytes = crate::spec::load::read(std::path::Path::new(path));
+    let bytes = bytes.with_context(|| format!("opening seccomp profile ({path}) failed"))?;
+    let profile: serde_json::Value =
+        serde_json::from_slice(&bytes).with_context(|| format!("decoding seccomp profile ({path}) failed"))?;
+    Ok(format!("seccomp={profile}"))
 }
