@@ -5,6 +5,9 @@
 //! | `volume.json` | the record |
 //! | `_data/` | what containers see |
 //! | `users/ID` | an empty file for each container that has it |
+//!
+//! It comes and goes as a whole: until it is made, and from when it is removed, its name is `.stray-ID`. What has another name and
+//! no record was put there by somebody, and is left alone.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
@@ -12,7 +15,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::FlockOperation;
+use rustix::fs::{CWD, FlockOperation, RenameFlags, renameat_with as rename_with};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::options::mounts;
@@ -26,6 +30,7 @@ use crate::image::layer::{Stack, tree};
 use crate::image::store::file;
 
 const RECORD: &str = "volume.json";
+const STRAY: &str = ".stray-";
 
 /// What is known of a volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,21 +91,22 @@ impl Engine {
             make_directory(&self.volumes())?;
         }
         let _no_removal_of_strays = locks::wait(&self.volumes(), FlockOperation::LockShared)?;
-        let has = || {
-            let Some(user) = user.map(|user| directory.join("users").join(user)) else { return Ok(()) };
-            File::create(&user).attempt(|| format!("make {user:?}")).map(drop)
-        };
-        if directory.join(RECORD).exists() {
-            has()?;
-        } else {
-            make_directory(&directory.join("users"))?;
-            has()?;
-            let data = directory.join("_data");
-            let made = DirBuilder::new().recursive(true).mode(0o755).create(&data);
-            made.attempt(|| format!("make the directory {data:?}"))?;
+        if !directory.exists() {
+            let stray = self.stray()?;
             let volume = Volume { name: name.clone(), created_at: now(), labels, anonymous };
-            file::write_whole(&directory, RECORD, &serde_json::to_vec(&volume)?)?;
+            lay_out(&stray, &volume).and_then(|()| have(&stray, user))?;
+            match rename_with(CWD, &stray, CWD, &directory, RenameFlags::NOREPLACE) {
+                // Somebody else was faster.
+                Err(Errno::EXIST) => self.erase_stray(&stray)?,
+                made => {
+                    made.attempt(|| format!("make the volume {directory:?}"))?;
+                    file::sync_directory(&self.volumes())?;
+                }
+            }
+        } else if !directory.join(RECORD).exists() {
+            lay_out(&directory, &Volume { name: name.clone(), created_at: now(), labels, anonymous })?;
         }
+        have(&directory, user)?;
         self.volume(&name)
     }
 
@@ -147,12 +153,21 @@ impl Engine {
     }
 
     fn erase_volume(&self, name: &str) -> Result<()> {
+        let _no_removal_of_strays = locks::wait(&self.volumes(), FlockOperation::LockShared)?;
+        let stray = self.stray()?;
+        fs::rename(self.volume_directory(name), &stray).attempt(|| format!("remove the volume {name}"))?;
+        self.erase_stray(&stray)
+    }
+
+    /// A name for what is no volume yet, or no longer.
+    fn stray(&self) -> Result<PathBuf> {
+        Ok(self.volumes().join(format!("{STRAY}{}", super::create::new_id()?)))
+    }
+
+    fn erase_stray(&self, stray: &Path) -> Result<()> {
         let volumes = self.volumes();
-        let _no_removal_of_strays = locks::wait(&volumes, FlockOperation::LockShared)?;
-        // Without its record it isn't there, whatever is left of it.
-        let _ = fs::remove_file(self.volume_directory(name).join(RECORD));
         let parent = File::open(&volumes).attempt(|| format!("open {volumes:?}"))?;
-        tree::remove(parent, name.as_bytes())
+        tree::remove(parent, stray.file_name().unwrap_or_default().as_encoded_bytes())
     }
 
     /// A container has it no longer; one that was made for it goes, unless another has it, too. It goes as a whole, for a volume that
@@ -165,24 +180,36 @@ impl Engine {
         }
     }
 
-    /// Removes volumes without a record, which a command left that was killed while it made or removed one.
+    /// Removes what a command left that was killed while it made or removed a volume.
     pub(super) fn remove_strays(&self) {
         let entries = fs::read_dir(self.volumes()).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        // What has no volume's name, as lost+found of a disk, is no volume.
-        let is_stray = |name: &String| check(name).is_ok() && !self.volume_directory(name).join(RECORD).exists();
-        let strays: Vec<String> = names.filter(is_stray).collect();
+        let is_stray =
+            |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(STRAY.as_bytes()));
+        let strays: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_stray).collect();
         if strays.is_empty() {
             return;
         }
-        // Whoever makes or removes one has this lock, and whoever comes after it looks again.
+        // Whoever makes or removes one has this lock, and whoever comes after it makes one of another name.
         let Some(_alone) = locks::try_alone(&self.volumes()) else { return };
-        for name in strays.iter().filter(|name| is_stray(name)) {
-            if let Ok(parent) = File::open(self.volumes()) {
-                let _ = tree::remove(parent, name.as_bytes());
-            }
+        for stray in strays {
+            let _ = self.erase_stray(&stray);
         }
     }
+}
+
+/// Makes what a volume consists of.
+fn lay_out(directory: &Path, volume: &Volume) -> Result<()> {
+    make_directory(&directory.join("users"))?;
+    let data = directory.join("_data");
+    let made = DirBuilder::new().recursive(true).mode(0o755).create(&data);
+    made.attempt(|| format!("make the directory {data:?}"))?;
+    file::write_whole(directory, RECORD, &serde_json::to_vec(volume)?)
+}
+
+/// Notes that a container has the volume.
+fn have(directory: &Path, user: Option<&str>) -> Result<()> {
+    let Some(user) = user.map(|user| directory.join("users").join(user)) else { return Ok(()) };
+    File::create(&user).attempt(|| format!("make {user:?}")).map(drop)
 }
 
 /// `--volumes-from`: what others have mounted is mounted in this container, too, in place of the volumes that its image wants, and not

@@ -86,3 +86,18 @@ fn volumes_of_another_container() {
     assert_eq!(place.ctn(&["volume", "ls", "-q"]), "else\nnamed\n");
     place.assert_nothing_left();
 }
+
+#[test]
+fn what_somebody_puts_among_volumes_stays() {
+    let place = Place::new();
+    let data = place.store().join("volumes/brought/_data");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("file"), "kept").unwrap();
+    let half_made = place.store().join("volumes/.stray-1");
+    std::fs::create_dir_all(half_made.join("_data/deep")).unwrap();
+    place.ctn(&["ps"]);
+    assert!(!half_made.exists());
+    assert_eq!(place.inside(&["-v", "brought:/data"], "cat /data/file"), "kept");
+    place.ctn(&["volume", "rm", "brought"]);
+    assert!(!data.exists());
+}
