@@ -34,13 +34,14 @@ impl Container<'_> {
         let lock = self.lock()?;
         let state = self.state()?;
         let read_only = self.record.host_config.readonly_rootfs;
+        let has_other_ids = self.record.ids.is_some() && self.engine.user.is_none();
         if matches!(state.status, Status::Running | Status::Paused) {
             let path = format!("/proc/{}/root", state.pid);
             let root = File::open(&path).attempt(|| format!("open {path:?}"))?;
-            return Ok(Files { tree: Tree::of_container(root.into(), name, read_only), _lock: None });
+            return Ok(Files { tree: Tree::of_container(root.into(), name, read_only, has_other_ids), _lock: None });
         }
         let root = self.mounted()?;
-        Ok(Files { tree: Tree::of_container(root, name, read_only), _lock: Some(lock) })
+        Ok(Files { tree: Tree::of_container(root, name, read_only, has_other_ids), _lock: Some(lock) })
     }
 
     fn mounted(&self) -> Result<OwnedFd> {
