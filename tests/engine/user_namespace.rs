@@ -86,7 +86,26 @@ fn what_is_copied_with_a_user_namespace() {
         assert!(refusal.contains("into a container with --userns"), "{is_up}: {refusal}");
         place.ctn(&["stop", "-t", "0", "one"]);
     }
-    place.ctn(&["rm", "one"]);
+    // The volume's place is made for it, as the container's start would make it.
+    place.ctn(&[
+        "create",
+        "--name",
+        "two",
+        "--network",
+        "none",
+        "--userns",
+        "auto",
+        "-v",
+        "data:/new",
+        "box",
+        "ls",
+        "-ldn",
+        "/new",
+    ]);
+    place.ctn(&["cp", &out, "two:/new/in"]);
+    assert!(place.ctn(&["start", "-a", "two"]).contains(" 0        0 "));
+    place.ctn(&["rm", "-v", "one", "two"]);
+    place.ctn(&["volume", "rm", "data"]);
     place.assert_nothing_left();
 }
 
