@@ -226,13 +226,14 @@ pub struct Upper<'a> {
 
 /// The ids with which files are made, as long as the value lives: overlayfs makes its own as whoever mounts it, and where ids are mapped
 /// the machine's root has none.
-struct FileIds {
+pub(crate) struct FileIds {
     before: (u32, u32),
     bits: CapabilitiesSecureBits,
 }
 
 impl FileIds {
-    fn of_root(ids: &IdMaps) -> Result<FileIds> {
+    /// Those of root behind a mapping.
+    pub(crate) fn of_root(ids: &IdMaps) -> Result<FileIds> {
         let bits = capabilities_secure_bits().attempt(|| "ask for the secure bits")?;
         // capabilities(7): otherwise the capabilities for files went with root's number.
         set_capabilities_secure_bits(bits | CapabilitiesSecureBits::NO_SETUID_FIXUP)

@@ -16,6 +16,7 @@ use crate::engine::state::Status;
 use crate::engine::{Container, root, volume};
 use crate::error::Attempt;
 use crate::image::layer::{Stack, path};
+use crate::image::mount::FileIds;
 use crate::sys;
 use crate::sys::clone::CloneFlags;
 
@@ -34,13 +35,14 @@ impl Container<'_> {
         let lock = self.lock()?;
         let state = self.state()?;
         let read_only = self.record.host_config.readonly_rootfs;
+        let has_other_ids = self.record.ids.is_some() && self.engine.user.is_none();
         if matches!(state.status, Status::Running | Status::Paused) {
             let path = format!("/proc/{}/root", state.pid);
             let root = File::open(&path).attempt(|| format!("open {path:?}"))?;
-            return Ok(Files { tree: Tree::of_container(root.into(), name, read_only), _lock: None });
+            return Ok(Files { tree: Tree::of_container(root.into(), name, read_only, has_other_ids), _lock: None });
         }
         let root = self.mounted()?;
-        Ok(Files { tree: Tree::of_container(root, name, read_only), _lock: Some(lock) })
+        Ok(Files { tree: Tree::of_container(root, name, read_only, has_other_ids), _lock: Some(lock) })
     }
 
     fn mounted(&self) -> Result<OwnedFd> {
@@ -54,6 +56,9 @@ impl Container<'_> {
         volume::prepare(self.engine, &self.record, &files)?;
         let mut all: Vec<&Mounted> = self.record.mounts.iter().filter(|mounted| mounted.kind != "tmpfs").collect();
         all.sort_by_key(|mounted| mounted.destination.split('/').count());
+        // Points that are missing are made, which in a root with other ids only somebody can who has one of these.
+        let ids = self.record.ids.as_ref().filter(|_| self.engine.user.is_none());
+        let _as_its_root = ids.map(FileIds::of_root).transpose()?;
         for mounted in all {
             mount(&root, mounted)?;
         }

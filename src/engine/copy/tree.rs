@@ -25,6 +25,8 @@ pub struct Tree {
     container: Option<String>,
     /// Whether the root's own mount may not be written, whatever its file system says.
     read_only: bool,
+    /// Whether root of this process has no id in it: the mount of the root maps others.
+    has_other_ids: bool,
 }
 
 /// Something that is there; a symbolic link is not followed.
@@ -40,13 +42,13 @@ impl Tree {
     /// The host's files.
     pub fn of_host() -> Result<Tree> {
         let root = File::open("/").attempt(|| "open \"/\"")?.into();
-        Ok(Tree { root, resolve: ResolveFlags::empty(), container: None, read_only: false })
+        Ok(Tree { root, resolve: ResolveFlags::empty(), container: None, read_only: false, has_other_ids: false })
     }
 
     /// A container's files, below its root.
-    pub(super) fn of_container(root: OwnedFd, name: &str, read_only: bool) -> Tree {
+    pub(super) fn of_container(root: OwnedFd, name: &str, read_only: bool, has_other_ids: bool) -> Tree {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        Tree { root, resolve, container: Some(name.into()), read_only }
+        Tree { root, resolve, container: Some(name.into()), read_only, has_other_ids }
     }
 
     fn open(&self, path: &[u8], flags: OFlags, further: ResolveFlags) -> Result<OwnedFd, Errno> {
@@ -89,8 +91,14 @@ impl Tree {
     /// Opens a directory that something is to be written to.
     pub fn directory(&self, path: &[u8]) -> Result<OwnedFd> {
         let what = || format!("open the directory {}", shown(&[b"/", path].concat()));
-        if self.read_only && self.open(path, OFlags::empty(), ResolveFlags::NO_XDEV).is_ok() {
+        let is_below_root = || self.open(path, OFlags::empty(), ResolveFlags::NO_XDEV).is_ok();
+        if self.read_only && is_below_root() {
             bail!("container rootfs is marked read-only");
+        }
+        if self.has_other_ids && is_below_root() {
+            bail!(
+                "nothing can be copied into a container with --userns but into its volumes: its files have other ids"
+            );
         }
         let found = self.open(path, OFlags::DIRECTORY, ResolveFlags::empty()).attempt(what)?;
         let flags = fstatvfs(&found).attempt(what)?.f_flag;
