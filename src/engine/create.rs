@@ -42,6 +42,7 @@ impl Engine {
         group::Place::of(self, &record)?;
         network::settle(self, &mut record)?;
         let _nobody_else_chooses = user_namespace::settle(self, &mut record)?;
+        self.name_joined(&mut record)?;
         let directory = self.directory(&record.id);
         let _making = self.make(&directory)?;
         let made = self.fill(&directory, &mut record, name.as_deref());
@@ -51,6 +52,17 @@ impl Engine {
         }
         self.happened(&record, "create", &[]);
         Ok(Container { engine: self, record })
+    }
+
+    /// Whose namespaces are joined is kept by id, as docker does: a name may be another container's by the time of a start.
+    fn name_joined(&self, record: &mut Record) -> Result<()> {
+        let host = &mut record.host_config;
+        for mode in [&mut host.network_mode, &mut host.pid_mode, &mut host.ipc_mode, &mut host.userns_mode] {
+            if let Some(name) = mode.strip_prefix("container:") {
+                *mode = format!("container:{}", self.find(name)?.id());
+            }
+        }
+        Ok(())
     }
 
     /// A directory that is locked from the moment on in which others may see it.

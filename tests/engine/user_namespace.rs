@@ -112,15 +112,23 @@ fn what_is_copied_with_a_user_namespace() {
 #[test]
 fn another_container_of_the_name_is_not_joined() {
     let place = Place::new();
-    place.detached("one", &["--userns", "auto"], "sleep 1000");
-    place.ctn(&["create", "--name", "guest", "--network", "none", "--userns", "container:one", "box", "sleep", "1000"]);
-    for flags in [&["--userns", "auto"][..], &[]] {
+    for namespace in ["userns", "network", "pid", "ipc"] {
+        place.detached(
+            "one",
+            &["--userns", if namespace == "userns" { "auto" } else { "" }, "--ipc", "shareable"],
+            "sleep 1000",
+        );
+        let id = place.field("one", ".Id");
+        let flags = [format!("--{namespace}"), "container:one".to_owned()];
+        let none: &[&str] = if namespace == "network" { &[] } else { &["--network", "none"] };
+        let create = [&["create", "--name", "guest", &flags[0], &flags[1]], none, &["box", "sleep", "1000"]].concat();
+        place.ctn(&create);
         place.ctn(&["rm", "-f", "one"]);
-        place.detached("one", flags, "sleep 1000");
+        place.detached("one", &[], "sleep 1000");
         let refusal = place.refusal(1, &["start", "guest"]);
-        assert!(refusal.contains("cannot join the user namespace of one"), "{flags:?}: {refusal}");
+        assert!(refusal.contains(&format!("No such container: {}", id.trim())), "{flags:?}: {refusal}");
+        place.ctn(&["rm", "-f", "one", "guest"]);
     }
-    place.ctn(&["rm", "-f", "one", "guest"]);
     place.assert_nothing_left();
 }
 
