@@ -131,7 +131,13 @@ impl Networks {
                 // netfilter (br_netfilter).
                 links.set_port(outside, true, !network.is_connected_inside())?;
             }
-            None => on_parent(network, &links, &inside)?,
+            // Older kernels look for a new link's name where the request is made as well, and say EEXIST where that has an eth0 (seen with
+            // Linux 6.12, and not with 6.18).
+            None => {
+                let name = link_name(&endpoint.container, &endpoint.network);
+                on_parent(network, &links, &Inside { name: &name, ..inside })?;
+                within(request.namespace, || Links::open()?.rename(&name, &endpoint.interface))?;
+            }
         }
         let is_dead = |port: &&Published| port.address == Some(Ipv6Addr::LOCALHOST.into());
         let dead = endpoint.ports.iter().filter(is_dead);

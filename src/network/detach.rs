@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use anyhow::{Result, anyhow, bail, ensure};
 use ipnet::IpNet;
 
-use super::endpoint::{Endpoint, is_link_name};
+use super::endpoint::{Endpoint, is_link_name, link_name};
 use super::firewall::port_claim;
 use super::link::Links;
 use super::namespace::within;
@@ -47,7 +47,12 @@ impl Networks {
         };
         // Those on a link of the host have no end here.
         if endpoint.link.is_none() {
-            within(namespace, || Links::open()?.delete(&endpoint.interface))?;
+            // By the name, too, that it has at first.
+            let first = link_name(&endpoint.container, &endpoint.network);
+            within(namespace, || {
+                let links = Links::open()?;
+                links.delete(&endpoint.interface).and_then(|()| links.delete(&first))
+            })?;
         }
         self.detach(container, Some(&endpoint.network))
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use ipnet::IpNet;
 use rustix::io::Errno;
 
@@ -153,6 +153,15 @@ impl Links {
             attributes = attributes.put(ADDRESS, &mac)?;
         }
         attributes.put(LINK_NAMESPACE, &inside.namespace.as_fd().as_raw_fd().to_ne_bytes())
+    }
+
+    /// Gives a link that is down another name.
+    pub(super) fn rename(&self, name: &str, wanted: &str) -> Result<()> {
+        let what = || format!("rename the link {name} to {wanted}");
+        let link = self.find(name)?.context("it is gone").with_context(what)?;
+        let attributes = Attributes::new().text(LINK_NAME, wanted)?;
+        let message = Message::new(NEW_LINK, 0, &link_fixed(link.index, 0, 0)).with(&attributes);
+        self.0.request(message).attempt(what)
     }
 
     /// Says on the link what it is for, for people.
