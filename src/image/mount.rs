@@ -1,6 +1,5 @@
 //! Images as read-only file systems: overlayfs over the unpacked layers.
 
-use std::ffi::CStr;
 use std::fs;
 use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,12 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, mount_change,
+    move_mount, open_tree, unmount,
 };
+use rustix::process::{chdir, chroot, fchdir};
 use rustix::thread::{CapabilitiesSecureBits, capabilities_secure_bits, set_capabilities_secure_bits};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,7 @@ use crate::error::Attempt;
 use crate::mountinfo;
 use crate::plan::namespaces;
 use crate::spec::IdMapping;
+use crate::sys::clone::{CloneFlags, join, unshare};
 use crate::sys::file_ids;
 use crate::sys::mount::map_ids;
 
@@ -105,8 +107,8 @@ impl Store {
         attach(&overlay(lower, Some(upper), self.form())?, point)
     }
 
-    /// The same, with ids of the files that are others than on the disk: all directories are there by mounts that map them (Linux 6.15).
-    /// The upper two are below `parent`.
+    /// The same, with ids of the files that are others than on the disk: all directories are there by mounts that map them. The upper two
+    /// are below `parent`.
     pub fn mount_mapped(
         &self,
         chain: &[Digest],
@@ -123,21 +125,17 @@ impl Store {
             Ok(mount)
         };
         let lower = self.lower(chain)?.iter().map(|path| mapped(path)).collect::<Result<Vec<_>>>()?;
-        let parent = mapped(parent)?;
-        let below = |path: &Path| {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let name = path.file_name().unwrap_or_default();
-            openat(&parent, name, flags, Mode::empty()).attempt(|| format!("open {path:?}"))
-        };
-        let mut layers: Vec<(&CStr, OwnedFd)> = lower.into_iter().map(|mount| (c"lowerdir+", mount)).collect();
-        layers.push((c"upperdir", below(upper.directory)?));
-        layers.push((c"workdir", below(upper.work)?));
-        let _as_root_of_it = FileIds::of_root(ids)?;
-        let overlay = made(self.form(), Some(upper), |context| {
-            for (name, layer) in &layers {
-                fsconfig_set_fd(context, *name, layer).attempt(|| "add a layer whose ids are mapped (Linux 6.15)")?;
+        let above = mapped(parent)?;
+        let overlay = in_own_namespace(parent, || {
+            let names: Vec<PathBuf> = (0..lower.len()).map(|number| number.to_string().into()).collect();
+            for (mount, name) in lower.iter().zip(&names) {
+                attach_here(mount, name)?;
             }
-            Ok(())
+            attach_here(&above, Path::new("above"))?;
+            let below = |path: &Path| Path::new("above").join(path.file_name().unwrap_or_default());
+            let (directory, work) = (below(upper.directory), below(upper.work));
+            let _as_root_of_it = FileIds::of_root(ids)?;
+            overlay(&names, Some(&Upper { directory: &directory, work: &work, ..*upper }), self.form())
         })?;
         attach(&overlay, point)
     }
@@ -260,6 +258,40 @@ fn user_namespace(ids: &IdMaps) -> Result<OwnedFd> {
     crate::launch::user_namespace(&namespaces::IdMaps { uids: lines(&ids.users), gids: lines(&ids.groups) })
 }
 
+/// Does something in a mount namespace of its own, in a directory that is empty there, and comes back. overlayfs takes mounts that are
+/// attached somewhere alone (clone_private_mount() in fs/namespace.c, up to Linux 6.14), and keeps hold of them; so they are attached where
+/// nobody else sees them, and where they go whatever becomes of this process.
+fn in_own_namespace<T>(place: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let open = |path: &str| fs::File::open(path).attempt(|| format!("open {path:?}"));
+    let (own, root, here) = (open("/proc/self/ns/mnt")?, open("/")?, open(".")?);
+    unshare(CloneFlags::NEWNS).attempt(|| "make a mount namespace")?;
+    let result = || -> Result<T> {
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", private).attempt(|| "keep the mounts of the namespace in it")?;
+        mount("layers", place, "tmpfs", MountFlags::empty(), None).attempt(|| format!("mount a tmpfs at {place:?}"))?;
+        chdir(place).attempt(|| format!("change to {place:?}"))?;
+        work()
+    };
+    let result = result();
+    // setns(2) of a mount namespace leads to its root.
+    let back = || -> rustix::io::Result<()> {
+        join(own.as_fd(), CloneFlags::NEWNS)?;
+        fchdir(&root)?;
+        chroot(".")?;
+        fchdir(&here)
+    };
+    // Who could leave it may come back: the same rights are asked for.
+    #[allow(clippy::expect_used, reason = "nothing may go on in a namespace that is not its own")]
+    back().expect("the own mount namespace, its root and the working directory are open and may be entered");
+    result
+}
+
+/// Attaches a mount to a new directory of the working directory.
+fn attach_here(mount: &OwnedFd, name: &Path) -> Result<()> {
+    fs::create_dir(name).attempt(|| format!("make the directory {name:?}"))?;
+    attach(mount, name)
+}
+
 fn attach(mount: &OwnedFd, point: &Path) -> Result<()> {
     move_mount(mount, c"", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .attempt(|| format!("attach the mount to {point:?}"))
@@ -267,7 +299,7 @@ fn attach(mount: &OwnedFd, point: &Path) -> Result<()> {
 
 /// A detached mount of some directories, the topmost first; read-only without one that takes what is written.
 fn overlay(lower: &[PathBuf], upper: Option<&Upper<'_>>, form: Form) -> Result<OwnedFd> {
-    made(form, upper, |context| {
+    let add = |context: BorrowedFd<'_>| -> Result<()> {
         let set = |name: &std::ffi::CStr, directory: &Path| {
             let value = directory.as_os_str().as_bytes();
             let long = value.len() >= LONGEST_VALUE;
@@ -283,11 +315,7 @@ fn overlay(lower: &[PathBuf], upper: Option<&Upper<'_>>, form: Form) -> Result<O
             set(c"workdir", upper.work)?;
         }
         Ok(())
-    })
-}
-
-/// A detached overlay whose layers `add` says.
-fn made(form: Form, upper: Option<&Upper<'_>>, add: impl FnOnce(BorrowedFd<'_>) -> Result<()>) -> Result<OwnedFd> {
+    };
     let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).attempt(|| "open the file system overlay")?;
     let mount = || -> Result<OwnedFd> {
         add(context.as_fd())?;
