@@ -51,8 +51,8 @@ fn limits_are_in_the_kernels_files(podman: &Podman) -> Result<()> {
     Ok(())
 }
 
-/// What the kernel counts is in the group where conmon looks; what conmon makes of it is asked of several containers. Up to
-/// 2.1.12 it stops listening if a notice of `max`, which comes before each kill, is read before the kill is counted
+/// What the kernel counts is in the group where conmon looks; what conmon makes of it is asked of several containers. 2.1.12
+/// stops listening if a notice of `max`, which comes before each kill, is read before the kill is counted
 /// (containers/conmon issue 426; seen with strace: one read of memory.events, and none at the kills that followed). Under crun
 /// it hears of kills alone, since that puts the container below the group which has the limit. And where the first process
 /// is the one that is killed, systemd may have removed the group before conmon reads (the same issue; seen with crun, too).
