@@ -264,6 +264,11 @@ fn user_namespace(ids: &IdMaps) -> Result<OwnedFd> {
 fn in_own_namespace<T>(place: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let open = |path: &str| fs::File::open(path).attempt(|| format!("open {path:?}"));
     let (own, root, here) = (open("/proc/self/ns/mnt")?, open("/")?, open(".")?);
+    let home = || fchdir(&root).and_then(|()| chroot(".")).and_then(|()| fchdir(&here));
+    // setns(2) asks for CAP_SYS_CHROOT, too, which unshare(2) does not: who may do this now can come back.
+    home().attempt(
+        || "change to the root directory that is there already, as the way back from a mount namespace needs",
+    )?;
     unshare(CloneFlags::NEWNS).attempt(|| "make a mount namespace")?;
     let result = || -> Result<T> {
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
@@ -273,16 +278,10 @@ fn in_own_namespace<T>(place: &Path, work: impl FnOnce() -> Result<T>) -> Result
         work()
     };
     let result = result();
-    // setns(2) of a mount namespace leads to its root.
-    let back = || -> rustix::io::Result<()> {
-        join(own.as_fd(), CloneFlags::NEWNS)?;
-        fchdir(&root)?;
-        chroot(".")?;
-        fchdir(&here)
-    };
-    // Who could leave it may come back: the same rights are asked for.
+    // setns(2) leads to the root of the namespace.
+    let back = join(own.as_fd(), CloneFlags::NEWNS).and_then(|()| home());
     #[allow(clippy::expect_used, reason = "nothing may go on in a namespace that is not its own")]
-    back().expect("the own mount namespace, its root and the working directory are open and may be entered");
+    back.expect("what is open may be entered by who has CAP_SYS_ADMIN, as unshare showed, and CAP_SYS_CHROOT");
     result
 }
 
