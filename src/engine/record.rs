@@ -214,6 +214,13 @@ pub struct RestartPolicy {
     pub maximum_retry_count: u64,
 }
 
+impl RestartPolicy {
+    /// Whether it has to do with the machine's start.
+    pub(super) fn is_for_boot(&self) -> bool {
+        matches!(self.name.as_str(), "always" | "unless-stopped")
+    }
+}
+
 /// A resource limit (setrlimit(2)).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

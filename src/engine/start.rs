@@ -71,9 +71,10 @@ impl Container<'_> {
     /// its first start, and one that runs needs no other.
     pub fn is_to_run(&self) -> Result<bool> {
         let state = self.state()?;
-        let policy = self.record.host_config.restart_policy.name.as_str();
-        let by_policy = policy == "always" || policy == "unless-stopped" && !state.stopped;
-        Ok(by_policy && state.status != Status::Created && !state.status.is_up() && state.status != Status::Restarting)
+        let policy = &self.record.host_config.restart_policy;
+        let (was_started, was_stopped) = state.for_boot();
+        let by_policy = policy.is_for_boot() && was_started && !(policy.name == "unless-stopped" && was_stopped);
+        Ok(by_policy && !state.status.is_up() && state.status != Status::Restarting)
     }
 
     /// Has it stopped: by its stop signal or another, and after so many seconds by SIGKILL; less than 0 waits for ever. Returns once

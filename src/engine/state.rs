@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Attempt;
+use crate::image::store::file;
 
 /// The file in a container's directory.
 pub const FILE: &str = "state.json";
@@ -118,6 +119,16 @@ impl State {
     /// That of a container of which nothing is known, but that it doesn't run.
     pub(super) fn unknown() -> State {
         State { status: Status::Exited, exit_code: 255, ..State::default() }
+    }
+
+    /// What decides whether the container is started with the machine: whether it ever was, and whether somebody stopped it.
+    pub(super) fn for_boot(&self) -> (bool, bool) {
+        (self.status != Status::Created, self.stopped)
+    }
+
+    /// Writes it so that a loss of power takes nothing of it.
+    pub(super) fn write_synced(&self, directory: &Path) -> Result<()> {
+        file::write_whole(directory, FILE, &serde_json::to_vec(self)?)
     }
 
     /// Writes it, to a temporary name first. It is not synced: after a crash of the machine the container doesn't run anyway.

@@ -23,5 +23,6 @@ mod journal;
 mod memory;
 mod pids;
 mod scopes;
+mod second_boot;
 mod stats;
 mod update;

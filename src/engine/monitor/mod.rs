@@ -82,6 +82,8 @@ struct Monitor {
     has_scope: bool,
     /// The machine goes down, or at least systemd wants the container to end: it is not started again, and nobody has stopped it.
     going_down: bool,
+    /// What decides whether the container runs when the machine has started again, as it is on the disk, whatever comes.
+    synced: Option<(bool, bool)>,
     over: bool,
 }
 
@@ -134,6 +136,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
         group: String::new(),
         has_scope: false,
         going_down: false,
+        synced: None,
         over: false,
     };
     monitor.first_start();
@@ -290,9 +293,16 @@ impl Monitor {
         }
     }
 
-    fn write_state(&self) {
-        // What can't be written is found out by whoever looks next: the monitor's lock says whether it lives.
-        let _ = self.state.write(&self.directory());
+    /// Writes how the container stands. What can't be written is found out by whoever looks next: the monitor's lock says whether it
+    /// lives.
+    fn write_state(&mut self) {
+        let for_boot = self.state.for_boot();
+        let is_to_be_synced = self.record.host_config.restart_policy.is_for_boot() && self.synced != Some(for_boot);
+        if is_to_be_synced && self.state.write_synced(&self.directory()).is_ok() {
+            self.synced = Some(for_boot);
+        } else {
+            let _ = self.state.write(&self.directory());
+        }
     }
 
     fn is_restarting(&self) -> bool {
