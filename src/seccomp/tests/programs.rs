@@ -17,6 +17,7 @@ pub(super) fn libseccomp() -> Option<&'static Path> {
 }
 
 /// i386.c: calls of i386 under a filter.
+#[cfg(target_arch = "x86_64")]
 pub(super) fn i386() -> Option<&'static Path> {
     static BUILT: OnceLock<Built> = OnceLock::new();
     needed("gcc", BUILT.get_or_init(|| build("i386", &[])))
@@ -32,6 +33,7 @@ pub(super) fn run(program: &Path, arguments: &[&str], input: &str) -> Output {
 }
 
 /// Instructions as the programs read and write them.
+#[cfg(target_arch = "x86_64")]
 pub(super) fn spelled(instructions: &[Instruction]) -> String {
     let line = |one: &Instruction| format!("{} {} {} {}\n", one.code, one.jt, one.jf, one.k);
     instructions.iter().map(line).collect()

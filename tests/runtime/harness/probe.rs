@@ -9,13 +9,9 @@ use std::sync::LazyLock;
 
 const SOURCE: &str = include_str!("../../helpers/probe.c");
 
-/// The compiled probe on the host, made on first use and kept for the next run; `CORTEN_TEST_PROBE` names one where there is
-/// no compiler.
+/// The compiled probe on the host, made on first use and kept for the next run.
 pub fn program() -> &'static Path {
-    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-        let given = std::env::var_os("CORTEN_TEST_PROBE");
-        given.map_or_else(|| compile("probe", SOURCE), PathBuf::from)
-    });
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| compile("probe", SOURCE));
     &PROGRAM
 }
 
