@@ -87,6 +87,12 @@ fn logs_of_both_streams(pair: &Pair) -> Result<()> {
         ("logs --tail x one", Same),
         ("logs -t one", Same),
         ("logs --details one", Same),
+        (
+            "run --name attached --log-opt labels=team,nosuch --log-opt tag={{.Name}} --log-opt env-regex=^C -l 'team=blue, 2' \
+             -e COLOUR=red box echo x",
+            Same,
+        ),
+        ("logs --details attached", Same),
         ("logs -t --details two", Same),
         ("logs --since 1h one", Same),
         ("logs --since 2020-01-01T00:00:00Z one", Same),

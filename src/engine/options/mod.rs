@@ -212,10 +212,19 @@ mod tests {
             assert!(ulimit(text).is_err(), "{text}");
         }
         assert!(log("journald", &["tag={{.Name}}".into(), "labels=a,b".into()]).is_ok());
-        assert!(log("json-file", &["max-size=1m".into(), "max-file=2".into()]).is_ok());
-        for (driver, option) in
-            [("syslog", "a=b"), ("json-file", "nonsense=1"), ("json-file", "max-size=x"), ("none", "a")]
-        {
+        let of_files = ["max-size=1m", "max-file=2", "compress=false", "mode=blocking", "tag={{.ID}}", "env=A"];
+        assert!(log("json-file", &of_files.map(str::to_owned)).is_ok());
+        for (driver, option) in [
+            ("syslog", "a=b"),
+            ("json-file", "nonsense=1"),
+            ("json-file", "max-size=x"),
+            ("json-file", "tag={{.Nonsense}}"),
+            ("json-file", "compress=true"),
+            ("json-file", "mode=non-blocking"),
+            ("json-file", "max-buffer-size=1m"),
+            ("local", "labels=a"),
+            ("none", "a"),
+        ] {
             assert!(log(driver, &[option.into()]).is_err(), "{driver} {option}");
         }
     }
