@@ -58,6 +58,9 @@ fn round(networks: &Networks, number: u32) -> Result<(Duration, Duration)> {
             addresses: &[],
             mac: None,
             aliases: &[],
+            links: &[],
+            link_local: &[],
+            settings: &[],
             ports: &reserved.ports,
         })
         .context("attach")?;

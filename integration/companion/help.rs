@@ -95,20 +95,11 @@ const MISSING: &[(&str, &str, &str)] = &[
     ("*", "--cpu-rt-period", CGROUP1),
     ("*", "--cpu-rt-runtime", CGROUP1),
     ("*", "--kernel-memory", CGROUP1),
-    ("*", "--blkio-weight-device", "io.weight of single devices: not yet"),
     ("*", "--isolation", "Windows'"),
-    ("*", "--link", "networks have names and aliases; docker calls links legacy"),
-    ("*", "--link-local-ip", "an address beside that of the network: not yet"),
     ("*", "--runtime", "there is one runtime, which is a part of the program"),
     ("*", "--storage-opt", "quotas of single file systems: not yet"),
     ("*", "--volume-driver", "there is one driver"),
-    ("network connect", "--driver-opt", "no driver has options for one endpoint"),
-    ("network create", "--config-from", SWARM),
-    ("network create", "--config-only", SWARM),
     ("network create", "--ingress", SWARM),
-    ("network create", "--ipam-driver", "addresses are managed by the network itself"),
-    ("network create", "--ipam-opt", "addresses are managed by the network itself"),
-    ("network create", "--scope", SWARM),
 ];
 
 const SWARM: &str = "a swarm's";

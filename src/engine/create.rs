@@ -9,7 +9,9 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::FlockOperation;
 
 use super::record::{self, Record};
-use super::{Container, Engine, group, locks, make_directory, network, now, specification, user_namespace, volume};
+use super::{
+    Container, Engine, group, links, locks, make_directory, network, now, specification, user_namespace, volume,
+};
 use crate::error::Attempt;
 use crate::image::store::file;
 use crate::image::store::table::Image;
@@ -83,6 +85,7 @@ impl Engine {
             self.store.pin(&record.id, manifest, &record.layers)?;
         }
         volume::take(self, record)?;
+        links::note(self, record)?;
         if record.rootfs.is_none() {
             for name in ["upper", "work", "rootfs"] {
                 let path = directory.join(name);

@@ -8,6 +8,7 @@
 //! | `ROOT/containers/ID/state.json` | how it stands, as far as the kernel doesn't know it |
 //! | `ROOT/containers/ID/{upper,work,rootfs}` | what the container wrote, overlayfs's own directory, and where the root is mounted |
 //! | `ROOT/containers/ID/{hostname,hosts,resolv.conf}` | what is mounted on these files of the container |
+//! | `ROOT/containers/ID/linked/ID` | an empty file for each container that is linked to it ([`links`]) |
 //! | `ROOT/containers/ID/ID-json.log` | what it said ([`log`]) |
 //! | `ROOT/names/NAME` | a symlink to the id: who makes it first has the name |
 //! | `ROOT/init/` | what is the first process under `--init` |
@@ -32,6 +33,7 @@ mod find;
 pub mod group;
 pub mod health;
 mod init;
+pub mod links;
 mod locks;
 pub mod log;
 mod membership;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::pasta::{self, Pasta};
 use super::record::{HostConfig, Membership, Record};
 use super::state::State;
-use super::{Container, Engine, membership};
+use super::{Container, Engine, links, membership};
 use crate::error::Attempt;
 use crate::network::endpoint::Endpoint;
 use crate::network::files::{self, Hosts, Resolving};
@@ -96,7 +96,7 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
         Mode::Network(name) => {
             ensure_bridges(engine, &name)?;
             record.networks = membership::all_settled(&engine.networks()?, memberships)?;
-            return Ok(());
+            return record.networks.iter_mut().try_for_each(|membership| links::settle(engine, membership));
         }
         Mode::Container(id) => {
             ensure!(published.is_empty(), "conflicting options: port publishing and the container type network mode");
@@ -111,6 +111,15 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
     }
     ensure!(memberships.len() < 2, membership::NOT_BOTH);
     for membership in memberships {
+        let kind = host.network_mode.split(':').next().unwrap_or_default();
+        ensure!(
+            membership.links.is_empty(),
+            "conflicting options: {kind} type networking can't be used with links. This would result in undefined behavior"
+        );
+        ensure!(
+            membership.link_local.is_empty() && membership.driver_opts.is_empty(),
+            "addresses and options of a link are for networks, and {kind} is none"
+        );
         ensure!(!membership.has_own(), membership::not_for(&host.network_mode));
         ensure!(
             membership.mac_address.is_none(),
@@ -273,6 +282,7 @@ pub(super) fn attach(engine: &Engine, record: &Record, hostname: &str, pid: i32)
         attached.names = Some(Responder::open(&networks, &record.id, namespace.as_fd(), &servers)?);
     }
     write_files(engine, record, hostname, &places)?;
+    links::tell(engine, record)?;
     Ok(attached)
 }
 
@@ -299,18 +309,33 @@ pub(super) fn look_again(engine: &Engine, record: &Record, pid: i32, attached: &
         return Ok(());
     }
     let networks = engine.networks()?;
-    let all = networks.list()?;
-    let endpoints = networks.endpoints_of(&record.id)?.into_iter();
-    let places: Vec<(Network, Endpoint)> = endpoints
-        .filter_map(|endpoint| Some((all.iter().find(|network| network.id == endpoint.network)?.clone(), endpoint)))
-        .collect();
+    let places = places(&networks, record)?;
     if attached.names.is_none() && places.iter().any(|(network, _)| network.has_names()) {
         let servers = servers(&record.host_config)?;
         attached.names = Some(Responder::open(&networks, &record.id, namespace(pid)?.as_fd(), &servers)?);
     }
+    rewrite_files(engine, record, &places)
+}
+
+/// Where a container is.
+fn places(networks: &Networks, record: &Record) -> Result<Vec<(Network, Endpoint)>> {
+    let all = networks.list()?;
+    let place =
+        |endpoint: Endpoint| Some((all.iter().find(|network| network.id == endpoint.network)?.clone(), endpoint));
+    Ok(networks.endpoints_of(&record.id)?.into_iter().filter_map(place).collect())
+}
+
+/// Another container's address, which stands in the files of this one, is a new one.
+pub(super) fn write_again(engine: &Engine, record: &Record) -> Result<()> {
+    let places = places(&engine.networks()?, record)?;
+    // One that doesn't run is nowhere, and has its files written when it starts.
+    if places.is_empty() { Ok(()) } else { rewrite_files(engine, record, &places) }
+}
+
+fn rewrite_files(engine: &Engine, record: &Record, places: &[(Network, Endpoint)]) -> Result<()> {
     let path = engine.directory(&record.id).join("hostname");
     let hostname = fs::read_to_string(&path).attempt(|| format!("read {path:?}"))?;
-    write_files(engine, record, hostname.trim_end(), &places)
+    write_files(engine, record, hostname.trim_end(), places)
 }
 
 /// The file that says that others are in a container's network namespace, which may outlive it then.
@@ -362,7 +387,8 @@ fn write_files_with(engine: &Engine, record: &Record, hostname: &str, with: &Wri
     }
     let addresses = with.addresses;
     let ipv6 = mode != Mode::Host && addresses.iter().any(IpAddr::is_ipv6) || mode == Mode::None;
-    let extra = extra_hosts(host, with.gateway)?;
+    let mut extra = extra_hosts(host, with.gateway)?;
+    extra.extend(links::hosts(engine, record)?);
     let of_host = || fs::read_to_string("/etc/hosts").unwrap_or_default();
     let hosts = match mode {
         Mode::Host => {
@@ -420,7 +446,11 @@ pub fn described(container: &Container<'_>, state: &State) -> Result<Value> {
     }
     for endpoint in &endpoints {
         if let Some(network) = all.iter().find(|network| network.id == endpoint.network) {
-            described.insert(network.name.clone(), of_endpoint(network, endpoint));
+            let mut place = of_endpoint(network, endpoint);
+            if let Some(membership) = container.record.networks.iter().find(|one| one.network == network.name) {
+                wanted_of(membership, network, &mut place);
+            }
+            described.insert(network.name.clone(), place);
         }
     }
     let first = described.values().next().cloned().unwrap_or_default();
@@ -437,12 +467,37 @@ pub fn described(container: &Container<'_>, state: &State) -> Result<Value> {
     }))
 }
 
+/// What was asked for there.
+fn wanted_of(membership: &Membership, network: &Network, place: &mut Value) {
+    let mut addresses = serde_json::Map::new();
+    for address in &membership.addresses {
+        let family = if address.is_ipv4() { "IPv4Address" } else { "IPv6Address" };
+        addresses.insert(family.into(), address.to_string().into());
+    }
+    if !membership.link_local.is_empty() {
+        addresses.insert("LinkLocalIPs".into(), json!(membership.link_local));
+    }
+    if !addresses.is_empty() {
+        place["IPAMConfig"] = addresses.into();
+    }
+    // Those of the default network are among what a container has of the host.
+    if network.has_names() && !membership.links.is_empty() {
+        let links = membership.links.iter().map(|link| format!("{}:{}", link.name, link.alias));
+        place["Links"] = links.collect();
+    }
+    if !membership.driver_opts.is_empty() {
+        place["DriverOpts"] = json!(membership.driver_opts);
+    }
+}
+
 fn unattached(network: &Network, membership: &Membership) -> Value {
-    json!({
+    let mut place = json!({
         "NetworkID": network.id, "EndpointID": "", "MacAddress": membership.mac_address.as_deref().unwrap_or_default(),
         "Aliases": membership.aliases, "Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "",
         "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": [], "IPAMConfig": null, "Links": null, "DriverOpts": null,
-    })
+    });
+    wanted_of(membership, network, &mut place);
+    place
 }
 
 fn of_endpoint(network: &Network, endpoint: &Endpoint) -> Value {

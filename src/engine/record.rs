@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::image::digest::Digest;
 use crate::image::layer::copy::IdMaps;
+use crate::network::endpoint::Link;
 
 /// The file in a container's directory.
 pub const FILE: &str = "container.json";
@@ -159,6 +160,7 @@ pub struct HostConfig {
     pub cpuset_mems: String,
     pub pids_limit: Option<i64>,
     pub blkio_weight: u16,
+    pub blkio_weight_device: Vec<Weight>,
     pub blkio_device_read_bps: Vec<Throttle>,
     pub blkio_device_write_bps: Vec<Throttle>,
     #[serde(rename = "BlkioDeviceReadIOps", alias = "BlkioDeviceReadIops")]
@@ -181,6 +183,12 @@ pub struct Membership {
     pub addresses: Vec<IpAddr>,
     /// The hardware address that it is to have.
     pub mac_address: Option<String>,
+    /// Names that it has for others, which are names or ids.
+    pub links: Vec<Link>,
+    /// Addresses that it is to have beside that of the network.
+    pub link_local: Vec<IpAddr>,
+    /// What the link's driver is told: `com.docker.network.endpoint.ifname` and `com.docker.network.endpoint.sysctls`.
+    pub driver_opts: BTreeMap<String, String>,
 }
 
 /// Where what a container says goes.
@@ -258,6 +266,15 @@ pub struct DeviceRequest {
 pub struct Throttle {
     pub path: String,
     pub rate: u64,
+}
+
+/// The share of a block device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs, reason = "the names of docker's API are the documentation")]
+pub struct Weight {
+    pub path: String,
+    pub weight: u16,
 }
 
 /// Something mounted in a container, as `inspect` shows it.

@@ -44,6 +44,9 @@ fn attach(networks: &Networks, namespace: &File) {
         addresses: &[],
         mac: None,
         aliases: &[],
+        links: &[],
+        link_local: &[],
+        settings: &[],
         ports: &ports,
     };
     networks.attach(&request).unwrap();

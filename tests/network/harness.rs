@@ -256,6 +256,9 @@ pub fn request<'a>(id: &'a str, name: &'a str, namespace: &'a Namespace, network
         addresses: &[],
         mac: None,
         aliases: &[],
+        links: &[],
+        link_local: &[],
+        settings: &[],
         ports: &[],
     }
 }

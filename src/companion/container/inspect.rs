@@ -3,10 +3,10 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::engine::log;
 use crate::engine::record::Mounted;
 use crate::engine::state::{State, Status};
 use crate::engine::{Container, apparmor, network, specification};
+use crate::engine::{links, log};
 
 /// docker's time for "never".
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -57,6 +57,7 @@ pub(in crate::companion) fn described(container: &Container<'_>) -> Result<Value
         described["HostConfig"]["MaskedPaths"] = json!(masked);
         described["HostConfig"]["ReadonlyPaths"] = json!(read_only);
     }
+    described["HostConfig"]["Links"] = null_if_empty(&links::described(container.engine, record));
     add_missing(&mut described["HostConfig"], fixed());
     described["Config"]["OnBuild"] = Value::Null;
     described["Config"]["Cmd"] = null_if_empty(&record.config.cmd);
@@ -67,8 +68,8 @@ pub(in crate::companion) fn described(container: &Container<'_>) -> Result<Value
 /// docker's fields of what can't be asked for here: they say so by their value, and templates that name them work.
 fn fixed() -> Value {
     json!({
-        "BlkioWeightDevice": [], "Cgroup": "", "ConsoleSize": [0, 0], "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0,
-        "DeviceRequests": null, "Isolation": "", "Links": null, "OomKillDisable": null, "Runtime": "corten", "VolumeDriver": "",
+        "Cgroup": "", "ConsoleSize": [0, 0], "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0,
+        "DeviceRequests": null, "Isolation": "", "OomKillDisable": null, "Runtime": "corten", "VolumeDriver": "",
     })
 }
 

@@ -20,6 +20,7 @@ fn facts() -> Facts {
         apparmor: false,
         cgroups_path: "/corten/web".into(),
         devices: Vec::new(),
+        links: Vec::new(),
         edits: Vec::new(),
         numbers: BTreeMap::new(),
         capabilities: u64::MAX,
