@@ -82,11 +82,6 @@ const MISSING: &[(&str, &str, &str)] = &[
     ("", "--tlskey", DAEMON),
     ("", "--tlsverify", DAEMON),
     ("version", "--kubeconfig", "docker has no use for it any more"),
-    (
-        "volume create",
-        "--opt",
-        "a volume is a directory of the store; other file systems are mounted by `--mount` or the host",
-    ),
     ("manifest", "annotate", INDEX),
     ("manifest", "create", INDEX),
     ("manifest", "push", INDEX),
@@ -96,9 +91,7 @@ const MISSING: &[(&str, &str, &str)] = &[
     ("*", "--cpu-rt-runtime", CGROUP1),
     ("*", "--kernel-memory", CGROUP1),
     ("*", "--isolation", "Windows'"),
-    ("*", "--runtime", "there is one runtime, which is a part of the program"),
     ("*", "--storage-opt", "quotas of single file systems: not yet"),
-    ("*", "--volume-driver", "there is one driver"),
     ("network create", "--ingress", SWARM),
 ];
 

@@ -304,6 +304,12 @@ pub struct Mounted {
     /// Whether the image's files are copied into a volume that is empty.
     #[serde(skip_serializing_if = "is_false")]
     pub copies: bool,
+    /// The part of the volume that is mounted, if not all of it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub subpath: String,
+    /// What is mounted in a volume that is made for it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
     /// Whether the volume was made for this container, and goes with it under `--rm` and `rm -v`.
     #[serde(skip_serializing_if = "is_false")]
     pub anonymous: bool,

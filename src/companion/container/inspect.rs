@@ -46,7 +46,7 @@ pub(in crate::companion) fn described(container: &Container<'_>) -> Result<Value
         "GraphDriver": {"Name": "overlay", "Data": {
             "LowerDir": lower.join(":"), "UpperDir": file("upper"), "WorkDir": file("work"), "MergedDir": file("rootfs"),
         }},
-        "Mounts": record.mounts.iter().map(of_mount).collect::<Vec<_>>(),
+        "Mounts": record.mounts.iter().map(|mounted| of_mount(container, mounted)).collect::<Vec<_>>(),
         "Config": record.config,
         "NetworkSettings": network::described(container, &state)?,
     });
@@ -106,10 +106,13 @@ fn of_state(state: &State) -> Value {
     described
 }
 
-fn of_mount(mounted: &Mounted) -> Value {
+fn of_mount(container: &Container<'_>, mounted: &Mounted) -> Value {
     let mut described = json!(mounted);
+    if !mounted.subpath.is_empty() {
+        described["Source"] = json!(container.engine.volume_data(&mounted.name));
+    }
     if let Some(fields) = described.as_object_mut() {
-        fields.retain(|key, _| !matches!(key.as_str(), "Copies" | "Anonymous"));
+        fields.retain(|key, _| !matches!(key.as_str(), "Copies" | "Anonymous" | "Subpath"));
     }
     described
 }

@@ -110,7 +110,7 @@ impl Monitor {
         if record.host_config.ipc_mode == "shareable" {
             root::mount_shared_memory(engine, record)?;
         }
-        volume::prepare(engine, record, &files)?;
+        volume::prepare(engine, record, &files, volume::Until::End)?;
         let hostname = specification::hostname(record, &facts);
         network::write_files(engine, record, &hostname, &[])?;
         let config = serde_json::to_vec(&specification::config(record, &facts)?).context("write the configuration")?;
@@ -163,6 +163,7 @@ impl Monitor {
         let _ = network::release(&self.engine, &self.record);
         let _ = root::unmount(&self.directory().join("rootfs"));
         let _ = root::unmount(&root::shared_memory(&self.engine, &self.record));
+        let _ = volume::unmount(&self.engine, &self.record.id);
     }
 }
 

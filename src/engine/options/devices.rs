@@ -58,7 +58,7 @@ pub fn gpus(text: &str) -> Result<DeviceRequest> {
 }
 
 /// Fields with commas between them, each or its value in quotes (RFC 4180); none where a quote has no end.
-fn fields(text: &str) -> Option<Vec<String>> {
+pub(super) fn fields(text: &str) -> Option<Vec<String>> {
     let (mut all, mut field, mut is_quoted) = (Vec::new(), String::new(), false);
     for letter in text.chars() {
         match letter {

@@ -165,6 +165,18 @@ pub fn log(driver: &str, options: &[String]) -> Result<LogConfig> {
     Ok(log)
 }
 
+/// Refuses what no volume is kept by.
+pub fn volume_driver(name: &str) -> Result<()> {
+    ensure!(name == "local", "could not find the volume driver {name:?}: there is local");
+    Ok(())
+}
+
+/// The runtime is a part of the program; what asks for another one asks for something else.
+pub fn runtime(name: &str) -> Result<()> {
+    ensure!(name == "corten", "unknown or invalid runtime name: {name}: there is corten");
+    Ok(())
+}
+
 /// `KEY=VALUE`, or a key alone.
 pub fn pair(text: &str) -> (String, String) {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));

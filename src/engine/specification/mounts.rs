@@ -111,8 +111,9 @@ fn mounted(mounted: &Mounted, is_mapped: bool) -> Value {
         return tmpfs(&mounted.destination, &mounted.mode, mounted.writable);
     }
     let propagation = if mounted.propagation.is_empty() { "rprivate" } else { &mounted.propagation };
-    let access = if mounted.writable { "rw" } else { "ro" };
-    let mut options = vec!["rbind", propagation, access];
+    let mut options = vec!["rbind", propagation];
+    // What is read-only on the host stays so: `rw` would take that away.
+    options.extend((!mounted.writable).then_some("ro"));
     // A volume may be another container's tomorrow, with other ids. What is the machine's has the machine's.
     options.extend((is_mapped && mounted.kind == "volume").then_some("idmap"));
     mount(&mounted.destination, "bind", &mounted.source, &options)

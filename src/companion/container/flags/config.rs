@@ -16,6 +16,8 @@ use crate::image::store::table::Image;
 impl Flags {
     /// Refuses what no image makes good, before one is pulled.
     pub(in crate::companion::container) fn check(&self) -> Result<()> {
+        options::volume_driver(&self.volume_driver)?;
+        options::runtime(&self.runtime)?;
         self.host()?;
         self.memberships()?;
         ensure!(!self.no_healthcheck || !self.asks_health(), "--no-healthcheck conflicts with --health-* options");

@@ -210,7 +210,7 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "INT", allow_hyphen_values = true)]
     memory_swappiness: Option<i64>,
 
-    /// Mount something (type=bind|volume|tmpfs,source=…,target=…,readonly)
+    /// Mount something (type=bind|volume|tmpfs,source=…,target=…,readonly; of volumes volume-opt=KEY=VALUE, volume-subpath=PATH)
     #[arg(long, value_name = "MOUNT", value_parser = options::mounts::mount)]
     mount: Vec<Mounted>,
 
@@ -282,6 +282,10 @@ pub(in crate::companion) struct Flags {
     #[arg(long)]
     pub(in crate::companion::container) rootfs: bool,
 
+    /// The runtime: corten, which is a part of the program
+    #[arg(long, value_name = "RUNTIME", default_value = "corten")]
+    runtime: String,
+
     /// seccomp=PROFILE, apparmor=PROFILE, no-new-privileges, label=disable, systempaths=unconfined
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
@@ -329,6 +333,10 @@ pub(in crate::companion) struct Flags {
     /// Mount a directory or a volume ([SOURCE:]TARGET[:OPTIONS])
     #[arg(short, long, value_name = "VOLUME")]
     volume: Vec<String>,
+
+    /// What keeps volumes: local
+    #[arg(long, value_name = "DRIVER", default_value = "local")]
+    volume_driver: String,
 
     /// Mount what another container has mounted (CONTAINER[:ro])
     #[arg(long, value_name = "CONTAINER")]
