@@ -36,7 +36,7 @@ pub(super) struct Create {
     #[arg(long, value_name = "LABEL")]
     label: Vec<String>,
 
-    /// What is mounted there while containers have it: type=TYPE and device=SOURCE as of mount(2), o=OPTION[,OPTION]...
+    /// What is mounted there while containers have it: type=TYPE and device=SOURCE as of mount(2), o=OPTION[,OPTION]...; or size=BYTES, by a quota
     #[arg(short, long, value_name = "KEY=VALUE")]
     opt: Vec<String>,
 

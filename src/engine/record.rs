@@ -142,6 +142,8 @@ pub struct HostConfig {
     pub readonly_rootfs: bool,
     pub security_opt: Vec<String>,
     pub shm_size: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub storage_opt: BTreeMap<String, String>,
     pub sysctls: BTreeMap<String, String>,
     pub tmpfs: BTreeMap<String, String>,
     pub ulimits: Vec<Ulimit>,

@@ -219,3 +219,20 @@ fn drivers_and_runtimes_have_one_name() {
         assert!(refusal.contains(words), "{refusal}");
     }
 }
+
+/// In a file system that has quotas they are tested by integration/vm/containers/quota.rs.
+#[test]
+fn without_quotas_of_projects_nothing_is_limited() {
+    let place = Place::with_disk(50);
+    let refusal = place.refusal(125, &["run", "--storage-opt", "size=1m", "box", "true"]);
+    assert!(
+        refusal.contains("--storage-opt is supported only for overlay over xfs with 'pquota' mount option"),
+        "{refusal}"
+    );
+    assert!(place.refusal(125, &["run", "--storage-opt", "x=1", "box", "true"]).contains("Unknown option x"));
+    let refusal = place.refusal(125, &["run", "--rootfs", "--storage-opt", "size=1m", "image", "true"]);
+    assert!(refusal.contains("conflicting options"), "{refusal}");
+    assert!(place.refusal(1, &["volume", "create", "-o", "size=1m", "small"]).contains("'pquota' mount option"));
+    assert_eq!(place.ctn(&["volume", "ls", "-q"]), "");
+    place.assert_nothing_left();
+}

@@ -165,6 +165,13 @@ pub fn log(driver: &str, options: &[String]) -> Result<LogConfig> {
     Ok(log)
 }
 
+/// `--storage-opt size=BYTES`: how much a container may write.
+pub fn storage(options: &std::collections::BTreeMap<String, String>) -> Result<Option<u64>> {
+    let unknown = options.keys().find(|key| !key.eq_ignore_ascii_case("size"));
+    ensure!(unknown.is_none(), "Unknown option {}", unknown.map(String::as_str).unwrap_or_default());
+    options.values().next().map(|size| bytes(size)).transpose()
+}
+
 /// Refuses what no volume is kept by.
 pub fn volume_driver(name: &str) -> Result<()> {
     ensure!(name == "local", "could not find the volume driver {name:?}: there is local");

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::options::mounts::volumes_from;
 use super::record::{Mounted, Record};
-use super::{Engine, locks, make_directory, now, root};
+use super::{Engine, locks, make_directory, now, quota, root};
 use crate::error::Attempt;
 use crate::image::layer::attributes::Warnings;
 use crate::image::layer::copy::{self, IdMaps};
@@ -113,7 +113,10 @@ impl Engine {
         if !directory.exists() {
             let stray = self.stray()?;
             let volume = Volume { name: name.clone(), created_at: now(), labels, anonymous, options: options.clone() };
-            lay_out(&stray, &volume).and_then(|()| have(&stray, user))?;
+            if let Err(error) = lay_out(&stray, &volume).and_then(|()| have(&stray, user)) {
+                let _ = self.erase_stray(&stray);
+                return Err(error);
+            }
             match rename_with(CWD, &stray, CWD, &directory, RenameFlags::NOREPLACE) {
                 // Somebody else was faster.
                 Err(Errno::EXIST) => self.erase_stray(&stray)?,
@@ -192,7 +195,10 @@ impl Engine {
     fn erase_stray(&self, stray: &Path) -> Result<()> {
         let volumes = self.volumes();
         let parent = File::open(&volumes).attempt(|| format!("open {volumes:?}"))?;
-        tree::remove(parent, stray.file_name().unwrap_or_default().as_encoded_bytes())
+        let project = quota::of(stray);
+        let removed = tree::remove(parent, stray.file_name().unwrap_or_default().as_encoded_bytes());
+        quota::lift(&volumes, project);
+        removed
     }
 
     /// A container has it no longer; one that was made for it goes, unless another has it, too. It goes as a whole, for a volume that
@@ -228,6 +234,9 @@ fn lay_out(directory: &Path, volume: &Volume) -> Result<()> {
     let data = directory.join("_data");
     let made = DirBuilder::new().recursive(true).mode(0o755).create(&data);
     made.attempt(|| format!("make the directory {data:?}"))?;
+    if let Some(size) = options::size(&volume.options)? {
+        quota::limit(directory, &[&data], &super::create::new_id()?, size, "the option size")?;
+    }
     file::write_whole(directory, RECORD, &serde_json::to_vec(volume)?)
 }
 

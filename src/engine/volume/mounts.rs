@@ -36,7 +36,7 @@ pub(in crate::engine) enum Until {
 pub(super) fn mount(engine: &Engine, record: &Record, until: Until) -> Result<()> {
     for mounted in record.mounts.iter().filter(|mounted| mounted.kind == "volume") {
         let volume = engine.volume(&mounted.name)?;
-        if !volume.options.is_empty() {
+        if volume.options.contains_key("device") {
             let point = engine.volume_data(&volume.name);
             let _alone = locks::wait(&engine.volume_directory(&volume.name), FlockOperation::LockExclusive)?;
             if until == Until::End {

@@ -8,17 +8,28 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_remount};
 
+use crate::engine::options::bytes;
 use crate::error::Attempt;
 
 /// Refuses what is no option, and what lacks another.
 pub fn check(options: &BTreeMap<String, String>) -> Result<()> {
-    let unknown = options.keys().find(|key| !matches!(key.as_str(), "type" | "o" | "device"));
+    let unknown = options.keys().find(|key| !matches!(key.as_str(), "type" | "o" | "device" | "size"));
     ensure!(unknown.is_none(), "invalid option: {:?}", unknown.map(String::as_str).unwrap_or_default());
+    let size = size(options)?;
+    ensure!(
+        size.is_none() || !options.contains_key("device"),
+        "conflicting options: size limits what is written into a directory"
+    );
     for (option, needed) in [("device", "type"), ("type", "device"), ("o", "device"), ("o", "type")] {
         let is_missing = options.contains_key(option) && !options.contains_key(needed);
         ensure!(!is_missing, "missing required option: {needed:?}");
     }
     Ok(())
+}
+
+/// How much may be written into it.
+pub(super) fn size(options: &BTreeMap<String, String>) -> Result<Option<u64>> {
+    options.get("size").map(|size| bytes(size)).transpose()
 }
 
 /// A call of mount(2), and what has to be said in further ones.
@@ -163,6 +174,9 @@ mod tests {
         assert_eq!(refusal(&[("type", "tmpfs")]), "missing required option: \"device\"");
         assert_eq!(refusal(&[("o", "ro"), ("device", "x")]), "missing required option: \"type\"");
         assert!(check(&BTreeMap::new()).is_ok());
+        assert!(check(&[("size".to_owned(), "1m".to_owned())].into()).is_ok());
+        assert!(refusal(&[("size", "x")]).contains("invalid size"));
+        assert!(refusal(&[("size", "1m"), ("type", "tmpfs"), ("device", "x")]).contains("conflicting options"));
         assert!(Call::of(&options("tmpfs", "", ""), resolve).is_err());
     }
 }

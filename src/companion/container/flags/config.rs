@@ -18,7 +18,12 @@ impl Flags {
     pub(in crate::companion::container) fn check(&self) -> Result<()> {
         options::volume_driver(&self.volume_driver)?;
         options::runtime(&self.runtime)?;
-        self.host()?;
+        let host = self.host()?;
+        let is_limited = options::storage(&host.storage_opt)?.is_some();
+        ensure!(
+            !(self.rootfs && is_limited),
+            "conflicting options: --storage-opt limits what is written over an image"
+        );
         self.memberships()?;
         ensure!(!self.no_healthcheck || !self.asks_health(), "--no-healthcheck conflicts with --health-* options");
         Ok(())

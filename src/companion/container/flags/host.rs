@@ -80,6 +80,7 @@ impl Flags {
             readonly_rootfs: self.read_only,
             security_opt: self.security_opt.iter().map(|option| with_profile(option)).collect::<Result<_>>()?,
             shm_size: self.shm_size.unwrap_or(64 << 20),
+            storage_opt: self.storage_opt.iter().map(|text| options::pair(text)).collect(),
             sysctls,
             tmpfs,
             ulimits: self.ulimit.clone(),

@@ -302,6 +302,10 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
     stop_timeout: Option<i64>,
 
+    /// Limit what it writes over its image (size=BYTES); the file system of the store must have quotas of projects
+    #[arg(long, value_name = "OPTION")]
+    storage_opt: Vec<String>,
+
     /// A setting of the kernel (NAME=VALUE)
     #[arg(long, value_name = "SETTING")]
     sysctl: Vec<String>,
