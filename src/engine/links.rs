@@ -128,7 +128,8 @@ fn variables_of(alias: &str, full: &str, address: IpAddr, ports: &[&str], env: &
     let prefix = alias.to_uppercase().replace('-', "_");
     let ports = sorted(ports);
     let mut all = Vec::new();
-    if let Some((number, protocol)) = ports.first() {
+    // The lowest number, of whatever protocol.
+    if let Some((number, protocol)) = ports.iter().min_by_key(|(number, protocol)| (*number, *protocol != "tcp")) {
         all.push(format!("{prefix}_PORT={protocol}://{address}:{number}"));
     }
     for range in ports.chunk_by(|(number, protocol), (next, other)| number + 1 == *next && protocol == other) {
@@ -221,7 +222,7 @@ mod tests {
         assert_eq!(
             all[..11],
             [
-                "MY_DB_PORT=tcp://10.0.0.2:8000",
+                "MY_DB_PORT=udp://10.0.0.2:53",
                 "MY_DB_PORT_8000_TCP_START=tcp://10.0.0.2:8000",
                 "MY_DB_PORT_8000_TCP_ADDR=10.0.0.2",
                 "MY_DB_PORT_8000_TCP_PROTO=tcp",

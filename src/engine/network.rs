@@ -112,10 +112,7 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
     ensure!(memberships.len() < 2, membership::NOT_BOTH);
     for membership in memberships {
         let kind = host.network_mode.split(':').next().unwrap_or_default();
-        ensure!(
-            membership.links.is_empty(),
-            "conflicting options: {kind} type networking can't be used with links. This would result in undefined behavior"
-        );
+        ensure!(membership.links.is_empty(), "links are only supported for user-defined networks");
         ensure!(
             membership.link_local.is_empty() && membership.driver_opts.is_empty(),
             "addresses and options of a link are for networks, and {kind} is none"

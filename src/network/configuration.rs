@@ -49,11 +49,10 @@ pub(super) fn filled_in(wanted: &Create, there: &[Network]) -> Result<Create> {
         !has_own,
         "user specified configurations are not supported if the network depends on a configuration network"
     );
-    let from = there.iter().find(|network| network.name == *name);
-    let from = from.with_context(|| format!("could not find configuration network {name:?}"))?;
-    let configuration = from.configuration.clone();
-    let Configuration { subnets, gateways, ranges, auxiliary } =
-        configuration.with_context(|| format!("network {name:?} is not a configuration network"))?;
+    let found = there.iter().find(|network| network.name == *name);
+    let found = found.and_then(|network| Some((network, network.configuration.clone()?)));
+    let (from, configuration) = found.with_context(|| format!("configuration network {name:?} does not exist"))?;
+    let Configuration { subnets, gateways, ranges, auxiliary } = configuration;
     Ok(Create {
         subnets,
         gateways,
@@ -70,6 +69,10 @@ pub(super) fn filled_in(wanted: &Create, there: &[Network]) -> Result<Create> {
 /// Refuses to take away what others were made like.
 pub(super) fn ensure_unused(network: &Network, all: &[Network]) -> Result<()> {
     let is_used = all.iter().any(|other| other.config_from.as_ref() == Some(&network.name));
-    ensure!(!(network.configuration.is_some() && is_used), "configuration network {:?} is in use", network.name);
+    ensure!(
+        !(network.configuration.is_some() && is_used),
+        "error while removing network: configuration network {:?} is in use",
+        network.name
+    );
     Ok(())
 }

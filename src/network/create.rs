@@ -295,8 +295,8 @@ mod tests {
         assert!(configuration::ensure_unused(&like, std::slice::from_ref(&made)).is_err());
         assert!(configuration::ensure_unused(&made, std::slice::from_ref(&made)).is_ok());
         for (wanted, words) in [
-            (from("nonesuch"), "could not find"),
-            (from("there"), "is not a configuration network"),
+            (from("nonesuch"), "\"nonesuch\" does not exist"),
+            (from("there"), "\"there\" does not exist"),
             (Create { subnets: vec![subnet], ..from("n") }, "user specified configurations"),
             (Create { labels, ..from("n") }, "user specified configurations"),
             (Create { config_only: true, ..from("n") }, "cannot depend on another"),

@@ -66,8 +66,9 @@ fn who_is_linked_to_has_to_be_there_and_run() {
     refused(&["--link", "a:b:c"], "bad format for links");
     place.ctn(&["create", "--name", "data", "box", "true"]);
     refused(&["--name", "web", "--link", "data:db"], "Cannot link to a non running container: /data AS /web/db");
-    refused(&["--network", "host", "--link", "data"], "host type networking can't be used with links");
-    refused(&["--network", "container:data", "--link", "data"], "container type networking can't be used with links");
+    for mode in ["host", "none", "container:data"] {
+        refused(&["--network", mode, "--link", "data"], "links are only supported for user-defined networks");
+    }
     place.ctn(&["create", "--name", "of-host", "--network", "host", "box", "true"]);
     refused(&["--link", "of-host"], "host type networking can't be used with links");
     // One that is gone is no link any more.

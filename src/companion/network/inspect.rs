@@ -67,7 +67,9 @@ pub(super) fn described(networks: &Networks, network: &Network) -> Result<Value>
             let mut one = json!({ "Subnet": subnet });
             let gateway = kept.gateways.iter().find(|gateway| subnet.contains(*gateway));
             let range = kept.ranges.iter().find(|range| subnet.contains(*range));
-            one["Gateway"] = gateway.map_or(json!(""), |gateway| json!(gateway));
+            if let Some(gateway) = gateway {
+                one["Gateway"] = json!(gateway);
+            }
             if let Some(range) = range {
                 one["IPRange"] = json!(range);
             }
