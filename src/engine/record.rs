@@ -74,6 +74,9 @@ pub struct Config {
     /// Seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<i64>,
+    /// podman's: umask(2) of what runs, as octal digits; 0022 if nothing is said.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub umask: String,
 }
 
 /// How the health of a container is asked. Times are nanoseconds, 0 is docker's default.

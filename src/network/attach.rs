@@ -46,6 +46,26 @@ pub struct Attachment<'a> {
     pub ports: &'a [Published],
 }
 
+impl<'a> Attachment<'a> {
+    /// A place that is as the network has it.
+    pub fn new(container: &'a str, name: &'a str, namespace: BorrowedFd<'a>, network: &'a str) -> Attachment<'a> {
+        Attachment {
+            container,
+            name,
+            namespace,
+            network,
+            interface: "eth0",
+            addresses: &[],
+            mac: None,
+            aliases: &[],
+            links: &[],
+            link_local: &[],
+            settings: &[],
+            ports: &[],
+        }
+    }
+}
+
 impl Networks {
     /// Attaches a container; what came to pass that people should know is among the second.
     pub fn attach(&self, request: &Attachment<'_>) -> Result<(Endpoint, Vec<String>)> {

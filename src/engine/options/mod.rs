@@ -165,6 +165,15 @@ pub fn log(driver: &str, options: &[String]) -> Result<LogConfig> {
     Ok(log)
 }
 
+/// `--umask`: octal digits, or nothing.
+pub fn umask(text: &str) -> Result<Option<u32>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let mask = u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777);
+    mask.map(Some).with_context(|| format!("invalid umask {text:?}: octal digits up to 777 are wanted"))
+}
+
 /// `--storage-opt size=BYTES`: how much a container may write.
 pub fn storage(options: &std::collections::BTreeMap<String, String>) -> Result<Option<u64>> {
     let unknown = options.keys().find(|key| !key.eq_ignore_ascii_case("size"));
@@ -229,6 +238,10 @@ mod tests {
         assert_eq!(ulimit("core=unlimited").unwrap().hard, -1);
         for text in ["nofile", "x=1", "nofile=2:1", "nofile=-1:1", "nofile=a"] {
             assert!(ulimit(text).is_err(), "{text}");
+        }
+        assert_eq!((umask("").unwrap(), umask("0027").unwrap()), (None, Some(0o27)));
+        for text in ["8", "1000", "-1", "u=rwx"] {
+            assert!(umask(text).is_err(), "{text}");
         }
         assert!(log("journald", &["tag={{.Name}}".into(), "labels=a,b".into()]).is_ok());
         let of_files = ["max-size=1m", "max-file=2", "compress=false", "mode=blocking", "tag={{.ID}}", "env=A"];

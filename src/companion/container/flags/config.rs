@@ -18,6 +18,8 @@ impl Flags {
     pub(in crate::companion::container) fn check(&self) -> Result<()> {
         options::volume_driver(&self.volume_driver)?;
         options::runtime(&self.runtime)?;
+        options::umask(&self.umask)?;
+        ensure!(!self.replace || self.name.is_some(), "cannot replace a container without --name being given");
         let host = self.host()?;
         let is_limited = options::storage(&host.storage_opt)?.is_some();
         ensure!(
@@ -96,6 +98,7 @@ impl Flags {
             labels,
             stop_signal,
             stop_timeout: self.stop_timeout,
+            umask: self.umask.clone(),
         };
         let mounts = self.mounts(run.volumes.keys(), &host_config)?;
         let networks = self.memberships()?;

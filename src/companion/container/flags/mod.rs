@@ -216,7 +216,7 @@ pub(in crate::companion) struct Flags {
 
     /// The container's name
     #[arg(long)]
-    name: Option<String>,
+    pub(in crate::companion::container) name: Option<String>,
 
     /// Connect to a network: its name, none, host, container:ID; several times for several names, each with alias=, ip=, ip6=, link-local-ip=, mac-address= and driver-opt= behind name=
     #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "default", hide_default_value = true, value_parser = options::networks::network)]
@@ -270,6 +270,10 @@ pub(in crate::companion) struct Flags {
     #[arg(long)]
     read_only: bool,
 
+    /// Remove a container that has the name already
+    #[arg(long)]
+    pub(in crate::companion::container) replace: bool,
+
     /// What to do at its end: no, on-failure[:COUNT], always, unless-stopped
     #[arg(long, value_name = "POLICY", default_value = "no")]
     restart: String,
@@ -321,6 +325,10 @@ pub(in crate::companion) struct Flags {
     /// A resource limit (NAME=SOFT[:HARD])
     #[arg(long, value_name = "LIMIT", value_parser = options::ulimit)]
     ulimit: Vec<Ulimit>,
+
+    /// The bits that files are made without, in octal (0022)
+    #[arg(long, value_name = "MASK", default_value = "", hide_default_value = true)]
+    umask: String,
 
     /// Whom it runs as (USER[:GROUP])
     #[arg(short, long, value_name = "USER")]
