@@ -8,7 +8,7 @@
 //! | `ROOT/containers/ID/state.json` | how it stands, as far as the kernel doesn't know it |
 //! | `ROOT/containers/ID/{upper,work,rootfs}` | what the container wrote, overlayfs's own directory, and where the root is mounted |
 //! | `ROOT/containers/ID/{hostname,hosts,resolv.conf}` | what is mounted on these files of the container |
-//! | `ROOT/containers/ID/project` | the project whose quota limits what it writes ([`quota`]) |
+//! | `ROOT/containers/ID/project` | the project whose quota limits what it writes (`quota`) |
 //! | `ROOT/containers/ID/linked/ID` | an empty file for each container that is linked to it ([`links`]) |
 //! | `ROOT/containers/ID/ID-json.log` | what it said ([`log`]) |
 //! | `ROOT/names/NAME` | a symlink to the id: who makes it first has the name |

@@ -309,6 +309,9 @@ pub struct Mounted {
     /// Whether the image's files are copied into a volume that is empty.
     #[serde(skip_serializing_if = "is_false")]
     pub copies: bool,
+    /// How what is mounted below the source comes along, if not all of it and as it is to be: `disabled`, `writable`, `readonly`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub recursion: String,
     /// The part of the volume that is mounted, if not all of it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub subpath: String,

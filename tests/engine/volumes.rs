@@ -236,3 +236,30 @@ fn without_quotas_of_projects_nothing_is_limited() {
     assert_eq!(place.ctn(&["volume", "ls", "-q"]), "");
     place.assert_nothing_left();
 }
+
+#[test]
+fn what_is_mounted_below_a_bind_comes_along() {
+    let place = Place::new();
+    let (outer, inner) = (place.join("outer"), place.join("outer/inner"));
+    fs::create_dir_all(&inner).unwrap();
+    let mount = |arguments: &[&str]| {
+        assert!(std::process::Command::new("mount").args(arguments).arg(&inner).status().unwrap().success());
+    };
+    mount(&["-t", "tmpfs", "below"]);
+    fs::write(inner.join("file"), "below\n").unwrap();
+    let seen = |options: &str, script: &str| {
+        let bind = format!("type=bind,src={},dst=/b{options}", outer.display());
+        place.inside(&["--mount", &bind], script)
+    };
+    let write = "cat /b/inner/file; touch /b/inner/x 2>/dev/null && echo written || echo refused";
+    assert_eq!(seen("", write), "below\nwritten\n");
+    // Read-only is all that is there, as docker 25 has it, unless something else is said.
+    assert_eq!(seen(",readonly", write), "below\nrefused\n");
+    assert_eq!(seen(",readonly,bind-recursive=writable", write), "below\nwritten\n");
+    assert_eq!(seen(",bind-recursive=disabled", "ls /b/inner"), "");
+    // What the host has read-only stays so, whoever asks for more.
+    mount(&["-o", "remount,bind,ro"]);
+    let rw = format!("{}:/b:rw", outer.display());
+    assert_eq!(place.inside(&["-v", &rw], write), "below\nrefused\n");
+    assert!(std::process::Command::new("umount").arg(&inner).status().unwrap().success());
+}

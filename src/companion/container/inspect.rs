@@ -112,7 +112,7 @@ fn of_mount(container: &Container<'_>, mounted: &Mounted) -> Value {
         described["Source"] = json!(container.engine.volume_data(&mounted.name));
     }
     if let Some(fields) = described.as_object_mut() {
-        fields.retain(|key, _| !matches!(key.as_str(), "Copies" | "Anonymous" | "Subpath"));
+        fields.retain(|key, _| !matches!(key.as_str(), "Copies" | "Anonymous" | "Subpath" | "Recursion"));
     }
     described
 }

@@ -210,7 +210,7 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "INT", allow_hyphen_values = true)]
     memory_swappiness: Option<i64>,
 
-    /// Mount something (type=bind|volume|tmpfs,source=…,target=…,readonly; of volumes volume-opt=KEY=VALUE, volume-subpath=PATH)
+    /// Mount something (type=bind|volume|tmpfs,source=…,target=…,readonly,bind-recursive=disabled; of volumes volume-opt=KEY=VALUE, volume-subpath=PATH)
     #[arg(long, value_name = "MOUNT", value_parser = options::mounts::mount)]
     mount: Vec<Mounted>,
 
