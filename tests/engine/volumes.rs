@@ -1,6 +1,6 @@
 use std::fs;
 
-use crate::harness::{Place, kill};
+use crate::harness::{Place, kill, user};
 
 #[test]
 fn volumes_outlive_containers() {
@@ -262,4 +262,18 @@ fn what_is_mounted_below_a_bind_comes_along() {
     let rw = format!("{}:/b:rw", outer.display());
     assert_eq!(place.inside(&["-v", &rw], write), "below\nrefused\n");
     assert!(std::process::Command::new("umount").arg(&inner).status().unwrap().success());
+}
+
+#[test]
+fn an_ordinary_user_has_volumes_that_are_mounted() {
+    let place = user::place();
+    place.ctn(&["volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m", "memory"]);
+    let mounts = place.inside(&["-v", "memory:/v:nocopy"], "grep ' /v ' /proc/mounts");
+    assert!(mounts.starts_with("tmpfs /v ") && mounts.contains("size=1024k"), "{mounts}");
+    let refusal = place.refusal(125, &["run", "--rm", "--storage-opt", "size=1m", "box", "true"]);
+    assert!(refusal.contains("--storage-opt"), "{refusal}");
+    place.inside(&["-v", "all:/v"], "mkdir /v/part; echo deep >/v/part/file");
+    assert_eq!(place.inside(&["--mount", "src=all,dst=/v,volume-subpath=part"], "cat /v/file"), "deep\n");
+    place.ctn(&["volume", "rm", "memory", "all"]);
+    user::assert_nothing_left(&place);
 }
