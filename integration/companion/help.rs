@@ -61,7 +61,6 @@ const MISSING: &[(&str, &str, &str)] = &[
     ("*", "build", "there are no builds yet"),
     ("", "builder", "there are no builds yet"),
     ("", "completion", "made by `make install`"),
-    ("", "search", "only Docker Hub can be searched, and by an interface of its own"),
     ("", "config", SWARM),
     ("", "node", SWARM),
     ("", "secret", SWARM),
@@ -82,38 +81,15 @@ const MISSING: &[(&str, &str, &str)] = &[
     ("", "--tlskey", DAEMON),
     ("", "--tlsverify", DAEMON),
     ("version", "--kubeconfig", "docker has no use for it any more"),
-    (
-        "volume create",
-        "--opt",
-        "a volume is a directory of the store; other file systems are mounted by `--mount` or the host",
-    ),
-    ("manifest", "annotate", INDEX),
-    ("manifest", "create", INDEX),
-    ("manifest", "push", INDEX),
-    ("manifest", "rm", INDEX),
-    ("manifest inspect", "--insecure", "`--tls-verify=false` as everywhere"),
     ("*", "--cpu-rt-period", CGROUP1),
     ("*", "--cpu-rt-runtime", CGROUP1),
     ("*", "--kernel-memory", CGROUP1),
-    ("*", "--blkio-weight-device", "io.weight of single devices: not yet"),
     ("*", "--isolation", "Windows'"),
-    ("*", "--link", "networks have names and aliases; docker calls links legacy"),
-    ("*", "--link-local-ip", "an address beside that of the network: not yet"),
-    ("*", "--runtime", "there is one runtime, which is a part of the program"),
-    ("*", "--storage-opt", "quotas of single file systems: not yet"),
-    ("*", "--volume-driver", "there is one driver"),
-    ("network connect", "--driver-opt", "no driver has options for one endpoint"),
-    ("network create", "--config-from", SWARM),
-    ("network create", "--config-only", SWARM),
     ("network create", "--ingress", SWARM),
-    ("network create", "--ipam-driver", "addresses are managed by the network itself"),
-    ("network create", "--ipam-opt", "addresses are managed by the network itself"),
-    ("network create", "--scope", SWARM),
 ];
 
 const SWARM: &str = "a swarm's";
 const DAEMON: &str = "there is no daemon to be reached";
-const INDEX: &str = "indexes are made by builds, of which there are none yet";
 const CGROUP1: &str = "cgroup v2 has no such limit";
 
 fn every_command_and_flag_of_dockers_is_there(pair: &Pair) -> Result<()> {

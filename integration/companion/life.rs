@@ -3,12 +3,20 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::line::{Expected, Other, Same, Sorted, follow};
+use super::line::{Expected, Other, Same, Sorted, Words, follow};
 use super::{Pair, Side};
 use crate::harness::trial::{Case, cases};
 
 pub(super) fn cases() -> Vec<(&'static str, Case<Pair>)> {
-    cases![ends_and_statuses, names_and_waits, logs_of_both_streams, changes_and_commits, events, what_run_prepares]
+    cases![
+        ends_and_statuses,
+        names_and_waits,
+        logs_of_both_streams,
+        links_volumes_and_networks,
+        changes_and_commits,
+        events,
+        what_run_prepares
+    ]
 }
 
 fn ends_and_statuses(pair: &Pair) -> Result<()> {
@@ -87,6 +95,12 @@ fn logs_of_both_streams(pair: &Pair) -> Result<()> {
         ("logs --tail x one", Same),
         ("logs -t one", Same),
         ("logs --details one", Same),
+        (
+            "run --name attached --log-opt labels=team,nosuch --log-opt tag={{.Name}} --log-opt env-regex=^C -l 'team=blue, 2' \
+             -e COLOUR=red box echo x",
+            Same,
+        ),
+        ("logs --details attached", Same),
         ("logs -t --details two", Same),
         ("logs --since 1h one", Same),
         ("logs --since 2020-01-01T00:00:00Z one", Same),
@@ -96,6 +110,45 @@ fn logs_of_both_streams(pair: &Pair) -> Result<()> {
         ("container logs one", Same),
         ("run --log-driver none --name four box echo", Same),
         ("logs four", Same),
+    ];
+    pair.alone(|| follow(pair, lines))
+}
+
+fn links_volumes_and_networks(pair: &Pair) -> Result<()> {
+    let lines: &[(&str, Expected)] = &[
+        ("run -d --name data --expose 80 --expose 8000-8002 --expose 53/udp -e A=b -h host box sleep 1000", Same),
+        (
+            "run --rm --name web --link data:my-db box sh -c \"env | grep MY_DB | sed -E 's/([0-9]+[.]){3}[0-9]+/ADDRESS/g'\"",
+            Sorted,
+        ),
+        ("run --rm --link data box sh -c \"grep -w 'data host' /etc/hosts | cut -f 2\"", Same),
+        ("create --name linked --link data:db box true", Same),
+        ("inspect --format '{{json .HostConfig.Links}}' linked", Same),
+        ("rm --link /linked/db", Same),
+        ("inspect --format '{{json .HostConfig.Links}}' linked", Same),
+        ("run --rm --link a:b:c box true", Same),
+        ("run --rm --network host --link data box true", Same),
+        ("volume create -o type=tmpfs -o device=tmpfs -o o=size=1m memory", Same),
+        ("volume inspect --format '{{json .Options}}' memory", Same),
+        ("run --rm -v memory:/v:nocopy box sh -c \"grep ' /v ' /proc/mounts | cut -d ' ' -f 1-3\"", Same),
+        ("volume create -o nosuch=1 wrong", Same),
+        ("volume create -o type=tmpfs wrong", Same),
+        ("network create --config-only --subnet 10.66.0.0/24 --label a=b like", Same),
+        ("network inspect --format '{{.ConfigOnly}} {{.Driver}} {{json .IPAM.Config}} {{json .Labels}}' like", Same),
+        ("network create --config-from like made", Same),
+        (
+            "network inspect --format '{{json .ConfigFrom}} {{(index .IPAM.Config 0).Subnet}} {{json .Labels}}' made",
+            Same,
+        ),
+        ("network create --config-from like --label x=y wrong", Same),
+        ("network create --config-from made wrong", Same),
+        ("network create --config-from nosuch wrong", Same),
+        ("run --rm --network like box true", Words("cannot create endpoint on", "docker's client says more")),
+        ("network rm like", Same),
+        ("network rm made", Same),
+        ("network rm like", Same),
+        ("run --rm --storage-opt nosuch=1 box true", Same),
+        ("run --rm --runtime nosuch box true", Words("unknown or invalid runtime name: nosuch", "docker 23's words")),
     ];
     pair.alone(|| follow(pair, lines))
 }

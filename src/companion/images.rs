@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::output::{complain, print};
 use super::table::{Column, render};
-use super::units;
 use super::{Context, Operation, size_of, truth};
+use super::{tree, units};
 use crate::error::sentence;
 use crate::image::reference::Reference;
 use crate::image::store::Store;
@@ -42,6 +42,10 @@ pub(super) struct Images {
     #[arg(short, long)]
     quiet: bool,
 
+    /// Show the platforms of each image
+    #[arg(long, conflicts_with_all = ["digests", "format", "no_trunc", "quiet"])]
+    tree: bool,
+
     /// Only images of this name
     #[arg(value_name = "REPOSITORY[:TAG]")]
     name: Option<String>,
@@ -67,6 +71,15 @@ impl Operation for Images {
         let mut images = store.images(|error| complain(&format!("Warning: {}\n", sentence(&error))))?;
         images.sort_by_key(|image| std::cmp::Reverse(image.config.created.as_deref().and_then(units::time)));
         let filters = self.filter.iter().map(|filter| Filter::parse(filter, &store)).collect::<Result<Vec<_>>>()?;
+        if self.tree {
+            images.retain(|image| {
+                let is_asked = |name: &Reference| self.is_wanted(Some(name), &[]);
+                filters.iter().all(|filter| filter.lets_through(image))
+                    && (self.name.is_none() || image.names.iter().any(is_asked))
+            });
+            print(&tree::tree(context, &store, &images)?)?;
+            return Ok(0);
+        }
         let mut rows = Vec::new();
         for image in images.iter().filter(|image| filters.iter().all(|filter| filter.lets_through(image))) {
             let names = image.names.iter().map(Some);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::commit::{Packed, created, packed, source_date_epoch};
 use super::output::{print, warn};
+use super::registry::Connection;
 use super::{Context, Operation};
 use crate::error::Attempt;
 use crate::image::layer::compression::decoder;
@@ -16,6 +17,7 @@ use crate::image::manifest::Manifest;
 use crate::image::media_type;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
+use crate::image::registry::file;
 use crate::image::store::intake::Intake;
 
 /// Make an image of one layer from an archive of files
@@ -33,8 +35,8 @@ pub(super) struct Import {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
 
-    /// A file, or - for the standard input
-    #[arg(value_name = "FILE|-")]
+    /// A file, an address of the web, or - for the standard input
+    #[arg(value_name = "FILE|URL|-")]
     archive: String,
 
     /// The name that the image gets
@@ -48,6 +50,9 @@ impl Operation for Import {
         let mut intake = Intake::new(&store)?;
         let input: Box<dyn Read + Send> = match self.archive.as_str() {
             "-" => Box::new(std::io::stdin()),
+            address if file::is_address(address) => {
+                Box::new(file::open(&Connection::default().client(context)?, address)?)
+            }
             path => Box::new(File::open(path).attempt(|| format!("open {path:?}"))?),
         };
         let (_, mut content) = decoder(input)?;

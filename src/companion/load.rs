@@ -26,6 +26,10 @@ pub(super) struct Load {
     #[arg(short, long, value_name = "PATH")]
     input: Option<PathBuf>,
 
+    /// Load one platform of images that have several
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+
     /// Print the ids alone
     #[arg(short, long)]
     quiet: bool,
@@ -49,7 +53,10 @@ impl Operation for Load {
                 Files::of_file(File::from(stdin), spool).context("the archive from the standard input")?
             }
         };
-        let archive = Archive::new(files)?;
+        let mut archive = Archive::new(files)?;
+        if let Some(platform) = &self.platform {
+            archive.only(platform)?;
+        }
         for found in &archive.images {
             intake.image(&archive, &found.entry, &found.names).with_context(|| match found.names.first() {
                 Some(name) => format!("load {}", name.familiar()),

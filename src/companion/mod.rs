@@ -28,11 +28,13 @@ mod refusal;
 mod registry;
 mod remove;
 mod save;
+mod search;
 mod system;
 pub mod table;
 mod tag;
 mod tags;
 pub mod template;
+mod tree;
 mod trust;
 pub mod units;
 mod unpack;
@@ -111,6 +113,7 @@ enum Command {
     /// Commands for volumes
     #[command(subcommand)]
     Volume(volume::Command),
+    Search(search::Search),
     SearchByTags(tags::Tags),
     /// Commands for images
     #[command(subcommand)]
@@ -219,6 +222,7 @@ impl Operation for Command {
             Command::Push(push) | Command::Image(ImageCommand::Push(push)) => push.carry_out(context),
             Command::Login(login) => login.carry_out(context),
             Command::Logout(logout) => logout.carry_out(context),
+            Command::Search(search) => search.carry_out(context),
             Command::SearchByTags(tags) | Command::Image(ImageCommand::Tags(tags)) => tags.carry_out(context),
             Command::Load(load) | Command::Image(ImageCommand::Load(load)) => load.carry_out(context),
             Command::Save(save) | Command::Image(ImageCommand::Save(save)) => save.carry_out(context),

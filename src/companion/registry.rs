@@ -32,6 +32,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// docker's older word for not checking who answers.
+    pub(super) fn insecure_if(mut self, is_insecure: bool) -> Connection {
+        if is_insecure {
+            self.tls_verify = Some(false);
+        }
+        self
+    }
+
     /// The client of this user.
     pub(super) fn client(self, context: &Context) -> Result<Client> {
         Client::new(Settings {

@@ -1,6 +1,6 @@
 //! `volume create`, `ls`, `rm`, `inspect`, `prune`.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use super::output::{complain, confirmed, print};
 use super::pruned::{Condition, Pruned, report};
 use super::table::{Column, render};
 use super::{Context, Operation};
-use crate::engine::volume::Volume;
+use crate::engine::volume::{Volume, Wanted};
 use crate::engine::{Engine, options};
 use crate::error::sentence;
 use crate::image::store::collect::usage;
@@ -35,6 +35,10 @@ pub(super) struct Create {
     /// Attach a text (KEY=VALUE)
     #[arg(long, value_name = "LABEL")]
     label: Vec<String>,
+
+    /// What is mounted there while containers have it: type=TYPE and device=SOURCE as of mount(2), o=OPTION[,OPTION]...; or size=BYTES, by a quota
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    opt: Vec<String>,
 
     /// The volume's name; without one it gets some
     name: Option<String>,
@@ -111,13 +115,10 @@ impl Operation for Command {
         let engine = context.engine()?;
         match self {
             Command::Create(create) => {
-                ensure!(
-                    create.driver == "local",
-                    "could not find the volume driver {:?}: there is local",
-                    create.driver
-                );
-                let labels = create.label.iter().map(|text| options::pair(text)).collect();
-                let volume = engine.create_volume(create.name.as_deref(), labels)?;
+                options::volume_driver(&create.driver)?;
+                let pairs = |all: &[String]| all.iter().map(|text| options::pair(text)).collect();
+                let (labels, options) = (pairs(&create.label), pairs(&create.opt));
+                let volume = engine.create_volume(Wanted { name: create.name, labels, options })?;
                 print(&format!("{}\n", volume.name))?;
                 Ok(0)
             }
@@ -136,7 +137,7 @@ pub(super) fn described(engine: &Engine, volume: &Volume) -> Value {
         "Labels": volume.labels,
         "Mountpoint": engine.volume_data(&volume.name),
         "Name": volume.name,
-        "Options": {},
+        "Options": volume.options,
         "Scope": "local",
     })
 }

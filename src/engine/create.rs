@@ -9,7 +9,10 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::FlockOperation;
 
 use super::record::{self, Record};
-use super::{Container, Engine, group, locks, make_directory, network, now, specification, user_namespace, volume};
+use super::{
+    Container, Engine, group, links, locks, make_directory, network, now, options, quota, specification,
+    user_namespace, volume,
+};
 use crate::error::Attempt;
 use crate::image::store::file;
 use crate::image::store::table::Image;
@@ -83,11 +86,16 @@ impl Engine {
             self.store.pin(&record.id, manifest, &record.layers)?;
         }
         volume::take(self, record)?;
+        links::note(self, record)?;
         if record.rootfs.is_none() {
             for name in ["upper", "work", "rootfs"] {
                 let path = directory.join(name);
                 // The root directory's mode becomes that of the image's when it is mounted for the first time.
                 fs::DirBuilder::new().mode(0o755).create(&path).attempt(|| format!("make the directory {path:?}"))?;
+            }
+            if let Some(size) = options::storage(&record.host_config.storage_opt)? {
+                let both = [&*directory.join("upper"), &directory.join("work")];
+                quota::limit(directory, &both, &record.id, size, "--storage-opt")?;
             }
         }
         write(directory, record, !record.host_config.auto_remove)

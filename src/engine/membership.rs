@@ -1,12 +1,13 @@
 //! The networks that a container is in: kept in its record, and carried out where it runs.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
-use super::Container;
 use super::network::{Mode, ensure_bridges, is_attachable, namespace};
 use super::record::{Membership, Record};
+use super::{Container, links};
 use crate::network::{Attachment, Endpoint, Networks, Published, address};
 
 impl Membership {
@@ -23,19 +24,76 @@ impl Membership {
         namespace: BorrowedFd<'_>,
         ports: &[Published],
     ) -> Result<(Endpoint, Vec<String>)> {
+        let link = LinkOptions::of(&self.driver_opts)?;
         let used: Vec<String> = networks.endpoints_of(&record.id)?.into_iter().map(|one| one.interface).collect();
-        let free = (0..).map(|number| format!("eth{number}")).find(|name| !used.contains(name));
+        let free = || (0..).map(|number| format!("eth{number}")).find(|name| !used.contains(name)).unwrap_or_default();
+        let interface = link.name.map_or_else(free, str::to_owned);
+        let settings: Vec<(String, String)> =
+            link.settings.iter().map(|(path, value)| (path.replacen("IFNAME", &interface, 1), value.clone())).collect();
         networks.attach(&Attachment {
             container: &record.id,
             name: &record.name,
             namespace,
             network: &self.network,
-            interface: &free.unwrap_or_default(),
+            interface: &interface,
             addresses: &self.addresses,
             mac: self.mac_address.as_deref().map(address::parse_hardware).transpose()?,
             aliases: &self.aliases,
+            links: &self.links,
+            link_local: &self.link_local,
+            settings: &settings,
             ports,
         })
+    }
+}
+
+/// docker's options of a container's end of a link.
+#[derive(Debug, Default)]
+struct LinkOptions<'o> {
+    name: Option<&'o str>,
+    /// Paths below /proc/sys/net with IFNAME in them, and values.
+    settings: Vec<(String, String)>,
+}
+
+impl LinkOptions<'_> {
+    fn of(options: &BTreeMap<String, String>) -> Result<LinkOptions<'_>> {
+        let mut all = LinkOptions::default();
+        for (key, value) in options {
+            match key.as_str() {
+                "com.docker.network.endpoint.ifname" => {
+                    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+                    let is_name = (1..16).contains(&value.len())
+                        && value.bytes().all(fits)
+                        && !value.trim_matches('.').is_empty();
+                    ensure!(is_name, "{value:?} can't be the name of a link: up to 15 of [a-zA-Z0-9_.-]");
+                    all.name = Some(value);
+                }
+                "com.docker.network.endpoint.sysctls" => {
+                    for setting in value.split(',') {
+                        all.settings.push(self::setting(setting)?);
+                    }
+                }
+                _ => bail!("there is no option {key:?} for a container's place in a network"),
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// `net.ipv4.conf.IFNAME.log_martians=1`: of the link alone.
+fn setting(text: &str) -> Result<(String, String)> {
+    let wrong = || format!("invalid network sysctl {text:?}: net.ipv4.conf.IFNAME.NAME=VALUE is wanted");
+    let (name, value) = text.split_once('=').with_context(wrong)?;
+    let parts: Vec<&str> = name.trim().split('.').collect();
+    let is_plain =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    match parts[..] {
+        ["net", family @ ("ipv4" | "ipv6" | "mpls"), table @ ("conf" | "neigh"), "IFNAME", setting]
+            if is_plain(setting) =>
+        {
+            Ok((format!("{family}/{table}/IFNAME/{setting}"), value.to_owned()))
+        }
+        _ => bail!(wrong()),
     }
 }
 
@@ -64,8 +122,10 @@ pub(super) fn all_settled(networks: &Networks, wanted: Vec<Membership>) -> Resul
 /// What is wanted of the network of a name or id, if that can be.
 pub(super) fn settled(networks: &Networks, network: &str, wanted: Membership) -> Result<Membership> {
     let network = networks.get(network)?;
+    ensure!(network.configuration.is_none(), "cannot create endpoint on configuration-only network");
     ensure!(!wanted.has_own() || !network.is_predefined(), not_for(&network.name));
     wanted.mac_address.as_deref().map(address::parse_hardware).transpose()?;
+    LinkOptions::of(&wanted.driver_opts)?;
     Ok(Membership { network: network.name, ..wanted })
 }
 
@@ -76,7 +136,8 @@ impl Container<'_> {
         let _alone = self.lock()?;
         self.record = self.engine.record(self.id())?;
         let networks = self.engine.networks()?;
-        let wanted = settled(&networks, &wanted.network, wanted.clone())?;
+        let mut wanted = settled(&networks, &wanted.network, wanted.clone())?;
+        links::settle(self.engine, &mut wanted)?;
         let (name, network) = (&self.record.name, &wanted.network);
         let mode = &self.record.host_config.network_mode;
         ensure!(
@@ -91,6 +152,7 @@ impl Container<'_> {
             warnings.iter().for_each(|text| warn(text));
         }
         self.record.networks.push(wanted);
+        links::note(self.engine, &self.record)?;
         self.have_written(warn)
     }
 
@@ -115,11 +177,41 @@ impl Container<'_> {
     }
 
     /// Writes the record; a monitor reads it, and looks whether names are to be answered now.
-    fn have_written(&self, warn: impl Fn(&str)) -> Result<()> {
+    pub(super) fn have_written(&self, warn: impl Fn(&str)) -> Result<()> {
         self.write()?;
         if self.has_monitor() {
             self.monitor()?.reload(warn)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_a_link() {
+        let of = |key: &str, value: &str| {
+            let options = [(format!("com.docker.network.endpoint.{key}"), value.to_owned())].into();
+            LinkOptions::of(&options).map(|all| (all.name.map(str::to_owned), all.settings))
+        };
+        assert_eq!(of("ifname", "lan0").unwrap(), (Some("lan0".into()), Vec::new()));
+        let settings = [("ipv4/conf/IFNAME/log_martians", "1"), ("ipv6/conf/IFNAME/mtu", "1400")];
+        let settings = settings.map(|(path, value)| (path.to_owned(), value.to_owned())).into();
+        let text = "net.ipv4.conf.IFNAME.log_martians=1,net.ipv6.conf.IFNAME.mtu=1400";
+        assert_eq!(of("sysctls", text).unwrap(), (None, settings));
+        for (key, value) in [
+            ("ifname", "a/b"),
+            ("ifname", ".."),
+            ("ifname", ""),
+            ("sysctls", "net.ipv4.ip_forward=1"),
+            ("sysctls", "net.ipv4.conf.all.forwarding=1"),
+            ("sysctls", "net.ipv4.conf.IFNAME...=1"),
+            ("sysctls", "net.ipv4.conf.IFNAME.x"),
+            ("nonsense", "1"),
+        ] {
+            assert!(of(key, value).is_err(), "{key} {value}");
+        }
     }
 }

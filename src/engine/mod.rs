@@ -8,12 +8,15 @@
 //! | `ROOT/containers/ID/state.json` | how it stands, as far as the kernel doesn't know it |
 //! | `ROOT/containers/ID/{upper,work,rootfs}` | what the container wrote, overlayfs's own directory, and where the root is mounted |
 //! | `ROOT/containers/ID/{hostname,hosts,resolv.conf}` | what is mounted on these files of the container |
+//! | `ROOT/containers/ID/project` | the project whose quota limits what it writes (`quota`) |
+//! | `ROOT/containers/ID/linked/ID` | an empty file for each container that is linked to it ([`links`]) |
 //! | `ROOT/containers/ID/ID-json.log` | what it said ([`log`]) |
 //! | `ROOT/names/NAME` | a symlink to the id: who makes it first has the name |
 //! | `ROOT/init/` | what is the first process under `--init` |
 //! | `ROOT/volumes/NAME/` | a volume ([`volume`]) |
 //! | `RUN/ID/monitor` | its pid; locked by the monitor for as long as it lives |
 //! | `RUN/ID/socket` | where it is spoken to ([`protocol`]) |
+//! | `RUN/volumes/NAME/ID`, `RUN/subpaths/ID/` | who needs a volume mounted, and parts of volumes ([`volume`]) |
 //! | `RUN/runtime/ID/` | the runtime's state directory |
 //! | `RUN/events` | what happened ([`events`]) |
 //!
@@ -32,6 +35,7 @@ mod find;
 pub mod group;
 pub mod health;
 mod init;
+pub mod links;
 mod locks;
 pub mod log;
 mod membership;
@@ -42,6 +46,7 @@ pub mod options;
 mod pasta;
 mod processes;
 pub mod protocol;
+mod quota;
 pub mod reconcile;
 pub mod record;
 mod remove;

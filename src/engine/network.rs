@@ -1,5 +1,7 @@
 //! A container's network: which namespace it gets, and what [`crate::network`] does for it there.
 
+mod described;
+
 use std::fs::{self, File};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,17 +11,17 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Pid;
-use serde_json::{Value, json};
 
 use super::pasta::{self, Pasta};
-use super::record::{HostConfig, Membership, Record};
-use super::state::State;
-use super::{Container, Engine, membership};
+use super::record::{HostConfig, Record};
+use super::{Container, Engine, links, membership};
 use crate::error::Attempt;
 use crate::network::endpoint::Endpoint;
 use crate::network::files::{self, Hosts, Resolving};
 use crate::network::names::Responder;
 use crate::network::{Network, Networks, Published, port};
+
+pub use described::described;
 
 /// What `--network` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +98,7 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
         Mode::Network(name) => {
             ensure_bridges(engine, &name)?;
             record.networks = membership::all_settled(&engine.networks()?, memberships)?;
-            return Ok(());
+            return record.networks.iter_mut().try_for_each(|membership| links::settle(engine, membership));
         }
         Mode::Container(id) => {
             ensure!(published.is_empty(), "conflicting options: port publishing and the container type network mode");
@@ -111,6 +113,12 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
     }
     ensure!(memberships.len() < 2, membership::NOT_BOTH);
     for membership in memberships {
+        let kind = host.network_mode.split(':').next().unwrap_or_default();
+        ensure!(membership.links.is_empty(), "links are only supported for user-defined networks");
+        ensure!(
+            membership.link_local.is_empty() && membership.driver_opts.is_empty(),
+            "addresses and options of a link are for networks, and {kind} is none"
+        );
         ensure!(!membership.has_own(), membership::not_for(&host.network_mode));
         ensure!(
             membership.mac_address.is_none(),
@@ -273,6 +281,7 @@ pub(super) fn attach(engine: &Engine, record: &Record, hostname: &str, pid: i32)
         attached.names = Some(Responder::open(&networks, &record.id, namespace.as_fd(), &servers)?);
     }
     write_files(engine, record, hostname, &places)?;
+    links::tell(engine, record)?;
     Ok(attached)
 }
 
@@ -299,18 +308,33 @@ pub(super) fn look_again(engine: &Engine, record: &Record, pid: i32, attached: &
         return Ok(());
     }
     let networks = engine.networks()?;
-    let all = networks.list()?;
-    let endpoints = networks.endpoints_of(&record.id)?.into_iter();
-    let places: Vec<(Network, Endpoint)> = endpoints
-        .filter_map(|endpoint| Some((all.iter().find(|network| network.id == endpoint.network)?.clone(), endpoint)))
-        .collect();
+    let places = places(&networks, record)?;
     if attached.names.is_none() && places.iter().any(|(network, _)| network.has_names()) {
         let servers = servers(&record.host_config)?;
         attached.names = Some(Responder::open(&networks, &record.id, namespace(pid)?.as_fd(), &servers)?);
     }
+    rewrite_files(engine, record, &places)
+}
+
+/// Where a container is.
+fn places(networks: &Networks, record: &Record) -> Result<Vec<(Network, Endpoint)>> {
+    let all = networks.list()?;
+    let place =
+        |endpoint: Endpoint| Some((all.iter().find(|network| network.id == endpoint.network)?.clone(), endpoint));
+    Ok(networks.endpoints_of(&record.id)?.into_iter().filter_map(place).collect())
+}
+
+/// Another container's address, which stands in the files of this one, is a new one.
+pub(super) fn write_again(engine: &Engine, record: &Record) -> Result<()> {
+    let places = places(&engine.networks()?, record)?;
+    // One that doesn't run is nowhere, and has its files written when it starts.
+    if places.is_empty() { Ok(()) } else { rewrite_files(engine, record, &places) }
+}
+
+fn rewrite_files(engine: &Engine, record: &Record, places: &[(Network, Endpoint)]) -> Result<()> {
     let path = engine.directory(&record.id).join("hostname");
     let hostname = fs::read_to_string(&path).attempt(|| format!("read {path:?}"))?;
-    write_files(engine, record, hostname.trim_end(), &places)
+    write_files(engine, record, hostname.trim_end(), places)
 }
 
 /// The file that says that others are in a container's network namespace, which may outlive it then.
@@ -362,7 +386,8 @@ fn write_files_with(engine: &Engine, record: &Record, hostname: &str, with: &Wri
     }
     let addresses = with.addresses;
     let ipv6 = mode != Mode::Host && addresses.iter().any(IpAddr::is_ipv6) || mode == Mode::None;
-    let extra = extra_hosts(host, with.gateway)?;
+    let mut extra = extra_hosts(host, with.gateway)?;
+    extra.extend(links::hosts(engine, record)?);
     let of_host = || fs::read_to_string("/etc/hosts").unwrap_or_default();
     let hosts = match mode {
         Mode::Host => {
@@ -396,66 +421,4 @@ fn write_files_with(engine: &Engine, record: &Record, hostname: &str, with: &Wri
         fs::write(&path, content).attempt(|| format!("write {path:?}"))?;
     }
     Ok(())
-}
-
-/// What `inspect` shows of it.
-pub fn described(container: &Container<'_>, state: &State) -> Result<Value> {
-    let mut ports = serde_json::Map::new();
-    for (port, host) in container.engine.published(container)? {
-        if let Some((address, number)) = host.rsplit_once(':') {
-            let binding = json!({"HostIp": address.trim_matches(['[', ']']), "HostPort": number});
-            let bindings = ports.entry(port).or_insert(json!([]));
-            bindings.as_array_mut().into_iter().for_each(|bindings| bindings.push(binding.clone()));
-        }
-    }
-    let networks = container.engine.networks()?;
-    let endpoints = if is_attachable(&container.record) { networks.endpoints_of(container.id())? } else { Vec::new() };
-    let all = networks.list()?;
-    let mut described = serde_json::Map::new();
-    // Where it doesn't run it has no addresses, but is in its networks.
-    for membership in &container.record.networks {
-        if let Some(network) = all.iter().find(|network| network.name == membership.network) {
-            described.insert(network.name.clone(), unattached(network, membership));
-        }
-    }
-    for endpoint in &endpoints {
-        if let Some(network) = all.iter().find(|network| network.id == endpoint.network) {
-            described.insert(network.name.clone(), of_endpoint(network, endpoint));
-        }
-    }
-    let first = described.values().next().cloned().unwrap_or_default();
-    let field = |name: &str| first.get(name).cloned().unwrap_or_else(|| "".into());
-    let key = if state.status.is_up() { format!("/proc/{}/ns/net", state.pid) } else { String::new() };
-    let number = |name: &str| first.get(name).cloned().unwrap_or_else(|| 0.into());
-    Ok(json!({
-        "Bridge": "", "SandboxID": "", "SandboxKey": key, "HairpinMode": false, "Ports": ports, "Networks": described,
-        "EndpointID": field("EndpointID"), "IPAddress": field("IPAddress"), "IPPrefixLen": number("IPPrefixLen"),
-        "Gateway": field("Gateway"), "GlobalIPv6Address": field("GlobalIPv6Address"),
-        "GlobalIPv6PrefixLen": number("GlobalIPv6PrefixLen"), "IPv6Gateway": field("IPv6Gateway"),
-        "MacAddress": field("MacAddress"), "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0,
-        "SecondaryIPAddresses": null, "SecondaryIPv6Addresses": null,
-    }))
-}
-
-fn unattached(network: &Network, membership: &Membership) -> Value {
-    json!({
-        "NetworkID": network.id, "EndpointID": "", "MacAddress": membership.mac_address.as_deref().unwrap_or_default(),
-        "Aliases": membership.aliases, "Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "",
-        "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": [], "IPAMConfig": null, "Links": null, "DriverOpts": null,
-    })
-}
-
-fn of_endpoint(network: &Network, endpoint: &Endpoint) -> Value {
-    let of_family = |v6: bool| endpoint.addresses.iter().find(|address| address.addr().is_ipv6() == v6);
-    let gateway =
-        |v6: bool| network.pools.iter().find(|pool| pool.gateway.is_ipv6() == v6).map(|pool| pool.gateway.to_string());
-    let address = |v6: bool| of_family(v6).map(|address| address.addr().to_string()).unwrap_or_default();
-    let length = |v6: bool| of_family(v6).map_or(0, ipnet::IpNet::prefix_len);
-    json!({
-        "NetworkID": network.id, "EndpointID": endpoint.id(), "MacAddress": endpoint.mac, "Aliases": endpoint.aliases,
-        "Gateway": gateway(false).unwrap_or_default(), "IPAddress": address(false), "IPPrefixLen": length(false),
-        "IPv6Gateway": gateway(true).unwrap_or_default(), "GlobalIPv6Address": address(true),
-        "GlobalIPv6PrefixLen": length(true), "DNSNames": endpoint.names().collect::<Vec<_>>(), "IPAMConfig": null,
-        "Links": null, "DriverOpts": null,
-    })
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use rustix::fs::FlockOperation;
 
 use super::state::{State, Status};
-use super::{Engine, locks, make_directory, network, now, pasta, remove, root};
+use super::{Engine, locks, make_directory, network, now, pasta, remove, root, volume};
 use crate::container;
 use crate::error::sentence;
 
@@ -18,6 +18,7 @@ pub(super) fn all(engine: &Engine) -> Result<()> {
             one(engine, &id)?;
         }
     }
+    volume::unmount_strays(engine)?;
     engine.remove_strays();
     half_made(engine)
 }
@@ -122,6 +123,7 @@ fn end_processes(engine: &Engine, id: &str) -> Result<()> {
     pasta::end(engine, id)?;
     let running = engine.running(id);
     root::unmount(&running.join("shm"))?;
+    volume::unmount(engine, id)?;
     match fs::remove_dir_all(&running) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).map_err(|error| anyhow::anyhow!("remove {running:?}: {error}"))

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::image::digest::Digest;
 use crate::image::layer::copy::IdMaps;
+use crate::network::endpoint::Link;
 
 /// The file in a container's directory.
 pub const FILE: &str = "container.json";
@@ -73,6 +74,9 @@ pub struct Config {
     /// Seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<i64>,
+    /// podman's: umask(2) of what runs, as octal digits; 0022 if nothing is said.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub umask: String,
 }
 
 /// How the health of a container is asked. Times are nanoseconds, 0 is docker's default.
@@ -141,6 +145,8 @@ pub struct HostConfig {
     pub readonly_rootfs: bool,
     pub security_opt: Vec<String>,
     pub shm_size: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub storage_opt: BTreeMap<String, String>,
     pub sysctls: BTreeMap<String, String>,
     pub tmpfs: BTreeMap<String, String>,
     pub ulimits: Vec<Ulimit>,
@@ -159,6 +165,7 @@ pub struct HostConfig {
     pub cpuset_mems: String,
     pub pids_limit: Option<i64>,
     pub blkio_weight: u16,
+    pub blkio_weight_device: Vec<Weight>,
     pub blkio_device_read_bps: Vec<Throttle>,
     pub blkio_device_write_bps: Vec<Throttle>,
     #[serde(rename = "BlkioDeviceReadIOps", alias = "BlkioDeviceReadIops")]
@@ -181,6 +188,12 @@ pub struct Membership {
     pub addresses: Vec<IpAddr>,
     /// The hardware address that it is to have.
     pub mac_address: Option<String>,
+    /// Names that it has for others, which are names or ids.
+    pub links: Vec<Link>,
+    /// Addresses that it is to have beside that of the network.
+    pub link_local: Vec<IpAddr>,
+    /// What the link's driver is told: `com.docker.network.endpoint.ifname` and `com.docker.network.endpoint.sysctls`.
+    pub driver_opts: BTreeMap<String, String>,
 }
 
 /// Where what a container says goes.
@@ -267,6 +280,15 @@ pub struct Throttle {
     pub rate: u64,
 }
 
+/// The share of a block device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs, reason = "the names of docker's API are the documentation")]
+pub struct Weight {
+    pub path: String,
+    pub weight: u16,
+}
+
 /// Something mounted in a container, as `inspect` shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -294,6 +316,15 @@ pub struct Mounted {
     /// Whether the image's files are copied into a volume that is empty.
     #[serde(skip_serializing_if = "is_false")]
     pub copies: bool,
+    /// How what is mounted below the source comes along, if not all of it and as it is to be: `disabled`, `writable`, `readonly`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub recursion: String,
+    /// The part of the volume that is mounted, if not all of it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub subpath: String,
+    /// What is mounted in a volume that is made for it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
     /// Whether the volume was made for this container, and goes with it under `--rm` and `rm -v`.
     #[serde(skip_serializing_if = "is_false")]
     pub anonymous: bool,

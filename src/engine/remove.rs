@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use super::record::Record;
 use super::state::Status;
-use super::{Container, Engine, reconcile, root, volume};
+use super::{Container, Engine, quota, reconcile, root, volume};
 use crate::error::Attempt;
 use crate::image::layer::tree;
 
@@ -83,7 +83,10 @@ impl Engine {
         self.store.unpin(id);
         let containers = self.containers();
         let parent = fs::File::open(&containers).attempt(|| format!("open {containers:?}"))?;
-        tree::remove(parent, id.as_bytes())
+        let project = quota::of(&self.directory(id));
+        let removed = tree::remove(parent, id.as_bytes());
+        quota::lift(&containers, project);
+        removed
     }
 }
 

@@ -58,6 +58,12 @@ impl Reference {
         self
     }
 
+    /// What a registry knows it by in its repository.
+    pub fn in_registry(&self) -> String {
+        let digest = self.digest.as_ref().map(ToString::to_string);
+        digest.unwrap_or_else(|| self.tag().unwrap_or(LATEST).to_owned())
+    }
+
     /// The name alone, with another tag.
     pub fn with_tag(&self, tag: &str) -> Result<Reference> {
         ensure!(is_tag(tag), "invalid reference format: {tag:?} is no tag");

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use rustix::io::Errno;
 
 use super::address::{check, hardware_address, hardware_text, next};
-use super::endpoint::{Endpoint, link_name};
+use super::endpoint::{Endpoint, Link, link_name};
 use super::firewall::port_claim;
 use super::link::{Inside, Links, Pair};
 use super::namespace::within;
@@ -36,8 +36,34 @@ pub struct Attachment<'a> {
     pub mac: Option<[u8; 6]>,
     /// Further names in this network.
     pub aliases: &'a [String],
+    /// Names that it alone has for others.
+    pub links: &'a [Link],
+    /// Addresses beside the network's.
+    pub link_local: &'a [IpAddr],
+    /// Settings of the link: `ipv4/conf/eth0/log_martians`, below /proc/sys/net.
+    pub settings: &'a [(String, String)],
     /// Ports of the host that lead here, as [`Networks::reserve`] has given them.
     pub ports: &'a [Published],
+}
+
+impl<'a> Attachment<'a> {
+    /// A place that is as the network has it.
+    pub fn new(container: &'a str, name: &'a str, namespace: BorrowedFd<'a>, network: &'a str) -> Attachment<'a> {
+        Attachment {
+            container,
+            name,
+            namespace,
+            network,
+            interface: "eth0",
+            addresses: &[],
+            mac: None,
+            aliases: &[],
+            links: &[],
+            link_local: &[],
+            settings: &[],
+            ports: &[],
+        }
+    }
 }
 
 impl Networks {
@@ -76,6 +102,8 @@ impl Networks {
             addresses,
             mac: mac.map(hardware_text).unwrap_or_default(),
             aliases: request.aliases.to_vec(),
+            links: request.links.to_vec(),
+            link_local: request.link_local.to_vec(),
             ports: request.ports.to_vec(),
         })
     }
@@ -144,7 +172,7 @@ impl Networks {
         warnings.extend(
             dead.map(|port| format!("the port {port} reaches nobody: IPv6 leads nothing from ::1 to a container")),
         );
-        within(request.namespace, || set_up_inside(network, endpoint))?;
+        within(request.namespace, || set_up_inside(network, endpoint, request.settings))?;
         self.publish(endpoint)?;
         Ok(warnings)
     }
@@ -239,8 +267,13 @@ fn on_parent(network: &Network, links: &Links, inside: &Inside<'_>) -> Result<()
     }
 }
 
+/// An address beside the network's, with the length that link-local ones have (RFC 3927, RFC 4291).
+fn beside(address: &IpAddr) -> IpNet {
+    IpNet::new_assert(*address, if address.is_ipv4() { 16 } else { 64 })
+}
+
 /// In the container: settings before the link is up, so that none of them comes too late.
-fn set_up_inside(network: &Network, endpoint: &Endpoint) -> Result<()> {
+fn set_up_inside(network: &Network, endpoint: &Endpoint, settings: &[(String, String)]) -> Result<()> {
     let links = Links::open()?;
     let name = &endpoint.interface;
     if let Some(loopback) = links.find("lo")?.filter(|link| !link.is_up) {
@@ -249,13 +282,18 @@ fn set_up_inside(network: &Network, endpoint: &Endpoint) -> Result<()> {
     let link = links.find(name)?.with_context(|| format!("the link {name} of the container is gone"))?;
     // Neighbours learn at once who has the address now.
     sysctl::set(&format!("ipv4/conf/{name}/arp_notify"), "1")?;
-    let has_v6 = endpoint.addresses.iter().any(|address| address.addr().is_ipv6());
+    let addresses: Vec<IpNet> =
+        endpoint.addresses.iter().copied().chain(endpoint.link_local.iter().map(beside)).collect();
+    let has_v6 = addresses.iter().any(|address| address.addr().is_ipv6());
     let v6 = |setting: &str, value: &str| sysctl::set_if_there(&format!("ipv6/conf/{name}/{setting}"), value);
     v6("disable_ipv6", if has_v6 { "0" } else { "1" })?;
     v6("accept_ra", "0")?;
     v6("autoconf", "0")?;
-    for address in &endpoint.addresses {
-        links.add_address(link.index, *address)?;
+    for (name, value) in settings {
+        sysctl::set(name, value)?;
+    }
+    for address in addresses {
+        links.add_address(link.index, address)?;
     }
     links.set_up(link.index)?;
     if !network.internal {

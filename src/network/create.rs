@@ -10,7 +10,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::link::Links;
 use super::subnet::{self, overlap};
-use super::{Driver, Network, Networks, Pool, defaults};
+use super::{Driver, Network, Networks, Pool, configuration, defaults};
 use crate::error::Attempt;
 
 /// What is wanted of a network.
@@ -38,6 +38,12 @@ pub struct Create {
     pub labels: BTreeMap<String, String>,
     /// The driver's options.
     pub options: BTreeMap<String, String>,
+    /// Options of who manages the addresses, of which none has an effect.
+    pub ipam_options: BTreeMap<String, String>,
+    /// Whether all this is only kept, for others to be made like.
+    pub config_only: bool,
+    /// The name of what it is to be made like.
+    pub config_from: Option<String>,
 }
 
 /// What there is on the host.
@@ -80,12 +86,32 @@ impl Networks {
 
 /// Decides what a network is like: pure.
 pub(super) fn plan(wanted: &Create, there: &[Network], host: &Host) -> Result<Network> {
-    let driver = wanted.driver.unwrap_or(Driver::Bridge);
     check_name(wanted, there)?;
+    let wanted = &configuration::filled_in(wanted, there)?;
+    let id: String = host.random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let named = |driver, link, pools: Vec<Pool>| Network {
+        id: id.clone(),
+        name: wanted.name.clone(),
+        created: humantime::format_rfc3339_nanos(host.now.unwrap_or(SystemTime::UNIX_EPOCH)).to_string(),
+        driver,
+        link,
+        ipv6: wanted.ipv6 || pools.iter().any(|pool| pool.gateway.is_ipv6()),
+        pools,
+        internal: wanted.internal,
+        attachable: wanted.attachable,
+        labels: wanted.labels.clone(),
+        options: wanted.options.clone(),
+        ipam_options: wanted.ipam_options.clone(),
+        configuration: None,
+        config_from: wanted.config_from.clone(),
+    };
+    if let Some(configuration) = configuration::kept(wanted)? {
+        return Ok(Network { configuration: Some(configuration), ..named(Driver::Null, String::new(), Vec::new()) });
+    }
+    let driver = wanted.driver.unwrap_or(Driver::Bridge);
     check_options(driver, &wanted.options)?;
     ensure!(!matches!(driver, Driver::Host | Driver::Null), "only one instance of \"{driver}\" network is allowed");
     let pools = pools(wanted, there, host)?;
-    let id: String = host.random.iter().map(|byte| format!("{byte:02x}")).collect();
     let option = |name: &str| wanted.options.get(name).cloned();
     let link = match driver {
         Driver::Bridge => bridge_name(option("com.docker.network.bridge.name"), &id, there, host)?,
@@ -96,19 +122,7 @@ pub(super) fn plan(wanted: &Create, there: &[Network], host: &Host) -> Result<Ne
             parent
         }
     };
-    Ok(Network {
-        id,
-        name: wanted.name.clone(),
-        created: humantime::format_rfc3339_nanos(host.now.unwrap_or(SystemTime::UNIX_EPOCH)).to_string(),
-        driver,
-        link,
-        ipv6: pools.iter().any(|pool| pool.gateway.is_ipv6()),
-        pools,
-        internal: wanted.internal,
-        attachable: wanted.attachable,
-        labels: wanted.labels.clone(),
-        options: wanted.options.clone(),
-    })
+    Ok(named(driver, link, pools))
 }
 
 fn check_name(wanted: &Create, there: &[Network]) -> Result<()> {
@@ -266,6 +280,30 @@ mod tests {
         assert!(refusal(&Create { gateways: vec!["10.9.0.1".parse().unwrap()], ..named() }).contains("10.9.0.1"));
         assert!(refusal(&Create { ranges: vec!["10.9.0.0/28".parse().unwrap()], ..named() }).contains("10.9.0.0/28"));
         assert!(refusal(&Create { driver: Some(Driver::Macvlan), ..named() }).contains("parent"));
+    }
+
+    #[test]
+    fn a_network_is_made_like_a_configuration() {
+        let subnet = "10.9.0.0/24".parse().unwrap();
+        let labels: BTreeMap<String, String> = [("a".to_owned(), "b".to_owned())].into();
+        let kept = Create { config_only: true, subnets: vec![subnet], labels: labels.clone(), ..named() };
+        let like = plan(&kept, &[], &host()).unwrap();
+        assert_eq!((like.driver, like.pools.len()), (Driver::Null, 0));
+        let from = |name: &str| Create { name: "made".into(), config_from: Some(name.into()), ..Create::default() };
+        let made = plan(&from("n"), std::slice::from_ref(&like), &host()).unwrap();
+        assert_eq!((made.pools[0].subnet, &made.labels, made.config_from.as_deref()), (subnet, &labels, Some("n")));
+        assert!(configuration::ensure_unused(&like, std::slice::from_ref(&made)).is_err());
+        assert!(configuration::ensure_unused(&made, std::slice::from_ref(&made)).is_ok());
+        for (wanted, words) in [
+            (from("nonesuch"), "\"nonesuch\" does not exist"),
+            (from("there"), "\"there\" does not exist"),
+            (Create { subnets: vec![subnet], ..from("n") }, "user specified configurations"),
+            (Create { labels, ..from("n") }, "user specified configurations"),
+            (Create { config_only: true, ..from("n") }, "cannot depend on another"),
+            (Create { config_only: true, internal: true, ..named() }, "network specific fields"),
+        ] {
+            assert!(refusal(&wanted).contains(words), "{words}");
+        }
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub(super) fn placeholders(bridge: &str) -> [Network; 3] {
             attachable: false,
             labels: Default::default(),
             options: Default::default(),
+            ipam_options: Default::default(),
+            configuration: None,
+            config_from: None,
         },
     )
 }

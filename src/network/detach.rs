@@ -9,7 +9,7 @@ use super::endpoint::{Endpoint, is_link_name, link_name};
 use super::firewall::port_claim;
 use super::link::Links;
 use super::namespace::within;
-use super::{Driver, Network, Networks, find, state};
+use super::{Driver, Network, Networks, configuration, find, state};
 use crate::error::sentence;
 
 impl Networks {
@@ -96,7 +96,12 @@ impl Networks {
         let mut removed = Vec::new();
         let mut errors = Errors::default();
         for network in self.definitions()? {
-            if network.is_predefined() || !is_wanted(&network) || !self.endpoints(&network)?.is_empty() {
+            // What others are to be made like is never in use.
+            if network.configuration.is_some()
+                || network.is_predefined()
+                || !is_wanted(&network)
+                || !self.endpoints(&network)?.is_empty()
+            {
                 continue;
             }
             match self.remove_unused(&network) {
@@ -109,6 +114,7 @@ impl Networks {
 
     fn remove_unused(&self, network: &Network) -> Result<()> {
         let _definitions = self.lock_definitions()?;
+        configuration::ensure_unused(network, &self.definitions()?)?;
         let alone = self.lock()?;
         let (name, id) = (&network.name, &network.id);
         ensure!(

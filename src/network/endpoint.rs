@@ -1,5 +1,7 @@
 //! A container's place in a network.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -29,9 +31,25 @@ pub struct Endpoint {
     /// Further names in this network.
     #[serde(default)]
     pub aliases: Vec<String>,
+    /// Names that it alone has for others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
+    /// Addresses beside the network's, which nobody keeps free for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub link_local: Vec<IpAddr>,
     /// Ports of the host that lead here.
     #[serde(default)]
     pub ports: Vec<Published>,
+}
+
+/// A name that one container has for another (`--link`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Link {
+    /// The other's name or id.
+    pub name: String,
+    /// What it is called.
+    pub alias: String,
 }
 
 impl Endpoint {

@@ -32,6 +32,7 @@
 pub mod address;
 mod attach;
 mod bridge;
+pub mod configuration;
 mod conntrack;
 mod create;
 mod defaults;
@@ -63,6 +64,7 @@ use crate::error::Attempt;
 use crate::image::digest::Digest;
 
 pub use attach::Attachment;
+use configuration::Configuration;
 pub use create::Create;
 pub use endpoint::Endpoint;
 pub use port::{Protocol, Published};
@@ -156,6 +158,15 @@ pub struct Network {
     /// The driver's options, as they were given.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
+    /// Options of who manages the addresses: kept, and without effect, as docker's own manager has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ipam_options: BTreeMap<String, String>,
+    /// What others are made like; it is no network itself then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Configuration>,
+    /// The name of what it was made like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_from: Option<String>,
 }
 
 impl Network {

@@ -260,6 +260,8 @@ mod tests {
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
             mac: String::new(),
             aliases: Vec::new(),
+            links: Vec::new(),
+            link_local: Vec::new(),
             ports: ports.iter().flat_map(|text| port::parse(text).unwrap()).collect(),
         }
     }

@@ -15,6 +15,7 @@ pub mod landlock;
 pub mod mount;
 pub mod network;
 pub mod priority;
+pub mod quota;
 pub mod seccomp;
 pub mod signal;
 

@@ -11,8 +11,13 @@ use rustix::process::{Signal, kill_process};
 
 use super::wait::Process;
 
+#[allow(clippy::duplicate_mod, reason = "a program of tests may have both harnesses")]
+#[path = "../helpers/call.rs"]
+mod call;
 #[path = "user.rs"]
 pub mod user;
+
+pub use call::{prepare, succeeded};
 
 /// The program under test: the one just built, unless another is named.
 pub fn ctn() -> PathBuf {
@@ -107,8 +112,7 @@ impl Place {
         if let Some(name) = &self.network {
             command.arg(format!("--net=/run/netns/{name}")).arg(ctn());
         }
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CTN_ROOT", self.store());
-        command.args(arguments).current_dir(&self.path).stdin(Stdio::null());
+        prepare(&mut command, &self.path, arguments);
         command
     }
 
@@ -258,12 +262,6 @@ impl Place {
             .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
             .unwrap_or_default()
     }
-}
-
-#[track_caller]
-pub fn succeeded(output: &Output, what: impl std::fmt::Debug) -> String {
-    assert!(output.status.success(), "{what:?}: {:?} {}", output.status, String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 #[track_caller]

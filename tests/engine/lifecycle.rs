@@ -211,3 +211,34 @@ fn an_init_reaps_and_passes_signals_on() {
     place.ctn(&["rm", "with"]);
     place.assert_nothing_left();
 }
+
+#[test]
+fn a_container_takes_the_place_of_another() {
+    let place = Place::new();
+    let first = place.detached("web", &[], "sleep 1000");
+    assert!(place.refusal(1, &["create", "--name", "web", "box"]).contains("already in use"));
+    let second = place.detached("web", &["--replace"], "sleep 1000");
+    assert_ne!(first, second);
+    assert_eq!(place.ctn(&["ps", "-aq", "--no-trunc"]), format!("{second}\n"));
+    // The beginning of an id is no name.
+    let short = &second[..12];
+    place.ctn(&["create", "--replace", "--name", short, "--network", "none", "box", "true"]);
+    assert_eq!(place.ctn(&["ps", "-aq"]).lines().count(), 2);
+    assert!(place.refusal(125, &["run", "--replace", "box", "true"]).contains("without --name"));
+    place.ctn(&["rm", "-f", "web", short]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn files_are_made_without_the_bits_of_the_umask() {
+    let place = Place::new();
+    let script = "touch /tmp/file; stat -c %a /tmp/file";
+    assert_eq!(place.inside(&[], script), "644\n");
+    assert_eq!(place.inside(&["--umask", "0077"], script), "600\n");
+    place.detached("stays", &["--umask", "0007"], "sleep 1000");
+    assert_eq!(place.ctn(&["exec", "stays", "sh", "-c", script]), "660\n");
+    assert_eq!(place.field("stays", ".Config.Umask"), "0007");
+    assert!(place.refusal(125, &["run", "--umask", "9", "box", "true"]).contains("invalid umask"));
+    place.ctn(&["rm", "-f", "stays"]);
+    place.assert_nothing_left();
+}

@@ -148,3 +148,23 @@ fn a_follower_hears_of_ends() {
     place.ctn(&["rm", "-f", "on", "again", "lost"]);
     place.assert_nothing_left();
 }
+
+#[test]
+fn what_was_asked_for_is_said_with_each_line() {
+    let place = Place::new();
+    let options = ["labels=team,none", "labels-regex=^x-", "env=COLOUR", "tag={{.Name}}/{{.ID}}"];
+    let of_container = ["--label", "team=blue, of 2", "--label", "x-a=b", "--label", "y=z", "-e", "COLOUR=red"];
+    let options: Vec<&str> = options.iter().flat_map(|option| ["--log-opt", option]).collect();
+    let run = ["run", "--name", "said", "--network", "none"];
+    place.ctn(&[&run[..], &options, &of_container, &["box", "sh", "-c", "echo one; printf two >&2"]].concat());
+    let id = place.field("said", ".Id");
+    let tag = format!("said/{}", &id[..12]);
+    let expected = serde_json::json!({"team": "blue, of 2", "x-a": "b", "COLOUR": "red", "tag": tag});
+    let file = fs::read_to_string(place.field("said", ".LogPath")).unwrap();
+    let lines: Vec<serde_json::Value> = file.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[0]["attrs"], &lines[1]["attrs"]), (2, &expected, &expected), "{file}");
+    let details = format!("COLOUR=red,tag=said%2F{},team=blue%2C+of+2,x-a=b", &id[..12]);
+    let (_, output, errors) = place.outcome(&["logs", "--details", "said"]);
+    assert_eq!((output, errors), (format!("{details} one\n"), format!("{details} two")));
+    assert_eq!(place.ctn(&["logs", "said"]), "one\n");
+}

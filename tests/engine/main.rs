@@ -27,6 +27,7 @@ mod full_disk;
 mod images;
 mod inside;
 mod lifecycle;
+mod links;
 mod lists;
 mod logs;
 mod many;

@@ -76,6 +76,7 @@ fn names_addresses_and_files() {
     let found = place.ctn(&["exec", "late", "busybox", "nslookup", "another"]);
     assert!(found.contains("10.87.65.78"), "{found}");
     place.ctn(&["rm", "-f", "fields"]);
+    place.ctn(&["network", "create", "--config-only", "like"]);
     for (flags, words) in [
         (
             &["--network", "name=mine,ip=10.87.65.78", "--ip", "10.87.65.79"][..],
@@ -86,6 +87,7 @@ fn names_addresses_and_files() {
         (&["--network", "mine", "--ip", "10.1.2.3"], "10.1.2.3"),
         (&["--ip", "10.1.2.3"], "networks that users made"),
         (&["--network", "none", "--mac-address", "02:00:00:00:00:01"], "mac-address"),
+        (&["--network", "like"], "configuration-only"),
         (&["--add-host", "a:nonsense"], "invalid IP address"),
         (&["--dns", "nonsense"], "nonsense is not an ip address"),
     ] {
@@ -93,7 +95,7 @@ fn names_addresses_and_files() {
         assert!(refusal.contains(words), "{flags:?}: {refusal}");
     }
     place.ctn(&["rm", "-f", "known", "late"]);
-    place.ctn(&["network", "rm", "mine"]);
+    place.ctn(&["network", "rm", "mine", "like"]);
     place.assert_nothing_left();
 }
 

@@ -1,6 +1,6 @@
 use std::fs;
 
-use crate::harness::Place;
+use crate::harness::{Place, kill, user};
 
 #[test]
 fn volumes_outlive_containers() {
@@ -100,4 +100,180 @@ fn what_somebody_puts_among_volumes_stays() {
     assert_eq!(place.inside(&["-v", "brought:/data"], "cat /data/file"), "kept");
     place.ctn(&["volume", "rm", "brought"]);
     assert!(!data.exists());
+}
+
+/// What is mounted at a volume.
+fn mounted(place: &Place, name: &str) -> usize {
+    let point = format!(" {} ", place.store().join("volumes").join(name).join("_data").display());
+    fs::read_to_string("/proc/self/mountinfo").unwrap().lines().filter(|line| line.contains(&point)).count()
+}
+
+#[test]
+fn a_volume_may_be_a_file_system() {
+    let place = Place::new();
+    let options = ["-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m,uid=33,noexec"];
+    place.ctn(&[&["volume", "create"], &options[..], &["memory"]].concat());
+    let described = place.ctn(&["volume", "inspect", "-f", "{{json .Options}}", "memory"]);
+    assert_eq!(described, "{\"device\":\"tmpfs\",\"o\":\"size=1m,uid=33,noexec\",\"type\":\"tmpfs\"}\n");
+    assert_eq!(mounted(&place, "memory"), 0);
+    place.detached(
+        "one",
+        &["-v", "memory:/v:nocopy"],
+        "grep ' /v ' /proc/mounts; stat -c %u /v; echo x >/v/x; sleep 1000",
+    );
+    crate::harness::until("it wrote", || place.ctn(&["logs", "one"]).lines().count() == 2);
+    let said = place.ctn(&["logs", "one"]);
+    assert!(said.contains("size=1024k") && said.contains("noexec") && said.ends_with("\n33\n"), "{said}");
+    // Once for all that have it, and as long as one of them runs.
+    place.detached("two", &["-v", "memory:/w"], "cat /w/x; sleep 1000");
+    crate::harness::until("it read", || place.ctn(&["logs", "two"]) == "x\n");
+    assert_eq!(mounted(&place, "memory"), 1);
+    place.ctn(&["stop", "-t", "0", "one"]);
+    assert_eq!(mounted(&place, "memory"), 1);
+    // Who takes over from a monitor that was killed unmounts it.
+    kill(place.monitor_of("two"));
+    place.ctn(&["ps"]);
+    assert_eq!(mounted(&place, "memory"), 0);
+    place.ctn(&["start", "two"]);
+    assert_eq!(mounted(&place, "memory"), 1);
+    place.ctn(&["rm", "-f", "one", "two"]);
+    assert_eq!(mounted(&place, "memory"), 0);
+    let refusal = place.refusal(1, &["volume", "create", "-o", "type=x", "-o", "device=y", "memory"]);
+    assert!(refusal.contains("with other options"), "{refusal}");
+    place.ctn(&["volume", "rm", "memory"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_volume_may_be_a_directory_of_the_host() {
+    let place = Place::new();
+    let shared = place.join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::write(shared.join("file"), "of the host\n").unwrap();
+    let device = format!("device={}", shared.display());
+    place.ctn(&["volume", "create", "-o", "type=none", "-o", &device, "-o", "o=bind,ro", "bound"]);
+    assert_eq!(
+        place.inside(&["-v", "bound:/v"], "cat /v/file; touch /v/x 2>/dev/null || echo refused"),
+        "of the host\nrefused\n"
+    );
+    let fields = format!("type=volume,src=made,dst=/v,volume-opt=type=none,volume-opt={device},volume-opt=o=bind");
+    place.ctn(&["create", "--name", "waits", "--network", "none", "--mount", &fields, "box", "true"]);
+    // `cp` sees what the container would see, and leaves nothing mounted.
+    place.ctn(&["cp", "waits:/v/file", "copied"]);
+    assert_eq!(fs::read_to_string(place.join("copied")).unwrap(), "of the host\n");
+    assert_eq!(mounted(&place, "made"), 0);
+    place.ctn(&["rm", "waits"]);
+    // Left mounted by hand, or by whoever was killed: what is removed is the volume, and not what is mounted there.
+    let data = place.store().join("volumes/made/_data");
+    let mount = std::process::Command::new("mount").arg("--bind").arg(&shared).arg(&data).status().unwrap();
+    assert!(mount.success());
+    place.ctn(&["volume", "rm", "made", "bound"]);
+    assert!(shared.join("file").exists());
+    let refusal = place.refusal(
+        125,
+        &["run", "--rm", "--mount", "dst=/v,volume-opt=type=nonsense,volume-opt=device=x", "box", "true"],
+    );
+    assert!(refusal.contains("failed to mount local volume") && refusal.contains("nonsense"), "{refusal}");
+    for (options, words) in [
+        (&["-o", "x=y"][..], "invalid option: \"x\""),
+        (&["-o", "type=tmpfs"], "missing required option: \"device\""),
+        (&["-d", "x"], "volume driver \"x\""),
+    ] {
+        let refusal = place.refusal(1, &[&["volume", "create"], options, &["bad"]].concat());
+        assert!(refusal.contains(words), "{refusal}");
+    }
+    assert_eq!(place.ctn(&["volume", "ls", "-q"]), "");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_part_of_a_volume() {
+    let place = Place::new();
+    place.inside(
+        &["-v", "all:/v"],
+        "mkdir -p /v/a/b; echo deep >/v/a/b/file; busybox ln -s /etc /v/out; busybox ln -s a /v/in",
+    );
+    let part = |path: &str| format!("type=volume,src=all,dst=/part,volume-subpath={path}");
+    assert_eq!(place.inside(&["--mount", &part("a/b")], "cat /part/file; ls /part"), "deep\nfile\n");
+    assert_eq!(place.inside(&["--mount", &part("in/b/file")], "cat /part"), "deep\n");
+    for bad in ["nonesuch", "out"] {
+        let refusal = place.refusal(125, &["run", "--rm", "--network", "none", "--mount", &part(bad), "box", "true"]);
+        assert!(refusal.contains(&format!("cannot access path {bad} of the volume all")), "{refusal}");
+    }
+    place.detached("stays", &["--mount", &part("a")], "sleep 1000");
+    assert!(place.field("stays", "(index .Mounts 0).Source").ends_with("/volumes/all/_data"));
+    kill(place.monitor_of("stays"));
+    place.ctn(&["rm", "-f", "stays"]);
+    assert_eq!(place.inside(&["-v", "all:/v"], "cat /v/a/b/file"), "deep\n");
+    place.assert_nothing_left();
+    assert!(place.run().is_none_or(|run| fs::read_dir(run.join("subpaths")).unwrap().next().is_none()));
+}
+
+#[test]
+fn drivers_and_runtimes_have_one_name() {
+    let place = Place::new();
+    assert_eq!(place.inside(&["--volume-driver", "local", "--runtime", "corten", "-v", "/v"], "echo ran"), "ran\n");
+    for (flag, words) in [("--volume-driver", "volume driver \"other\""), ("--runtime", "invalid runtime name: other")]
+    {
+        let refusal = place.refusal(125, &["run", "--rm", flag, "other", "box", "true"]);
+        assert!(refusal.contains(words), "{refusal}");
+    }
+}
+
+/// In a file system that has quotas they are tested by integration/vm/containers/quota.rs.
+#[test]
+fn without_quotas_of_projects_nothing_is_limited() {
+    let place = Place::with_disk(50);
+    let refusal = place.refusal(125, &["run", "--storage-opt", "size=1m", "box", "true"]);
+    assert!(
+        refusal.contains("--storage-opt is supported only for overlay over xfs with 'pquota' mount option"),
+        "{refusal}"
+    );
+    assert!(place.refusal(125, &["run", "--storage-opt", "x=1", "box", "true"]).contains("Unknown option x"));
+    let refusal = place.refusal(125, &["run", "--rootfs", "--storage-opt", "size=1m", "image", "true"]);
+    assert!(refusal.contains("conflicting options"), "{refusal}");
+    assert!(place.refusal(1, &["volume", "create", "-o", "size=1m", "small"]).contains("'pquota' mount option"));
+    assert_eq!(place.ctn(&["volume", "ls", "-q"]), "");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn what_is_mounted_below_a_bind_comes_along() {
+    let place = Place::new();
+    let (outer, inner) = (place.join("outer"), place.join("outer/inner"));
+    fs::create_dir_all(&inner).unwrap();
+    let mount = |arguments: &[&str]| {
+        assert!(std::process::Command::new("mount").args(arguments).arg(&inner).status().unwrap().success());
+    };
+    mount(&["-t", "tmpfs", "below"]);
+    fs::write(inner.join("file"), "below\n").unwrap();
+    let seen = |options: &str, script: &str| {
+        let bind = format!("type=bind,src={},dst=/b{options}", outer.display());
+        place.inside(&["--mount", &bind], script)
+    };
+    let write = "cat /b/inner/file; touch /b/inner/x 2>/dev/null && echo written || echo refused";
+    assert_eq!(seen("", write), "below\nwritten\n");
+    // Read-only is all that is there, as docker 25 has it, unless something else is said.
+    assert_eq!(seen(",readonly", write), "below\nrefused\n");
+    assert_eq!(seen(",readonly,bind-recursive=writable", write), "below\nwritten\n");
+    assert_eq!(seen(",bind-recursive=disabled", "ls /b/inner"), "");
+    // What the host has read-only stays so, whoever asks for more.
+    mount(&["-o", "remount,bind,ro"]);
+    let rw = format!("{}:/b:rw", outer.display());
+    assert_eq!(place.inside(&["-v", &rw], write), "below\nrefused\n");
+    assert!(std::process::Command::new("umount").arg(&inner).status().unwrap().success());
+}
+
+#[test]
+fn an_ordinary_user_has_volumes_that_are_mounted() {
+    let place = user::place();
+    place.ctn(&["volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m", "memory"]);
+    let mounts = place.inside(&["-v", "memory:/v:nocopy"], "grep ' /v ' /proc/mounts");
+    assert!(mounts.starts_with("tmpfs /v ") && mounts.contains("size=1024k"), "{mounts}");
+    let refusal = place.refusal(125, &["run", "--rm", "--storage-opt", "size=1m", "box", "true"]);
+    assert!(refusal.contains("--storage-opt"), "{refusal}");
+    place.inside(&["-v", "all:/v"], "mkdir /v/part; echo deep >/v/part/file");
+    assert_eq!(place.inside(&["--mount", "src=all,dst=/v,volume-subpath=part"], "cat /v/file"), "deep\n");
+    place.ctn(&["volume", "rm", "memory", "all"]);
+    user::assert_nothing_left(&place);
 }

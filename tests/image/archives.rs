@@ -174,3 +174,59 @@ fn the_store_is_a_layout_itself() {
     let second = Place::new();
     assert_eq!(second.ctn(&["load", "-i", place.store().to_str().unwrap()]), "Loaded image: app:1\n");
 }
+
+/// An archive of an index with images for two processors.
+fn of_two(place: &Place) -> (String, Made, Made) {
+    let made = |architecture: &str| {
+        let mut image = Made::small("app:1");
+        image.config["architecture"] = architecture.into();
+        image.seal();
+        image
+    };
+    let (own, other) = (made(std::env::consts::ARCH), made("s390x"));
+    let entry = |image: &Made, architecture: &str| {
+        let mut entry = image.manifest_blob().descriptor();
+        entry["platform"] = json!({"os": "linux", "architecture": architecture});
+        entry
+    };
+    let manifests = [entry(&own, std::env::consts::ARCH), entry(&other, "s390x")];
+    let list = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests});
+    let list = Blob { media_type: OCI_INDEX, bytes: list.to_string().into_bytes() };
+    let mut files = [own.layout(), other.layout()].concat();
+    files.retain(|(entry, _)| entry.path != b"index.json");
+    files.push(bytes(&format!("blobs/sha256/{}", list.digest().hex()), list.bytes.clone()));
+    let mut entry = list.descriptor();
+    entry["annotations"] = json!({"org.opencontainers.image.ref.name": "app:2"});
+    files.push(bytes("index.json", json!({"schemaVersion": 2, "manifests": [entry]}).to_string().into_bytes()));
+    (place.write("in", tar(&files)), own, other)
+}
+
+#[test]
+fn one_platform_is_loaded_of_several() {
+    let place = Place::new();
+    let (path, own, other) = of_two(&place);
+    place.ctn(&["load", "--platform", "linux/s390x", "-i", &path]);
+    assert_eq!(place.ctn(&["inspect", "-f", "{{.Id}}", "app:2"]), other.id() + "\n");
+    assert!(!place.ctn(&["images", "-aq", "--no-trunc"]).contains(&own.id()));
+    let refusal = place.refusal(&["load", "--platform", "linux/riscv64", "-i", &path]);
+    assert!(refusal.contains("app:2 has no image for linux/riscv64"), "{refusal}");
+}
+
+#[test]
+fn the_platforms_of_images_are_a_tree() {
+    let place = Place::new();
+    let (path, own, other) = of_two(&place);
+    place.ctn(&["load", "-i", &path]);
+    place.ctn(&["load", "-i", &Made::new("one:1", &[vec![file("x", "y")]]).archive(&place, "alone")]);
+    let list = place.ctn(&["images", "--tree"]);
+    let rows: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["IMAGE", "ID", "DISK", "USAGE", "CONTENT", "SIZE", "EXTRA"]);
+    let below = rows.iter().position(|row| row[0] == "app:2").unwrap();
+    let short = |image: &Made| image.manifest_blob().digest().short().to_owned();
+    let host = corten::image::platform::Platform::host().to_string();
+    assert_eq!(rows[below + 1][..3], ["├─", &host, &short(&own)]);
+    assert_eq!(rows[below + 2][..3], ["└─", "linux/s390x", &short(&other)]);
+    assert!(rows.iter().any(|row| row[0] == "one:1") && rows.len() == 5, "{list}");
+    assert_eq!(place.ctn(&["images", "--tree", "one"]).lines().count(), 2);
+    assert!(place.refusal(&["images", "--tree", "--quiet"]).contains("--tree"));
+}

@@ -12,6 +12,11 @@ use corten::image::digest::Digest;
 use corten::image::tar::{Entry, Kind, Writer};
 use serde_json::{Value, json};
 
+#[allow(clippy::duplicate_mod, reason = "a program of tests may have both harnesses")]
+#[path = "../helpers/call.rs"]
+mod call;
+pub use call::{prepare, succeeded};
+
 pub const CTN: &str = env!("CARGO_BIN_EXE_ctn");
 
 /// A directory that goes with the test, and a store in it.
@@ -41,8 +46,7 @@ impl Place {
     /// A call of ctn on the test's store.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(CTN);
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CTN_ROOT", self.store());
-        command.args(arguments).current_dir(&self.path).stdin(Stdio::null());
+        prepare(&mut command, &self.path, arguments);
         command
     }
 
@@ -85,12 +89,6 @@ impl Drop for Place {
         let _ = Command::new("umount").arg("-lq").arg(self.store()).output();
         let _ = Command::new("rm").arg("-rf").arg(&self.path).status();
     }
-}
-
-#[track_caller]
-pub fn succeeded(output: &Output, what: impl std::fmt::Debug) -> String {
-    assert!(output.status.success(), "{what:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 /// Paths, types, owners, modes, times, links and content below a directory; not the root's own.

@@ -141,3 +141,37 @@ fn what_is_refused() {
     assert_eq!(ctn.call(&["create", "--nothing"]).status.code(), Some(125));
     assert_eq!(ctn.says(&["ls", "-q", "-f", "type=custom"]).lines().count(), 1);
 }
+
+#[test]
+fn networks_are_made_like_one_that_is_none() {
+    let ctn = Ctn::new();
+    ctn.says(&[
+        "create",
+        "--config-only",
+        "--subnet",
+        "10.9.7.0/24",
+        "--gateway",
+        "10.9.7.9",
+        "--label",
+        "a=b",
+        "like",
+    ]);
+    let inspect = |name: &str| -> Value { serde_json::from_str(&ctn.says(&["inspect", name])).unwrap() };
+    let like = &inspect("like")[0];
+    assert_eq!((&like["ConfigOnly"], &like["Driver"]), (&true.into(), &"null".into()));
+    assert_eq!(like["IPAM"]["Config"][0]["Subnet"], "10.9.7.0/24");
+    ctn.says(&["create", "--config-from", "like", "--scope", "local", "made"]);
+    let made = &inspect("made")[0];
+    assert_eq!((&made["ConfigFrom"]["Network"], &made["Driver"]), (&"like".into(), &"bridge".into()));
+    assert_eq!(made["IPAM"]["Config"][0], serde_json::json!({"Subnet": "10.9.7.0/24", "Gateway": "10.9.7.9"}));
+    assert_eq!(made["Labels"]["a"], "b");
+    assert!(ctn.refuses(&["rm", "like"]).contains("configuration network \"like\" is in use"));
+    ctn.says(&["rm", "made"]);
+    ctn.says(&["prune", "-f"]);
+    ctn.says(&["rm", "like"]);
+
+    ctn.says(&["create", "--ipam-driver", "default", "--ipam-opt", "x=y", "kept"]);
+    assert_eq!(inspect("kept")[0]["IPAM"]["Options"]["x"], "y");
+    assert!(ctn.refuses(&["create", "--ipam-driver", "null", "other"]).contains("IPAM driver \"null\""));
+    assert!(ctn.refuses(&["create", "--scope", "swarm", "other"]).contains("the scope \"swarm\""));
+}

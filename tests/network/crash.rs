@@ -34,18 +34,7 @@ fn driver() {
 fn attach(networks: &Networks, namespace: &File) {
     let id = id("web");
     let ports: Vec<_> = PORTS.iter().flat_map(|text| port::parse(text).unwrap()).collect();
-    let (container, name, namespace) = (id.as_str(), "web", namespace.as_fd());
-    let request = Attachment {
-        container,
-        name,
-        namespace,
-        network: "mine",
-        interface: "eth0",
-        addresses: &[],
-        mac: None,
-        aliases: &[],
-        ports: &ports,
-    };
+    let request = Attachment { ports: &ports, ..Attachment::new(&id, "web", namespace.as_fd(), "mine") };
     networks.attach(&request).unwrap();
 }
 

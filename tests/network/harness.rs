@@ -246,18 +246,7 @@ impl Drop for Host {
 
 /// What a test that has no other wishes asks for.
 pub fn request<'a>(id: &'a str, name: &'a str, namespace: &'a Namespace, network: &'a str) -> Attachment<'a> {
-    let namespace = namespace.fd();
-    Attachment {
-        container: id,
-        name,
-        namespace,
-        network,
-        interface: "eth0",
-        addresses: &[],
-        mac: None,
-        aliases: &[],
-        ports: &[],
-    }
+    Attachment::new(id, name, namespace.fd(), network)
 }
 
 /// An id of 64 digits.

@@ -80,6 +80,18 @@ fn a_weight_is_that_of_the_scheduler_that_is_there() {
 }
 
 #[test]
+fn a_weight_may_be_one_disks() {
+    let place = Place::new();
+    host("modprobe bfq");
+    let disk = writable();
+    host(&format!("echo bfq >/sys/dev/block/{}/queue/scheduler", numbers(&disk)));
+    let weight = format!("{disk}:300");
+    place.detached("weighed", &["--blkio-weight", "100", "--blkio-weight-device", &weight], "exec sleep 1000");
+    let expected = format!("default 100\n{} 300", numbers(&disk));
+    Group::of(&place, "weighed").holds(&[("io.bfq.weight", &expected)]);
+}
+
+#[test]
 fn what_is_no_block_device_is_refused() {
     let place = Place::new();
     let refusal =

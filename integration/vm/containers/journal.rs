@@ -57,6 +57,8 @@ fn lines_are_entries_with_dockers_fields() {
     let (code, output, errors) = place.outcome(&["logs", "talks"]);
     assert_eq!((code, output.as_str(), errors.as_str()), (Some(0), "out\n\nno end", "err\n"));
     assert_eq!(place.outcome(&["logs", "-n", "1", "talks"]).1, "no end");
+    let details = place.outcome(&["logs", "--details", "-n", "1", "talks"]).1;
+    assert_eq!(details, "COLOUR=red,COM_EXAMPLE_TEAM=blue no end");
     let stamped = place.ctn(&["logs", "-t", "talks"]);
     assert!(stamped.lines().next().unwrap().ends_with("Z out"), "{stamped}");
     assert_eq!(place.ctn(&["logs", "--since", "2099-01-01T00:00:00Z", "talks"]), "");

@@ -22,6 +22,7 @@ mod cpu;
 mod journal;
 mod memory;
 mod pids;
+mod quota;
 mod scopes;
 mod second_boot;
 mod stats;

@@ -49,12 +49,16 @@ pub(super) fn create<'e>(
     let file = flags.cidfile.clone().map(|path| IdFile::claim(&path)).transpose()?;
     let lease = crate::image::store::lease::Lease::new(&engine.store);
     let image = pull::image(context, engine, &flags)?;
+    let replaced = flags.name.clone().filter(|_| flags.replace);
     let mut wanted = flags.wanted(image, attached)?;
     if !attach.is_empty() {
         let config = &mut wanted.record.config;
         config.attach_stdin = attach.contains(&Stream::Stdin);
         config.attach_stdout = attach.contains(&Stream::Stdout);
         config.attach_stderr = attach.contains(&Stream::Stderr);
+    }
+    if let Some(name) = replaced {
+        replace(engine, &name)?;
     }
     let container = engine.create(wanted)?;
     drop(lease);
@@ -63,6 +67,14 @@ pub(super) fn create<'e>(
         file.write(container.id())?;
     }
     Ok(container)
+}
+
+/// Removes who has a name: it must be the whole name, for a part of an id is nobody's.
+fn replace(engine: &Engine, name: &str) -> Result<()> {
+    match engine.find(name) {
+        Ok(other) if other.record.name == name => other.remove(true, false),
+        _ => Ok(()),
+    }
 }
 
 /// `--cidfile`: a file that must not be there before, and isn't there after a failure.

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::engine::log;
 use crate::engine::record::Mounted;
 use crate::engine::state::{State, Status};
 use crate::engine::{Container, apparmor, network, specification};
+use crate::engine::{links, log};
 
 /// docker's time for "never".
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -46,7 +46,7 @@ pub(in crate::companion) fn described(container: &Container<'_>) -> Result<Value
         "GraphDriver": {"Name": "overlay", "Data": {
             "LowerDir": lower.join(":"), "UpperDir": file("upper"), "WorkDir": file("work"), "MergedDir": file("rootfs"),
         }},
-        "Mounts": record.mounts.iter().map(of_mount).collect::<Vec<_>>(),
+        "Mounts": record.mounts.iter().map(|mounted| of_mount(container, mounted)).collect::<Vec<_>>(),
         "Config": record.config,
         "NetworkSettings": network::described(container, &state)?,
     });
@@ -57,6 +57,7 @@ pub(in crate::companion) fn described(container: &Container<'_>) -> Result<Value
         described["HostConfig"]["MaskedPaths"] = json!(masked);
         described["HostConfig"]["ReadonlyPaths"] = json!(read_only);
     }
+    described["HostConfig"]["Links"] = null_if_empty(&links::described(container.engine, record));
     add_missing(&mut described["HostConfig"], fixed());
     described["Config"]["OnBuild"] = Value::Null;
     described["Config"]["Cmd"] = null_if_empty(&record.config.cmd);
@@ -67,8 +68,8 @@ pub(in crate::companion) fn described(container: &Container<'_>) -> Result<Value
 /// docker's fields of what can't be asked for here: they say so by their value, and templates that name them work.
 fn fixed() -> Value {
     json!({
-        "BlkioWeightDevice": [], "Cgroup": "", "ConsoleSize": [0, 0], "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0,
-        "DeviceRequests": null, "Isolation": "", "Links": null, "OomKillDisable": null, "Runtime": "corten", "VolumeDriver": "",
+        "Cgroup": "", "ConsoleSize": [0, 0], "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0,
+        "DeviceRequests": null, "Isolation": "", "OomKillDisable": null, "Runtime": "corten", "VolumeDriver": "",
     })
 }
 
@@ -105,10 +106,13 @@ fn of_state(state: &State) -> Value {
     described
 }
 
-fn of_mount(mounted: &Mounted) -> Value {
+fn of_mount(container: &Container<'_>, mounted: &Mounted) -> Value {
     let mut described = json!(mounted);
+    if !mounted.subpath.is_empty() {
+        described["Source"] = json!(container.engine.volume_data(&mounted.name));
+    }
     if let Some(fields) = described.as_object_mut() {
-        fields.retain(|key, _| !matches!(key.as_str(), "Copies" | "Anonymous"));
+        fields.retain(|key, _| !matches!(key.as_str(), "Copies" | "Anonymous" | "Subpath" | "Recursion"));
     }
     described
 }

@@ -1,9 +1,11 @@
 //! `logs`.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::{Context, Operation, units};
 use crate::engine::log::Line;
@@ -13,7 +15,7 @@ use std::io::Write;
 /// Show what a container said
 #[derive(Debug, Args)]
 pub(in crate::companion) struct Logs {
-    /// Show what the log's options attach to lines, which is nothing yet, before a blank
+    /// Show what the log's options attach to lines (tag=, labels=, env=), before a blank
     #[arg(long)]
     details: bool,
 
@@ -102,10 +104,24 @@ impl Logs {
             to.write_all(b" ")?;
         }
         if self.details {
+            to.write_all(details(line.attributes).as_bytes())?;
             to.write_all(b" ")?;
         }
         to.write_all(line.text)
     }
+}
+
+/// `KEY=VALUE,…` in the order of the keys, as in a query.
+fn details(attributes: &str) -> String {
+    let all: BTreeMap<String, String> = serde_json::from_str(attributes).unwrap_or_default();
+    let pairs: Vec<String> = all.iter().map(|(key, value)| format!("{}={}", escaped(key), escaped(value))).collect();
+    pairs.join(",")
+}
+
+/// What is escaped in a query (application/x-www-form-urlencoded).
+fn escaped(text: &str) -> String {
+    const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b' ');
+    utf8_percent_encode(text, PLAIN).to_string().replace(' ', "+")
 }
 
 /// Whether somebody still reads what was written.
@@ -113,5 +129,16 @@ fn is_heard(written: std::io::Result<()>) -> Result<bool> {
     match written {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         written => Ok(written.map(|()| true)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_are_a_query() {
+        assert_eq!(details(""), "");
+        assert_eq!(details(r#"{"b":"1, 2","a":"x-y_z.~"}"#), "a=x-y_z.~,b=1%2C+2");
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::super::output::{complain, print};
+use super::super::output::{complain, print, remark};
 use super::super::{Context, Operation};
 use crate::error::sentence;
 
@@ -13,6 +13,10 @@ pub(in crate::companion) struct Remove {
     /// Kill what runs, and don't mind what is not there
     #[arg(short, long)]
     force: bool,
+
+    /// Remove links instead of containers, named /CONTAINER/ALIAS
+    #[arg(short, long)]
+    link: bool,
 
     /// Remove the volumes that were made for it, too
     #[arg(short, long)]
@@ -28,7 +32,11 @@ impl Operation for Remove {
         let engine = context.engine()?;
         let mut status = 0;
         for name in &self.containers {
-            match engine.find(name).and_then(|container| container.remove(self.force, self.volumes)) {
+            let removed = match self.link {
+                true => engine.unlink(name, remark),
+                false => engine.find(name).and_then(|container| container.remove(self.force, self.volumes)),
+            };
+            match removed {
                 Ok(()) => print(&format!("{name}\n"))?,
                 Err(error) => {
                     let missing = error.chain().any(|cause| cause.to_string().starts_with("No such container"));

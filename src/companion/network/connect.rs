@@ -8,6 +8,8 @@ use clap::Args;
 use super::{Context, Operation};
 use crate::companion::output::remark;
 use crate::engine::record::Membership;
+use crate::engine::{links, options};
+use crate::network::endpoint::Link;
 
 /// Connect a container to a network, now if it runs and at each start
 #[derive(Debug, Args)]
@@ -23,6 +25,18 @@ pub(in crate::companion) struct Connect {
     /// The address of IPv6 that it is to have
     #[arg(long, value_name = "ADDRESS")]
     ip6: Option<std::net::Ipv6Addr>,
+
+    /// Tell the driver something: com.docker.network.endpoint.ifname=NAME, com.docker.network.endpoint.sysctls=SETTING[,SETTING]
+    #[arg(long, value_name = "KEY=VALUE")]
+    driver_opt: Vec<String>,
+
+    /// Have a name for another container (NAME[:ALIAS])
+    #[arg(long, value_name = "LINK", value_parser = links::parse)]
+    link: Vec<Link>,
+
+    /// An address beside the network's
+    #[arg(long, value_name = "ADDRESS")]
+    link_local_ip: Vec<IpAddr>,
 
     /// The hardware address that it is to have
     #[arg(long, value_name = "ADDRESS")]
@@ -43,6 +57,9 @@ impl Operation for Connect {
             aliases: self.alias,
             addresses: self.ip.map(IpAddr::from).into_iter().chain(self.ip6.map(IpAddr::from)).collect(),
             mac_address: self.mac_address,
+            links: self.link,
+            link_local: self.link_local_ip,
+            driver_opts: self.driver_opt.iter().map(|text| options::pair(text)).collect(),
         };
         engine.find(&self.container)?.connect(wanted, remark)?;
         Ok(0)

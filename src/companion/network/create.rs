@@ -38,6 +38,26 @@ pub(in crate::companion) struct Create {
     #[arg(long)]
     internal: bool,
 
+    /// Make it as a network says that was made with --config-only
+    #[arg(long, value_name = "NETWORK")]
+    config_from: Option<String>,
+
+    /// Make no network, but keep what others are to be made like
+    #[arg(long)]
+    config_only: bool,
+
+    /// Who manages the addresses: default
+    #[arg(long, value_name = "DRIVER", default_value = "default")]
+    ipam_driver: String,
+
+    /// Kept for whoever looks: the manager of addresses has no options
+    #[arg(long, value_name = "KEY=VALUE")]
+    ipam_opt: Vec<String>,
+
+    /// Where it is known: local
+    #[arg(long, value_name = "SCOPE", default_value = "local")]
+    scope: String,
+
     /// IPv6, too
     #[arg(long)]
     ipv6: bool,
@@ -83,6 +103,12 @@ impl Create {
             "null" | "none" => Driver::Null,
             other => bail!("could not find the network driver {other:?}: there are bridge, macvlan and ipvlan"),
         };
+        ensure!(
+            self.ipam_driver == "default",
+            "could not find the IPAM driver {:?}: there is default",
+            self.ipam_driver
+        );
+        ensure!(self.scope == "local", "the scope {:?} is for swarms: there is local", self.scope);
         let auxiliary = pairs(&self.aux_address).into_iter().map(|(name, text)| Ok((name, address(&text)?)));
         Ok(network::Create {
             name: self.name,
@@ -96,6 +122,9 @@ impl Create {
             attachable: self.attachable,
             labels: pairs(&self.label),
             options: pairs(&self.opt),
+            ipam_options: pairs(&self.ipam_opt),
+            config_only: self.config_only,
+            config_from: self.config_from,
         })
     }
 }

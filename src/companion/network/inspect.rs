@@ -62,6 +62,20 @@ pub(super) fn described(networks: &Networks, network: &Network) -> Result<Value>
         });
         containers.insert(endpoint.container, one);
     }
+    let kept = network.configuration.iter().flat_map(|kept| {
+        kept.subnets.iter().map(|subnet| {
+            let mut one = json!({ "Subnet": subnet });
+            let gateway = kept.gateways.iter().find(|gateway| subnet.contains(*gateway));
+            let range = kept.ranges.iter().find(|range| subnet.contains(*range));
+            if let Some(gateway) = gateway {
+                one["Gateway"] = json!(gateway);
+            }
+            if let Some(range) = range {
+                one["IPRange"] = json!(range);
+            }
+            one
+        })
+    });
     let config = network.pools.iter().map(|pool| {
         let mut one = json!({ "Subnet": pool.subnet, "Gateway": pool.gateway });
         if let Some(range) = pool.range {
@@ -80,12 +94,12 @@ pub(super) fn described(networks: &Networks, network: &Network) -> Result<Value>
         "Driver": network.driver,
         "EnableIPv4": true,
         "EnableIPv6": network.ipv6,
-        "IPAM": { "Driver": "default", "Options": {}, "Config": config.collect::<Vec<_>>() },
+        "IPAM": { "Driver": "default", "Options": network.ipam_options, "Config": config.chain(kept).collect::<Vec<_>>() },
         "Internal": network.internal,
         "Attachable": network.attachable,
         "Ingress": false,
-        "ConfigFrom": { "Network": "" },
-        "ConfigOnly": false,
+        "ConfigFrom": { "Network": network.config_from.as_deref().unwrap_or_default() },
+        "ConfigOnly": network.configuration.is_some(),
         "Containers": containers,
         "Options": network.options,
         "Labels": network.labels,

@@ -53,7 +53,7 @@ impl Container<'_> {
         let root: OwnedFd = File::open(&path).attempt(|| format!("open {path:?}"))?.into();
         let mut files = Stack::new(self.engine.store.form());
         files.push(root.try_clone().attempt(|| "copy a descriptor")?);
-        volume::prepare(self.engine, &self.record, &files)?;
+        volume::prepare(self.engine, &self.record, &files, volume::Until::Namespace)?;
         let mut all: Vec<&Mounted> = self.record.mounts.iter().filter(|mounted| mounted.kind != "tmpfs").collect();
         all.sort_by_key(|mounted| mounted.destination.split('/').count());
         // Points that are missing are made, which in a root with other ids only somebody can who has one of these.

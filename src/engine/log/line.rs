@@ -1,5 +1,9 @@
-//! One line of docker's json-file: `{"log":"text\n","stream":"stdout","time":"2026-01-02T03:04:05.678901234Z"}`.
+//! One line of docker's json-file: `{"log":"text\n","stream":"stdout","time":"2026-01-02T03:04:05.678901234Z"}`, with
+//! `"attrs":{"tag":"web"}` before the time where there are any.
 
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::read::Line;
@@ -10,6 +14,7 @@ use super::read::Line;
 struct Entry {
     log: String,
     stream: String,
+    attrs: Option<BTreeMap<String, String>>,
     time: String,
 }
 
@@ -18,20 +23,31 @@ struct Entry {
 pub(super) struct Scratch {
     text: Vec<u8>,
     entry: Entry,
+    attributes: String,
+}
+
+/// Attributes as they are in a line; nothing where there are none.
+pub(super) fn attributes(all: BTreeMap<String, String>) -> Result<String> {
+    if all.is_empty() {
+        Ok(String::new())
+    } else {
+        serde_json::to_string(&all).context("write a log's attributes as JSON")
+    }
 }
 
 /// Reads a line; none where it is no such line.
 pub(super) fn read<'l>(line: &'l [u8], scratch: &'l mut Scratch) -> Option<Line<'l>> {
-    let Scratch { text, entry } = scratch;
-    if let Some((is_stderr, time)) = as_written(line, text) {
-        return Some(Line { text, is_stderr, time });
+    let Scratch { text, entry, attributes } = scratch;
+    if let Some((is_stderr, attributes, time)) = as_written(line, text) {
+        return Some(Line { text, is_stderr, attributes, time });
     }
     *entry = serde_json::from_slice(line).ok()?;
-    Some(Line { text: entry.log.as_bytes(), is_stderr: entry.stream == "stderr", time: &entry.time })
+    *attributes = self::attributes(entry.attrs.take().unwrap_or_default()).ok()?;
+    Some(Line { text: entry.log.as_bytes(), is_stderr: entry.stream == "stderr", attributes, time: &entry.time })
 }
 
 /// Reads what [`write()`] has written, which needs a sixth of the time that JSON in general does; none if it is anything else.
-fn as_written<'l>(line: &'l [u8], text: &mut Vec<u8>) -> Option<(bool, &'l str)> {
+fn as_written<'l>(line: &'l [u8], text: &mut Vec<u8>) -> Option<(bool, &'l str, &'l str)> {
     let mut rest = line.strip_prefix(b"{\"log\":\"")?;
     text.clear();
     loop {
@@ -57,21 +73,33 @@ fn as_written<'l>(line: &'l [u8], text: &mut Vec<u8>) -> Option<(bool, &'l str)>
         Some(rest) => (false, rest),
         None => (true, rest.strip_prefix(b"err")?),
     };
-    let time = rest.strip_prefix(b"\",\"time\":\"")?.strip_suffix(b"\"}\n")?;
+    let rest = rest.strip_prefix(b"\",")?;
+    let (attributes, rest) = match rest.strip_prefix(b"\"attrs\":") {
+        // A quote in a value has a backslash before it, and the time is the last field.
+        Some(rest) => {
+            let end = memchr::memmem::rfind(rest, b",\"time\":\"")?;
+            (&rest[..end], &rest[end + 1..])
+        }
+        None => (&b""[..], rest),
+    };
+    let attributes = std::str::from_utf8(attributes).ok()?;
+    let time = rest.strip_prefix(b"\"time\":\"")?.strip_suffix(b"\"}\n")?;
     let is_plain = time.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b':' | b'.' | b'T' | b'Z'));
     let time = std::str::from_utf8(time).ok().filter(|_| is_plain)?;
-    Some((is_stderr, time))
+    Some((is_stderr, attributes, time))
 }
 
-/// Appends a line.
-pub(super) fn write(to: &mut Vec<u8>, text: &[u8], is_stderr: bool, time: &str) {
+/// Appends a line, with attributes as [`attributes()`] makes them.
+pub(super) fn write(to: &mut Vec<u8>, text: &[u8], is_stderr: bool, attributes: &str, time: &str) {
     to.extend_from_slice(b"{\"log\":\"");
     escape(to, text);
-    to.extend_from_slice(if is_stderr {
-        b"\",\"stream\":\"stderr\",\"time\":\""
-    } else {
-        b"\",\"stream\":\"stdout\",\"time\":\""
-    });
+    to.extend_from_slice(if is_stderr { b"\",\"stream\":\"stderr\"," } else { b"\",\"stream\":\"stdout\"," });
+    if !attributes.is_empty() {
+        to.extend_from_slice(b"\"attrs\":");
+        to.extend_from_slice(attributes.as_bytes());
+        to.push(b',');
+    }
+    to.extend_from_slice(b"\"time\":\"");
     to.extend_from_slice(time.as_bytes());
     to.extend_from_slice(b"\"}\n");
 }
@@ -137,13 +165,27 @@ mod tests {
         let mut scratch = Scratch::default();
         for text in ["", "plain\n", "\"\\\r\t\u{1}\u{7f}ü😀\n", "a\0b", "\\\\n\"\"", "\\u0041"] {
             let mut line = Vec::new();
-            write(&mut line, text.as_bytes(), true, "2026-01-02T03:04:05Z");
-            let wanted = Line { text: text.as_bytes(), is_stderr: true, time: "2026-01-02T03:04:05Z" };
+            write(&mut line, text.as_bytes(), true, "", "2026-01-02T03:04:05Z");
+            let wanted = Line { text: text.as_bytes(), is_stderr: true, attributes: "", time: "2026-01-02T03:04:05Z" };
             assert_eq!(read(&line, &mut scratch), Some(wanted));
         }
         let mut line = Vec::new();
-        write(&mut line, b"a\xffb", false, "");
+        write(&mut line, b"a\xffb", false, "", "");
         assert_eq!(read(&line, &mut scratch).unwrap().text, "a\u{fffd}b".as_bytes());
+    }
+
+    #[test]
+    fn attributes_are_between_stream_and_time() {
+        let mut scratch = Scratch::default();
+        let all = [("time", "\",\"time\":\"x"), ("tag", "a\\b")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let attributes = attributes(all.into()).unwrap();
+        let mut line = Vec::new();
+        write(&mut line, b"x\n", false, &attributes, "2026-01-02T03:04:05Z");
+        let wanted = Line { text: b"x\n", is_stderr: false, attributes: &attributes, time: "2026-01-02T03:04:05Z" };
+        assert!(as_written(&line, &mut Vec::new()).is_some());
+        assert_eq!(read(&line, &mut scratch), Some(wanted));
+        let text = r#"{"log":"x\n","stream":"stdout","attrs":{"tag":"a\\b","time":"\",\"time\":\"x"},"time":"2026-01-02T03:04:05Z"}"#;
+        assert_eq!(String::from_utf8(line).unwrap().trim_end(), text);
     }
 
     #[test]
@@ -163,8 +205,10 @@ mod tests {
     #[test]
     fn lines_of_others_are_read_and_no_line_is_none() {
         let mut scratch = Scratch::default();
-        let other = br#"{ "time":"2026-01-02T03:04:05Z", "log":"\u0041\/\n", "stream":"stderr", "attrs":{} }"#;
-        let wanted = Line { text: b"A/\n", is_stderr: true, time: "2026-01-02T03:04:05Z" };
+        let other =
+            br#"{ "time":"2026-01-02T03:04:05Z", "log":"\u0041\/\n", "stream":"stderr", "attrs":{ "a": "b" } }"#;
+        let attributes = r#"{"a":"b"}"#;
+        let wanted = Line { text: b"A/\n", is_stderr: true, attributes, time: "2026-01-02T03:04:05Z" };
         assert_eq!(read(other, &mut scratch), Some(wanted));
         let own = br#"{"log":"x\n","stream":"stdout","time":"2026-01-02T03:04:05Z"}"#;
         for end in 0..own.len() {

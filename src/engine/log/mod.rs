@@ -1,7 +1,8 @@
 //! What containers say: drivers `json-file`, `local`, `journald` ([`journal`]) and `none`.
 //!
 //! `json-file` is docker's format, an object a line, so that whatever collects docker's logs collects these. `local` is the same, and
-//! rotates without being told to (docker's has a format that is documented as nobody's business).
+//! rotates without being told to (docker's has a format that is documented as nobody's business). With each line of `json-file` and
+//! `journald` is said of the container what was asked for ([`tag`]).
 
 mod follow;
 mod journal;
@@ -42,13 +43,11 @@ impl Limits {
                 return Ok(None);
             }
             "journald" => {
-                let unknown = log.config.keys().find(|key| !tag::OPTIONS.contains(&key.as_str()));
+                let unknown = log.config.keys().find(|key| !COMMON.contains(&key.as_str()) && !tag::is_option(key));
                 if let Some(key) = unknown {
-                    bail!(
-                        "unknown log option {key:?} for the log driver journald: there are {}",
-                        tag::OPTIONS.join(", ")
-                    );
+                    bail!("unknown log opt '{key}' for journald log driver");
                 }
+                ensure_blocking(log)?;
                 tag::check(log)?;
                 return Ok(None);
             }
@@ -66,14 +65,39 @@ impl Limits {
                 "max-file" => {
                     limits.files = value.parse().ok().filter(|files| *files > 0).with_context(wrong)?;
                 }
-                _ => {
-                    bail!("unknown log option {key:?} for the log driver {}: there are max-size and max-file", log.kind)
-                }
+                // `false` is what is done in any case.
+                "compress" => ensure!(
+                    value.parse().ok() == Some(false),
+                    "log option compress: what is rotated is kept as it is, and can't be {value:?}"
+                ),
+                key if COMMON.contains(&key) || (tag::is_option(key) && log.kind != "local") => {}
+                _ if log.kind == "local" => bail!("unknown log opt '{key}' for log driver local"),
+                _ => bail!("unknown log opt '{key}' for json-file log driver"),
             }
         }
+        ensure_blocking(log)?;
+        tag::check(log)?;
         ensure!(limits.files == 1 || limits.size.is_some(), "max-file needs max-size: a log without limit is one file");
         Ok(Some(limits))
     }
+}
+
+/// Options of every driver.
+const COMMON: [&str; 2] = ["mode", "max-buffer-size"];
+
+/// What a container says waits until it is kept, and nothing of it is dropped.
+fn ensure_blocking(log: &LogConfig) -> Result<()> {
+    let mode = log.config.get("mode").map_or("blocking", String::as_str);
+    ensure!(
+        mode != "non-blocking",
+        "log option mode: non-blocking is not supported, for nothing that was said is dropped"
+    );
+    ensure!(matches!(mode, "" | "blocking"), "logger: logging mode not supported: {mode}");
+    ensure!(
+        !log.config.contains_key("max-buffer-size"),
+        "logger: max-buffer-size option is only supported with 'mode=non-blocking'"
+    );
+    Ok(())
 }
 
 fn is_journal(log: &LogConfig) -> bool {
@@ -97,7 +121,9 @@ impl Log {
         if is_journal(config) {
             return Journal::open(record).map(Log::Journal).map(Some);
         }
-        limits.map(|limits| Writer::open(path(directory, &record.id), limits).map(Log::Files)).transpose()
+        let Some(limits) = limits else { return Ok(None) };
+        let attributes = line::attributes(tag::attributes(record)?)?;
+        Writer::open(path(directory, &record.id), limits, attributes).map(Log::Files).map(Some)
     }
 
     /// Takes what was said.

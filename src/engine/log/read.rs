@@ -18,6 +18,8 @@ pub struct Line<'l> {
     pub text: &'l [u8],
     /// Whether it was said on stderr.
     pub is_stderr: bool,
+    /// What is said of the container with it, as an object of JSON; empty where nothing is.
+    pub attributes: &'l str,
     /// RFC 3339.
     pub time: &'l str,
 }

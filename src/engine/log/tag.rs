@@ -1,12 +1,16 @@
 //! What of a container is said with each line: its tag, and those labels and variables that were asked for.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
 use regex_lite::Regex;
 
 use crate::engine::record::{LogConfig, Record};
 
 /// The options that this file is about.
-pub(super) const OPTIONS: [&str; 5] = ["tag", "labels", "labels-regex", "env", "env-regex"];
+pub(super) fn is_option(name: &str) -> bool {
+    matches!(name, "tag" | "labels" | "labels-regex" | "env" | "env-regex")
+}
 
 /// docker's default: the short id.
 const DEFAULT: &str = "{{.ID}}";
@@ -55,6 +59,15 @@ fn value(field: &str, record: &Record) -> Result<String> {
             "{{{{{field}}}}} is no field: there are .ID, .FullID, .Name, .ImageName, .ImageID, .ImageFullID, .Command and .DaemonName"
         ),
     })
+}
+
+/// What `json-file` says with each line: labels and variables, and a tag if one was asked for.
+pub(super) fn attributes(record: &Record) -> Result<BTreeMap<String, String>> {
+    let mut all: BTreeMap<String, String> = extra(record)?.into_iter().collect();
+    if record.host_config.log_config.config.get("tag").is_some_and(|tag| !tag.is_empty()) {
+        all.insert("tag".into(), of(record)?);
+    }
+    Ok(all)
 }
 
 /// Labels and variables by their names.
@@ -125,5 +138,8 @@ mod tests {
         assert_eq!(names(&[("labels", "team,nonesuch"), ("env", "A")]), ["team=blue", "A=1=2"]);
         assert_eq!(names(&[("labels-regex", "^t"), ("env-regex", "^O")]), ["team=blue", "tier=front", "OF=image"]);
         assert!(check(&record(&[("env-regex", "(")]).host_config.log_config).is_err());
+        let with_tag = attributes(&record(&[("env", "A"), ("tag", "{{.Name}}")])).unwrap();
+        assert_eq!(with_tag, [("A", "1=2"), ("tag", "web")].map(|(k, v)| (k.into(), v.into())).into());
+        assert!(attributes(&record(&[("tag", "")])).unwrap().is_empty());
     }
 }

@@ -20,6 +20,8 @@ pub struct Writer {
     limits: Limits,
     file: File,
     size: u64,
+    /// What each line has beside what was said.
+    attributes: String,
     /// The beginnings of lines that have no end yet, of stdout and stderr.
     open: [Vec<u8>; 2],
     /// Kept for its room.
@@ -28,11 +30,11 @@ pub struct Writer {
 
 impl Writer {
     /// Opens it, at the end of what is there.
-    pub fn open(path: PathBuf, limits: Limits) -> Result<Writer> {
+    pub fn open(path: PathBuf, limits: Limits, attributes: String) -> Result<Writer> {
         let file =
             File::options().create(true).append(true).open(&path).attempt(|| format!("open the log {path:?}"))?;
         let size = file.metadata().attempt(|| format!("look at the log {path:?}"))?.len();
-        Ok(Writer { path, limits, file, size, open: Default::default(), lines: Vec::new() })
+        Ok(Writer { path, limits, file, size, attributes, open: Default::default(), lines: Vec::new() })
     }
 
     /// Takes what was said.
@@ -74,7 +76,7 @@ impl Writer {
 
     /// Puts a line behind those that wait to be written; where the file is full with them, they are written.
     fn line(&mut self, text: &[u8], is_stderr: bool, time: &str) -> Result<()> {
-        line::write(&mut self.lines, text, is_stderr, time);
+        line::write(&mut self.lines, text, is_stderr, &self.attributes, time);
         let is_full = self.limits.size.is_some_and(|limit| self.size + self.lines.len() as u64 >= limit);
         if is_full { self.put() } else { Ok(()) }
     }
@@ -142,7 +144,7 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("ctn-log-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let path = directory.join("x-json.log");
-        let mut writer = Writer::open(path.clone(), Limits { size: Some(300), files: 3 }).unwrap();
+        let mut writer = Writer::open(path.clone(), Limits { size: Some(300), files: 3 }, String::new()).unwrap();
         for part in ["one\ntw", "o\nthree", "\nfour\n"] {
             writer.write(false, part.as_bytes()).unwrap();
         }

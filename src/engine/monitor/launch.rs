@@ -19,7 +19,7 @@ use crate::engine::record::Record;
 use crate::engine::specification::{self, Facts, Node};
 use crate::engine::state::Status;
 use crate::engine::user_namespace::{ensure_mapped, mapped_from_0};
-use crate::engine::{Engine, apparmor, cdi, init, network, now, root, start, volume};
+use crate::engine::{Engine, apparmor, cdi, init, links, network, now, root, start, volume};
 use crate::error::{Attempt, sentence};
 use crate::image::bundle;
 use crate::image::layer::Stack;
@@ -96,6 +96,7 @@ impl Monitor {
 
     fn launch(&mut self) -> Result<Embedded> {
         let (engine, record) = (&self.engine, &self.record);
+        links::ensure_running(engine, record)?;
         let rootfs = root::mount(engine, record)?;
         let mut files = Stack::new(engine.store.form());
         files.push(fs::File::open(&rootfs).attempt(|| format!("open {rootfs:?}"))?.into());
@@ -109,7 +110,7 @@ impl Monitor {
         if record.host_config.ipc_mode == "shareable" {
             root::mount_shared_memory(engine, record)?;
         }
-        volume::prepare(engine, record, &files)?;
+        volume::prepare(engine, record, &files, volume::Until::End)?;
         let hostname = specification::hostname(record, &facts);
         network::write_files(engine, record, &hostname, &[])?;
         let config = serde_json::to_vec(&specification::config(record, &facts)?).context("write the configuration")?;
@@ -162,6 +163,7 @@ impl Monitor {
         let _ = network::release(&self.engine, &self.record);
         let _ = root::unmount(&self.directory().join("rootfs"));
         let _ = root::unmount(&root::shared_memory(&self.engine, &self.record));
+        let _ = volume::unmount(&self.engine, &self.record.id);
     }
 }
 
@@ -174,17 +176,16 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
         Ok(bundle::User::of(&format!("0:{name}"), files).with_context(|| format!("--group-add {name}"))?.gid)
     };
     let mut numbers = BTreeMap::new();
-    for throttle in [
+    let throttles = [
         &host.blkio_device_read_bps,
         &host.blkio_device_write_bps,
         &host.blkio_device_read_iops,
         &host.blkio_device_write_iops,
-    ]
-    .into_iter()
-    .flatten()
-    {
-        let node = node(&throttle.path, &throttle.path, "rwm")?;
-        numbers.insert(throttle.path.clone(), (node.major, node.minor));
+    ];
+    let weighed = host.blkio_weight_device.iter().map(|weight| &weight.path);
+    for path in throttles.into_iter().flatten().map(|throttle| &throttle.path).chain(weighed) {
+        let node = node(path, path, "rwm")?;
+        numbers.insert(path.clone(), (node.major, node.minor));
     }
     Ok(Facts {
         groups: host.group_add.iter().map(group).collect::<Result<_>>()?,
@@ -197,6 +198,7 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
         capabilities: crate::security::capabilities::permitted().attempt(|| "ask for the engine's capabilities")?,
         host_name: others_name(engine, record)?,
         init: init::program(engine, record)?,
+        links: links::variables(engine, record)?,
         is_rootless: engine.user.is_some(),
         groups_mapped: match (&record.ids, &engine.user) {
             (Some(ids), _) => Some(mapped_from_0(&ids.groups)),

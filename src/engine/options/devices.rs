@@ -1,8 +1,8 @@
-//! `--device`, `--gpus`, `--device-read-bps` and its siblings.
+//! `--device`, `--gpus`, `--device-read-bps` and its siblings, `--blkio-weight-device`.
 
 use anyhow::{Context, Result, ensure};
 
-use crate::engine::record::{Device, DeviceRequest, Throttle};
+use crate::engine::record::{Device, DeviceRequest, Throttle, Weight};
 
 fn is_mode(text: &str) -> bool {
     !text.is_empty() && text.len() <= 3 && text.chars().all(|letter| "rwm".contains(letter))
@@ -58,7 +58,7 @@ pub fn gpus(text: &str) -> Result<DeviceRequest> {
 }
 
 /// Fields with commas between them, each or its value in quotes (RFC 4180); none where a quote has no end.
-fn fields(text: &str) -> Option<Vec<String>> {
+pub(super) fn fields(text: &str) -> Option<Vec<String>> {
     let (mut all, mut field, mut is_quoted) = (Vec::new(), String::new(), false);
     for letter in text.chars() {
         match letter {
@@ -73,10 +73,22 @@ fn fields(text: &str) -> Option<Vec<String>> {
 
 /// `PATH:RATE`, the rate in bytes or in operations a second.
 pub fn throttle(text: &str, rate: impl Fn(&str) -> Result<u64>) -> Result<Throttle> {
-    let (path, number) = text.rsplit_once(':').with_context(|| format!("bad format: {text}"))?;
-    ensure!(path.starts_with("/dev/"), "bad format for device path: {text}");
+    let (path, number) = of_device(text)?;
     let rate = rate(number).with_context(|| format!("invalid rate for device: {text}"))?;
     Ok(Throttle { path: path.into(), rate })
+}
+
+/// `PATH:WEIGHT`; 0 is none.
+pub fn weight(text: &str) -> Result<Weight> {
+    let (path, number) = of_device(text)?;
+    let weight = number.parse().ok().filter(|weight| *weight == 0 || (10..=1000).contains(weight));
+    Ok(Weight { path: path.into(), weight: weight.with_context(|| format!("invalid weight for device: {text}"))? })
+}
+
+fn of_device(text: &str) -> Result<(&str, &str)> {
+    let (path, number) = text.rsplit_once(':').with_context(|| format!("bad format: {text}"))?;
+    ensure!(path.starts_with("/dev/"), "bad format for device path: {text}");
+    Ok((path, number))
 }
 
 #[cfg(test)]
@@ -96,6 +108,10 @@ mod tests {
         }
         assert_eq!(throttle("/dev/sda:1m", crate::engine::options::bytes).unwrap().rate, 1 << 20);
         assert!(throttle("sda:1m", crate::engine::options::bytes).is_err());
+        assert_eq!(weight("/dev/sda:10").unwrap(), Weight { path: "/dev/sda".into(), weight: 10 });
+        for text in ["/dev/sda", "sda:10", "/dev/sda:9", "/dev/sda:1001", "/dev/sda:x"] {
+            assert!(weight(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -165,6 +165,34 @@ pub fn log(driver: &str, options: &[String]) -> Result<LogConfig> {
     Ok(log)
 }
 
+/// `--umask`: octal digits, or nothing.
+pub fn umask(text: &str) -> Result<Option<u32>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let mask = u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777);
+    mask.map(Some).with_context(|| format!("invalid umask {text:?}: octal digits up to 777 are wanted"))
+}
+
+/// `--storage-opt size=BYTES`: how much a container may write.
+pub fn storage(options: &std::collections::BTreeMap<String, String>) -> Result<Option<u64>> {
+    let unknown = options.keys().find(|key| !key.eq_ignore_ascii_case("size"));
+    ensure!(unknown.is_none(), "Unknown option {}", unknown.map(String::as_str).unwrap_or_default());
+    options.values().next().map(|size| bytes(size)).transpose()
+}
+
+/// Refuses what no volume is kept by.
+pub fn volume_driver(name: &str) -> Result<()> {
+    ensure!(name == "local", "could not find the volume driver {name:?}: there is local");
+    Ok(())
+}
+
+/// The runtime is a part of the program; what asks for another one asks for something else.
+pub fn runtime(name: &str) -> Result<()> {
+    ensure!(name == "corten", "unknown or invalid runtime name: {name}: there is corten");
+    Ok(())
+}
+
 /// `KEY=VALUE`, or a key alone.
 pub fn pair(text: &str) -> (String, String) {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
@@ -211,11 +239,24 @@ mod tests {
         for text in ["nofile", "x=1", "nofile=2:1", "nofile=-1:1", "nofile=a"] {
             assert!(ulimit(text).is_err(), "{text}");
         }
+        assert_eq!((umask("").unwrap(), umask("0027").unwrap()), (None, Some(0o27)));
+        for text in ["8", "1000", "-1", "u=rwx"] {
+            assert!(umask(text).is_err(), "{text}");
+        }
         assert!(log("journald", &["tag={{.Name}}".into(), "labels=a,b".into()]).is_ok());
-        assert!(log("json-file", &["max-size=1m".into(), "max-file=2".into()]).is_ok());
-        for (driver, option) in
-            [("syslog", "a=b"), ("json-file", "nonsense=1"), ("json-file", "max-size=x"), ("none", "a")]
-        {
+        let of_files = ["max-size=1m", "max-file=2", "compress=false", "mode=blocking", "tag={{.ID}}", "env=A"];
+        assert!(log("json-file", &of_files.map(str::to_owned)).is_ok());
+        for (driver, option) in [
+            ("syslog", "a=b"),
+            ("json-file", "nonsense=1"),
+            ("json-file", "max-size=x"),
+            ("json-file", "tag={{.Nonsense}}"),
+            ("json-file", "compress=true"),
+            ("json-file", "mode=non-blocking"),
+            ("json-file", "max-buffer-size=1m"),
+            ("local", "labels=a"),
+            ("none", "a"),
+        ] {
             assert!(log(driver, &[option.into()]).is_err(), "{driver} {option}");
         }
     }

@@ -20,6 +20,9 @@ fn destination(text: &str) -> Result<String> {
     Ok(format!("/{}", clean.join("/")))
 }
 
+/// There where SELinux is enabled (selinuxfs).
+const SELINUX: &str = "/sys/fs/selinux/enforce";
+
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
 
 /// `[SOURCE:]DESTINATION[:OPTIONS]`; a source that is no path is a volume's name.
@@ -47,8 +50,13 @@ pub fn volume(text: &str) -> Result<Mounted> {
             "rw" => mounted.writable = true,
             "nocopy" if !is_bind => mounted.copies = false,
             option if is_bind && PROPAGATIONS.contains(&option) => mounted.propagation = option.into(),
-            // Labels for SELinux, which the runtime's own labels don't need on a host without it.
-            "z" | "Z" => bail!("invalid volume specification: '{text}': relabelling for SELinux is not supported"),
+            // How late a virtual machine may see what its host writes. Here it is the same file.
+            "consistent" | "cached" | "delegated" if is_bind => {}
+            // Labels for SELinux, of which there is nothing to be done on a host without it.
+            "z" | "Z" => ensure!(
+                !std::path::Path::new(SELINUX).exists(),
+                "invalid volume specification: '{text}': relabelling for SELinux is not supported"
+            ),
             _ => bail!("invalid volume specification: '{text}': invalid mode: {option}"),
         }
     }
@@ -83,13 +91,32 @@ pub fn tmpfs(text: &str) -> Result<(String, String)> {
     Ok((destination(path)?, options.into()))
 }
 
+/// docker 25's words: what is mounted below the source comes along, and is read-only if that is; not at all; may be written; read-only
+/// or nothing.
+fn recursion(text: &str) -> Result<String> {
+    match text {
+        "enabled" => Ok(String::new()),
+        "disabled" | "writable" | "readonly" => Ok(text.into()),
+        _ => bail!(
+            "invalid value for bind-recursive: {text} (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")"
+        ),
+    }
+}
+
+/// A path below a volume.
+fn subpath(text: &str) -> Result<String> {
+    let is_below = !text.is_empty() && !text.starts_with('/') && text.split('/').all(|name| name != "..");
+    ensure!(is_below, "invalid volume subpath: {text:?}: it is a path below the volume");
+    Ok(text.into())
+}
+
 /// `--mount type=…,source=…,target=…`. Says whether a bind mount's source may be made; it may not, as with docker.
 pub fn mount(text: &str) -> Result<Mounted> {
     let mut mounted = Mounted { kind: "volume".into(), writable: true, copies: true, ..Mounted::default() };
     let mut tmpfs = Vec::new();
-    let mut source = "";
-    for field in text.split(',') {
-        let (key, value) = field.split_once('=').unwrap_or((field, ""));
+    let mut source = String::new();
+    for field in super::devices::fields(text).with_context(|| format!("invalid mount: {text:?}"))? {
+        let (key, value) = field.split_once('=').unwrap_or((&field, ""));
         let truth = || match value {
             "" | "true" | "1" => Ok(true),
             "false" | "0" => Ok(false),
@@ -100,13 +127,22 @@ pub fn mount(text: &str) -> Result<Mounted> {
                 ensure!(matches!(value, "bind" | "volume" | "tmpfs"), "type {value:?} is not supported");
                 mounted.kind = value.into();
             }
-            "source" | "src" => source = value,
+            "source" | "src" => source = value.to_owned(),
             "target" | "dst" | "destination" => mounted.destination = destination(value)?,
             "readonly" | "ro" => mounted.writable = !truth()?,
             "bind-propagation" => {
                 ensure!(PROPAGATIONS.contains(&value), "invalid propagation: {value}");
                 mounted.propagation = value.into();
             }
+            "bind-nonrecursive" => mounted.recursion = if truth()? { "disabled".into() } else { String::new() },
+            "bind-recursive" => mounted.recursion = recursion(value)?,
+            "consistency" => {
+                let known = matches!(value, "consistent" | "cached" | "delegated" | "default");
+                ensure!(known, "invalid value for consistency: {value}");
+            }
+            "volume-driver" => super::volume_driver(value)?,
+            "volume-opt" => mounted.options.extend([super::pair(value)]),
+            "volume-subpath" => mounted.subpath = subpath(value)?,
             "volume-nocopy" => mounted.copies = !truth()?,
             "tmpfs-size" => tmpfs.push(format!("size={}", super::bytes(value)?)),
             "tmpfs-mode" => {
@@ -118,12 +154,21 @@ pub fn mount(text: &str) -> Result<Mounted> {
     }
     ensure!(!mounted.destination.is_empty(), "target is required");
     let is = |kind: &str| mounted.kind == kind;
-    ensure!(is("bind") || mounted.propagation.is_empty(), "bind-propagation is for binds");
+    let is_plain = mounted.propagation.is_empty() && mounted.recursion.is_empty();
+    ensure!(is("bind") || is_plain, "bind-propagation and bind-recursive are for binds");
+    let is_private = matches!(mounted.propagation.as_str(), "" | "rprivate");
+    ensure!(
+        mounted.recursion != "readonly" || (!mounted.writable && is_private),
+        "option 'bind-recursive=readonly' requires 'readonly' and 'bind-propagation=rprivate' to be specified"
+    );
+    let has_own = !(mounted.options.is_empty() && mounted.subpath.is_empty());
+    ensure!(is("volume") || !has_own, "volume-opt and volume-subpath are for volumes");
+    crate::engine::volume::options::check(&mounted.options)?;
     ensure!(is("tmpfs") || tmpfs.is_empty(), "tmpfs-size and tmpfs-mode are for tmpfs");
     match mounted.kind.as_str() {
         "bind" => {
             ensure!(source.starts_with('/'), "the source of a bind must be an absolute path");
-            mounted.source = source.into();
+            mounted.source = source;
             mounted.copies = false;
             // What is not there is an error, where `--volume` makes a directory.
             mounted.mode = "must-exist".into();
@@ -140,8 +185,8 @@ pub fn mount(text: &str) -> Result<Mounted> {
             mounted.driver = "local".into();
             mounted.anonymous = source.is_empty();
             if !source.is_empty() {
-                crate::engine::volume::check(source)?;
-                mounted.name = source.into();
+                crate::engine::volume::check(&source)?;
+                mounted.name = source;
             }
         }
     }
@@ -162,7 +207,9 @@ mod tests {
         assert_eq!(show("/a:/b/../c/:ro").unwrap(), "bind /a /c false");
         assert_eq!(show("data:/b").unwrap(), "volume data /b true");
         assert!(show("/b").unwrap().starts_with("volume  /b true"));
-        for text in ["", ":/b", "a:b", "/a:/b:xx", "/a:/", "a b:/c", "/a:/b:ro:rw", "data:/b:rshared", "/a:/b:z"] {
+        assert_eq!(show("/a:/b:z,cached,ro").unwrap(), "bind /a /b false");
+        for text in ["", ":/b", "a:b", "/a:/b:xx", "/a:/", "a b:/c", "/a:/b:ro:rw", "data:/b:rshared", "data:/b:cached"]
+        {
             assert!(volume(text).is_err(), "{text}");
         }
     }
@@ -173,12 +220,31 @@ mod tests {
         assert_eq!((one.kind.as_str(), one.writable, one.mode.as_str()), ("bind", false, "must-exist"));
         assert_eq!(mount("type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700").unwrap().mode, "size=1048576,mode=700");
         assert!(mount("target=/v").unwrap().anonymous);
+        let recursion = |value: &str| {
+            mount(&format!("type=bind,src=/a,dst=/b,ro,bind-recursive={value},consistency=cached")).unwrap().recursion
+        };
+        assert_eq!(["enabled", "writable", "readonly"].map(recursion), ["", "writable", "readonly"]);
+        let own = r#"type=volume,src=data,dst=/v,volume-driver=local,volume-subpath=a/b,volume-opt=type=tmpfs,volume-opt=device=x,"volume-opt=o=size=1m,uid=5""#;
+        let own = mount(own).unwrap();
+        let options = [("type", "tmpfs"), ("device", "x"), ("o", "size=1m,uid=5")];
+        assert_eq!((own.name.as_str(), own.subpath.as_str()), ("data", "a/b"));
+        assert_eq!(own.options, options.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
         for text in [
             "type=bind,dst=/b",
             "type=x,dst=/b",
             "src=a",
             "type=bind,src=/a,dst=/b,nonsense",
             "type=tmpfs,src=/a,dst=/b",
+            "dst=/b,bind-nonrecursive",
+            "type=bind,src=/a,dst=/b,bind-recursive=x",
+            "type=bind,src=/a,dst=/b,bind-recursive=readonly",
+            "type=bind,src=/a,dst=/b,consistency=x",
+            "type=tmpfs,dst=/b,volume-subpath=x",
+            "dst=/b,volume-subpath=/x",
+            "dst=/b,volume-subpath=a/../../x",
+            "dst=/b,volume-driver=nonsense",
+            "dst=/b,volume-opt=nonsense=1",
+            "dst=/b,volume-opt=type=tmpfs",
         ] {
             assert!(mount(text).is_err(), "{text}");
         }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::engine::pasta;
 use crate::engine::record::Membership;
 
-/// A network's name, or `name=…,alias=…,ip=…,ip6=…,mac-address=…`.
+/// A network's name, or `name=…,alias=…,ip=…,ip6=…,link-local-ip=…,mac-address=…,driver-opt=KEY=VALUE`.
 pub fn network(text: &str) -> Result<Membership> {
     let mut membership = Membership::default();
     // A mode such as `container:ID` has no equals sign, and a name neither; the options of pasta's may have some.
@@ -28,8 +28,15 @@ pub fn network(text: &str) -> Result<Membership> {
                 membership.addresses.push(address);
             }
             "mac-address" => membership.mac_address = Some(value.into()),
-            "driver-opt" | "link-local-ip" | "gw-priority" => bail!("{key} is not supported here"),
-            _ => bail!("invalid field key {key}: there are name, alias, ip, ip6 and mac-address"),
+            "link-local-ip" => {
+                let address = value.parse().ok().with_context(|| format!("invalid link-local IP address: {value}"))?;
+                membership.link_local.push(address);
+            }
+            "driver-opt" => membership.driver_opts.extend([crate::engine::options::pair(value)]),
+            "gw-priority" => bail!("{key} is not supported here"),
+            _ => bail!(
+                "invalid field key {key}: there are name, alias, ip, ip6, link-local-ip, mac-address and driver-opt"
+            ),
         }
     }
     ensure!(!membership.network.is_empty(), "the network's name is missing: name=…");
@@ -49,13 +56,17 @@ mod tests {
         assert_eq!((read.network.as_str(), read.aliases), ("web", vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(read.addresses, ["10.0.0.5".parse::<IpAddr>().unwrap(), "fd00::5".parse().unwrap()]);
         assert_eq!(read.mac_address.as_deref(), Some("02:00:00:00:00:01"));
+        let read = network("name=web,link-local-ip=169.254.1.2,driver-opt=a=b=c").unwrap();
+        assert_eq!(read.link_local, ["169.254.1.2".parse::<IpAddr>().unwrap()]);
+        assert_eq!(read.driver_opts, [("a".to_owned(), "b=c".to_owned())].into());
         for text in [
             "alias=a",
             "name=web,ip=x",
             "name=web,ip=fd00::1",
             "name=web,x=y",
             "name=web,alias",
-            "name=web,driver-opt=a=b",
+            "name=web,link-local-ip=x",
+            "name=web,gw-priority=1",
         ] {
             assert!(network(text).is_err(), "{text}");
         }

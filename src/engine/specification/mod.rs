@@ -57,6 +57,8 @@ pub struct Facts {
     pub capabilities: u64,
     /// The file of the program that is to be the first process, if not the one that was meant.
     pub init: Option<PathBuf>,
+    /// Variables that say how others are reached.
+    pub links: Vec<String>,
     /// The name of the host, or of the container whose network it is in.
     pub host_name: String,
     /// Whether it is a container of an ordinary user.

@@ -111,8 +111,11 @@ fn mounted(mounted: &Mounted, is_mapped: bool) -> Value {
         return tmpfs(&mounted.destination, &mounted.mode, mounted.writable);
     }
     let propagation = if mounted.propagation.is_empty() { "rprivate" } else { &mounted.propagation };
-    let access = if mounted.writable { "rw" } else { "ro" };
-    let mut options = vec!["rbind", propagation, access];
+    let bind = if mounted.recursion == "disabled" { "bind" } else { "rbind" };
+    let mut options = vec![bind, propagation];
+    // What is read-only on the host stays so: `rw` would take that away.
+    let read_only = if matches!(mounted.recursion.as_str(), "disabled" | "writable") { "ro" } else { "rro" };
+    options.extend((!mounted.writable).then_some(read_only));
     // A volume may be another container's tomorrow, with other ids. What is the machine's has the machine's.
     options.extend((is_mapped && mounted.kind == "volume").then_some("idmap"));
     mount(&mounted.destination, "bind", &mounted.source, &options)

@@ -4,8 +4,8 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{Facts, Security, capabilities, hostname, security};
-use crate::engine::init;
 use crate::engine::record::Record;
+use crate::engine::{init, options};
 use crate::image::bundle::{PATH, User};
 
 /// Of a process that `exec` runs.
@@ -27,7 +27,7 @@ pub struct Further {
 
 /// The container's first process.
 pub(super) fn first(record: &Record, facts: &Facts, capabilities: &[String], security: &Security) -> Result<Value> {
-    let mut process = process(record, &facts.user, &hostname(record, facts), capabilities, security);
+    let mut process = process(record, facts, &facts.user, capabilities, security)?;
     confine(&mut process, security, record.host_config.privileged, facts);
     keep_what_may_not_change(record, facts, &mut process);
     let init: &[&str] = if facts.init.is_some() { &[init::POINT, "--"] } else { &[] };
@@ -44,7 +44,7 @@ pub fn further(record: &Record, facts: &Facts, wanted: &Further) -> Result<Value
     host.privileged |= wanted.privileged;
     let capabilities = capabilities::of(&host, facts.capabilities)?;
     let security = security(record)?;
-    let mut process = process(record, &wanted.user, &hostname(record, facts), &capabilities, &security);
+    let mut process = process(record, facts, &wanted.user, &capabilities, &security)?;
     confine(&mut process, &security, host.privileged, facts);
     keep_what_may_not_change(record, facts, &mut process);
     let mut env: Vec<String> = serde_json::from_value(process["env"].take())?;
@@ -78,7 +78,7 @@ fn keep_what_may_not_change(record: &Record, facts: &Facts, process: &mut Value)
     }
 }
 
-fn process(record: &Record, user: &User, hostname: &str, capabilities: &[String], security: &Security) -> Value {
+fn process(record: &Record, facts: &Facts, user: &User, capabilities: &[String], security: &Security) -> Result<Value> {
     let config = &record.config;
     // The group is one of the groups, too: a program that changes it may come back (CVE-2022-36109).
     let others = user.groups.iter().copied().filter(|group| *group != user.gid);
@@ -86,27 +86,31 @@ fn process(record: &Record, user: &User, hostname: &str, capabilities: &[String]
     let mut process = json!({
         "terminal": config.tty,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": groups},
-        "env": environment(record, user, hostname),
+        "env": environment(record, facts, user),
         "cwd": if config.working_dir.is_empty() { "/" } else { &config.working_dir },
         "noNewPrivileges": security.no_new_privileges,
         "oomScoreAdj": record.host_config.oom_score_adj,
         "rlimits": rlimits(record),
     });
+    if let Some(umask) = options::umask(&config.umask)? {
+        process["user"]["umask"] = umask.into();
+    }
     // What the program may use at once; of another user than root what a set-user-ID program gets.
     let effective: &[String] = if user.uid == 0 { capabilities } else { &[] };
     process["capabilities"] = json!({"bounding": capabilities, "effective": effective, "permitted": effective});
     if let Some(label) = &security.label {
         process["selinuxLabel"] = label.clone().into();
     }
-    process
+    Ok(process)
 }
 
 /// docker's order: what docker sets, then the image's and the user's.
-fn environment(record: &Record, user: &User, hostname: &str) -> Vec<String> {
-    let mut all = vec![PATH.to_owned(), format!("HOSTNAME={hostname}")];
+fn environment(record: &Record, facts: &Facts, user: &User) -> Vec<String> {
+    let mut all = vec![PATH.to_owned(), format!("HOSTNAME={}", hostname(record, facts))];
     if record.config.tty {
         all.push("TERM=xterm".into());
     }
+    all.extend_from_slice(&facts.links);
     crate::engine::options::environment::merge(&mut all, record.config.env.iter().cloned());
     if !all.iter().any(|variable| variable.starts_with("HOME=")) {
         all.push(format!("HOME={}", user.home));

@@ -1,10 +1,10 @@
 //! `linux.resources`: what a container may use.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
 use super::{Facts, devices};
-use crate::engine::record::{HostConfig, Throttle};
+use crate::engine::record::{HostConfig, Throttle, Weight};
 use crate::spec::resources::LinuxResources;
 
 /// Refuses what contradicts itself.
@@ -51,6 +51,13 @@ pub(super) fn of(host: &HostConfig, facts: &Facts) -> Result<Value> {
     let mut resources = limits(host);
     resources.insert("devices".into(), devices::rules(host, facts).into());
     let mut block = weights(host);
+    if !host.blkio_weight_device.is_empty() {
+        let weight = |one: &Weight| {
+            let (major, minor) = numbers(&one.path, facts)?;
+            Ok(json!({"major": major, "minor": minor, "weight": one.weight}))
+        };
+        block.insert("weightDevice".into(), host.blkio_weight_device.iter().map(weight).collect::<Result<_>>()?);
+    }
     for (key, list) in [
         ("throttleReadBpsDevice", &host.blkio_device_read_bps),
         ("throttleWriteBpsDevice", &host.blkio_device_write_bps),
@@ -69,10 +76,12 @@ pub(super) fn of(host: &HostConfig, facts: &Facts) -> Result<Value> {
 }
 
 fn throttle(throttle: &Throttle, facts: &Facts) -> Result<Value> {
-    let Some((major, minor)) = facts.numbers.get(&throttle.path) else {
-        bail!("{}: no such block device", throttle.path);
-    };
+    let (major, minor) = numbers(&throttle.path, facts)?;
     Ok(json!({"major": major, "minor": minor, "rate": throttle.rate}))
+}
+
+fn numbers(path: &str, facts: &Facts) -> Result<(u32, u32)> {
+    facts.numbers.get(path).copied().with_context(|| format!("{path}: no such block device"))
 }
 
 /// What `update` can change, too.

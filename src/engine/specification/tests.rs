@@ -20,6 +20,7 @@ fn facts() -> Facts {
         apparmor: false,
         cgroups_path: "/corten/web".into(),
         devices: Vec::new(),
+        links: Vec::new(),
         edits: Vec::new(),
         numbers: BTreeMap::new(),
         capabilities: u64::MAX,
@@ -96,7 +97,7 @@ fn what_is_said_is_what_is_made() {
     let mounts = config["mounts"].as_array().unwrap();
     let own = |path: &str| mounts.iter().position(|mount| mount["destination"] == path).unwrap();
     assert!(own("/a") < own("/a/b"));
-    assert_eq!(mounts[own("/a")]["options"], json!(["rbind", "rslave", "ro"]));
+    assert_eq!(mounts[own("/a")]["options"], json!(["rbind", "rslave", "rro"]));
     assert_eq!(mounts[own("/a/b")]["options"], json!(["nosuid", "nodev", "exec", "size=1m"]));
 }
 

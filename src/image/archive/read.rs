@@ -12,6 +12,7 @@ use crate::image::digest::{Algorithm, Digest, Hasher};
 use crate::image::layer::compression::Compression;
 use crate::image::manifest::{Descriptor, Document, IMAGE_NAME, Index, LARGEST_DOCUMENT, Manifest, REF_NAME};
 use crate::image::media_type;
+use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::image::store::intake::{Source, layer_type};
 
@@ -57,6 +58,38 @@ impl Archive {
             }
         }
         Ok(archive)
+    }
+
+    /// Leaves one platform of each image.
+    pub fn only(&mut self, platform: &Platform) -> Result<()> {
+        let chosen = self.images.iter().map(|image| {
+            let missing = || match image.names.first() {
+                Some(name) => format!("{} has no image for {platform}", name.familiar()),
+                None => format!("{} has no image for {platform}", image.entry.digest),
+            };
+            let entry = self.best(&image.entry, platform, 0)?.with_context(missing)?.1;
+            Ok(Found { entry, names: image.names.clone() })
+        });
+        self.images = chosen.collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    /// The manifest that an entry leads to which suits a platform best, with how well it does.
+    fn best(&self, entry: &Descriptor, platform: &Platform, depth: usize) -> Result<Option<(usize, Descriptor)>> {
+        ensure!(depth < 8, "the index {} is in indexes without end", entry.digest);
+        let Some(stream) = self.blob(entry)? else { return Ok(None) };
+        let bytes = crate::image::store::document(stream, entry)?;
+        let manifest = match Document::parse(&bytes, &entry.media_type)? {
+            Document::Index(index) => {
+                let below = index.manifests.iter().map(|below| self.best(below, platform, depth + 1));
+                let found: Vec<_> = below.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+                return Ok(found.into_iter().min_by_key(|(distance, _)| *distance));
+            }
+            Document::Manifest(manifest) => manifest,
+        };
+        let Some(stream) = self.blob(&manifest.config)?.filter(|_| manifest.is_image()) else { return Ok(None) };
+        let config = Config::parse(&crate::image::store::document(stream, &manifest.config)?)?;
+        Ok(platform.distance(&config.platform()).map(|distance| (distance, entry.clone())))
     }
 
     fn layout(&mut self, index: &Index, docker: &[DockerImage]) -> Result<()> {

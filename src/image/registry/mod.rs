@@ -3,8 +3,8 @@
 //! | in this room | what |
 //! | --- | --- |
 //! | [`client`], [`repository`] | what commands start with: all that the user's configuration says, and one repository in one registry |
-//! | [`pull`], [`push`], [`progress`] | whole images, and what a person sees of it |
-//! | [`manifests`], [`blob`], [`upload`], [`tags`], [`referrers`], [`link`] | the protocol, a file for each of its parts |
+//! | [`pull`], [`push`], [`list`], [`progress`] | whole images, and what a person sees of it |
+//! | [`manifests`], [`blob`], [`upload`], [`tags`], [`referrers`], [`link`], [`search`], [`file`] | the protocol, a file for each of its parts |
 //! | [`server`], [`authentication`], [`challenge`], [`scope`] | one registry, and how it is told who is asking |
 //! | [`credentials`], [`helper`] | who the user is where |
 //! | [`places`], [`certificates`] | mirrors and insecure registries; whom to believe |
@@ -20,8 +20,10 @@ pub mod challenge;
 pub mod client;
 pub mod credentials;
 pub mod failure;
+pub mod file;
 mod helper;
 pub mod link;
+pub mod list;
 pub mod manifests;
 pub mod places;
 pub mod progress;
@@ -31,6 +33,7 @@ pub mod referrers;
 pub mod repository;
 pub mod retry;
 pub mod scope;
+pub mod search;
 pub mod server;
 pub mod tags;
 pub mod transport;

@@ -306,7 +306,7 @@ impl Push<'_> {
 }
 
 /// What may not be passed on isn't: it is fetched from where it always is.
-fn is_sent(layer: &Descriptor) -> bool {
+pub(super) fn is_sent(layer: &Descriptor) -> bool {
     !layer.media_type.contains("nondistributable") && !layer.media_type.contains(".foreign.")
 }
 

@@ -7,6 +7,7 @@
 //! | `ingest/ID/` | what one process is bringing in, with its lease |
 //! | `locks/` | a file for each blob that somebody is bringing in |
 //! | `mounts/` | images that are mounted |
+//! | `manifests/` | lists of manifests that are put together here ([`lists`]) |
 //! | `pins/` | what a container needs, a file for each |
 //! | `containers/`, `names/`, `volumes/` | the engine's |
 //! | `lock` | held exclusively to change the table or to collect garbage, shared to pin |
@@ -19,6 +20,7 @@ pub mod file;
 pub mod intake;
 pub mod layers;
 pub mod lease;
+pub mod lists;
 pub mod lock;
 mod pin;
 pub mod table;

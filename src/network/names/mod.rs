@@ -192,7 +192,7 @@ impl Directory {
             let endpoints = self.networks.endpoints(&network)?;
             networks.push((network, endpoints));
         }
-        self.zone = Zone::new(&networks);
+        self.zone = Zone::new(&self.container, &networks);
         self.watch = Some(watch);
         Ok(())
     }

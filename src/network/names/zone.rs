@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::packet::{A, AAAA, NO_ERROR, PTR, Question, Record};
 use crate::network::Network;
-use crate::network::endpoint::Endpoint;
+use crate::network::endpoint::{Endpoint, Link};
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Zone {
@@ -18,14 +18,30 @@ pub(super) struct Zone {
 }
 
 impl Zone {
-    pub(super) fn new(networks: &[(Network, Vec<Endpoint>)]) -> Zone {
+    /// As a container sees it, which has names of its own for others.
+    pub(super) fn new(container: &str, networks: &[(Network, Vec<Endpoint>)]) -> Zone {
         let mut zone = Zone { leads_outside: networks.iter().any(|(network, _)| !network.internal), ..Zone::default() };
         for (network, endpoints) in networks.iter().filter(|(network, _)| network.has_names()) {
             for endpoint in endpoints {
                 zone.add(network, endpoint);
             }
         }
+        for (_, endpoints) in networks {
+            for own in endpoints.iter().filter(|endpoint| endpoint.container == container) {
+                own.links.iter().for_each(|link| zone.link(link, endpoints));
+            }
+        }
         zone
+    }
+
+    /// What a container calls another counts for it before what that calls itself. Where there is none, nothing is said.
+    fn link(&mut self, link: &Link, endpoints: &[Endpoint]) {
+        let is_meant = |one: &&Endpoint| one.container == link.name || one.names().any(|name| name == link.name);
+        let meant = endpoints.iter().filter(is_meant).flat_map(|one| &one.addresses);
+        let addresses: Vec<IpAddr> = meant.map(IpNet::addr).collect();
+        if !addresses.is_empty() {
+            self.names.insert(link.alias.to_ascii_lowercase(), addresses);
+        }
     }
 
     fn add(&mut self, network: &Network, endpoint: &Endpoint) {
@@ -77,6 +93,9 @@ mod tests {
             attachable: false,
             labels: Default::default(),
             options: Default::default(),
+            ipam_options: Default::default(),
+            configuration: None,
+            config_from: None,
         };
         let endpoint = |name: &str, last: u8| Endpoint {
             container: format!("{name}0123456789abcdef"),
@@ -88,9 +107,11 @@ mod tests {
             addresses: vec![format!("10.0.0.{last}/24").parse().unwrap(), format!("fd00::{last}/64").parse().unwrap()],
             mac: String::new(),
             aliases: vec!["App".into()],
+            links: vec![Link { name: if name == "one" { "two" } else { "one" }.into(), alias: "Other".into() }],
+            link_local: Vec::new(),
             ports: Vec::new(),
         };
-        Zone::new(&[(network, vec![endpoint("one", 2), endpoint("two", 3)])])
+        Zone::new("one0123456789abcdef", &[(network, vec![endpoint("one", 2), endpoint("two", 3)])])
     }
 
     fn ask(name: &str, kind: u16) -> Option<Vec<Record>> {
@@ -104,6 +125,8 @@ mod tests {
             assert_eq!(ask(name, A), one, "{name}");
         }
         assert_eq!(ask("app", A).unwrap().len(), 2);
+        // A link is its own: the other's of the same name leads elsewhere.
+        assert_eq!(ask("other", A), Some(vec![Record::Address([10, 0, 0, 3].into())]));
         assert_eq!(ask("one", AAAA), Some(vec![Record::Address("fd00::2".parse().unwrap())]));
         // A name that is known has no mail exchanger here, nor anywhere else.
         assert_eq!(ask("one", 15), Some(Vec::new()));

@@ -3,10 +3,12 @@
 mod contents;
 mod credentials;
 mod interruptions;
+mod lists;
 mod mirrors;
 mod pull;
 mod push;
 mod refusals;
+mod search;
 mod tags;
 mod together;
 mod tokens;

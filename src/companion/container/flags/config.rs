@@ -16,7 +16,16 @@ use crate::image::store::table::Image;
 impl Flags {
     /// Refuses what no image makes good, before one is pulled.
     pub(in crate::companion::container) fn check(&self) -> Result<()> {
-        self.host()?;
+        options::volume_driver(&self.volume_driver)?;
+        options::runtime(&self.runtime)?;
+        options::umask(&self.umask)?;
+        ensure!(!self.replace || self.name.is_some(), "cannot replace a container without --name being given");
+        let host = self.host()?;
+        let is_limited = options::storage(&host.storage_opt)?.is_some();
+        ensure!(
+            !(self.rootfs && is_limited),
+            "conflicting options: --storage-opt limits what is written over an image"
+        );
         self.memberships()?;
         ensure!(!self.no_healthcheck || !self.asks_health(), "--no-healthcheck conflicts with --health-* options");
         Ok(())
@@ -89,6 +98,7 @@ impl Flags {
             labels,
             stop_signal,
             stop_timeout: self.stop_timeout,
+            umask: self.umask.clone(),
         };
         let mounts = self.mounts(run.volumes.keys(), &host_config)?;
         let networks = self.memberships()?;

@@ -48,7 +48,7 @@ impl Flags {
             sysctls.insert(name.to_owned(), value.to_owned());
         }
         let nodes = self.device.iter().filter(|text| !cdi::is_qualified(text));
-        Ok(HostConfig {
+        let mut host = HostConfig {
             binds: self.volume.iter().filter(|text| text.contains(':')).cloned().collect(),
             container_id_file: self
                 .cidfile
@@ -80,23 +80,14 @@ impl Flags {
             readonly_rootfs: self.read_only,
             security_opt: self.security_opt.iter().map(|option| with_profile(option)).collect::<Result<_>>()?,
             shm_size: self.shm_size.unwrap_or(64 << 20),
+            storage_opt: self.storage_opt.iter().map(|text| options::pair(text)).collect(),
             sysctls,
             tmpfs,
             ulimits: self.ulimit.clone(),
             devices: nodes.map(|text| devices::device(text)).collect::<Result<_>>()?,
             device_requests: self.requests()?,
             device_cgroup_rules: self.device_cgroup_rule.clone(),
-            memory: self.memory.unwrap_or(0),
-            memory_reservation: self.memory_reservation.unwrap_or(0),
-            memory_swap: self.memory_swap.unwrap_or(0),
-            nano_cpus: self.cpus.unwrap_or(0),
-            cpu_shares: self.cpu_shares,
-            cpu_period: self.cpu_period,
-            cpu_quota: self.cpu_quota,
-            cpuset_cpus: self.cpuset_cpus.clone(),
-            cpuset_mems: self.cpuset_mems.clone(),
-            pids_limit: self.pids_limit,
-            blkio_weight: self.blkio_weight,
+            blkio_weight_device: self.blkio_weight_device.clone(),
             blkio_device_read_bps: rates(&self.device_read_bps)?,
             blkio_device_write_bps: rates(&self.device_write_bps)?,
             blkio_device_read_iops: counts(&self.device_read_iops)?,
@@ -104,7 +95,9 @@ impl Flags {
             volumes_from: self.volumes_from.clone(),
             annotations: self.annotation.iter().map(|text| options::pair(text)).collect(),
             ..HostConfig::default()
-        })
+        };
+        self.limits.apply(&mut host);
+        Ok(host)
     }
 
     /// What drivers know: GPUs, and devices by their full names.

@@ -3,19 +3,23 @@
 mod config;
 mod health;
 mod host;
+pub(super) mod limits;
 mod mounts;
 mod networks;
 mod root;
 mod values;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
+use self::limits::Limits;
 use crate::companion::trust::Trust;
-use crate::engine::options;
-use crate::engine::record::{Membership, Mounted, Ulimit};
+use crate::engine::record::{Membership, Mounted, Ulimit, Weight};
+use crate::engine::{links, options};
 use crate::image::platform::Platform;
+use crate::network::endpoint::Link;
 
 /// Everything that says what a container is.
 #[derive(Debug, Args)]
@@ -32,9 +36,9 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "ANNOTATION")]
     annotation: Vec<String>,
 
-    /// Share of block devices, 10 to 1000
-    #[arg(long, value_name = "UINT16", default_value_t)]
-    blkio_weight: u16,
+    /// Share of one block device (PATH:WEIGHT, 10 to 1000)
+    #[arg(long, value_name = "PATH:WEIGHT", value_parser = options::devices::weight)]
+    blkio_weight_device: Vec<Weight>,
 
     /// Add a capability
     #[arg(long, value_name = "CAPABILITY")]
@@ -56,29 +60,8 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "FILE")]
     pub(in crate::companion::container) cidfile: Option<PathBuf>,
 
-    /// Length of a period of the CPU's quota, in microseconds
-    #[arg(long, value_name = "INT", default_value_t)]
-    cpu_period: i64,
-
-    /// Microseconds of CPU time in a period
-    #[arg(long, value_name = "INT", default_value_t, allow_hyphen_values = true)]
-    cpu_quota: i64,
-
-    /// Share of CPU time, beside others
-    #[arg(short, long, value_name = "INT", default_value_t)]
-    cpu_shares: i64,
-
-    /// Number of CPUs
-    #[arg(long, value_name = "DECIMAL", value_parser = options::cpus)]
-    cpus: Option<i64>,
-
-    /// CPUs that may be used (0-3, 0,1)
-    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
-    cpuset_cpus: String,
-
-    /// Memory nodes that may be used (0-3, 0,1)
-    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
-    cpuset_mems: String,
+    #[command(flatten)]
+    limits: Limits,
 
     /// A device of the host (HOST[:CONTAINER][:rwm], or VENDOR/CLASS=NAME as its CDI file says)
     #[arg(long, value_name = "DEVICE")]
@@ -203,11 +186,19 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "FILE")]
     label_file: Vec<PathBuf>,
 
+    /// Have a name for another container (NAME[:ALIAS]), and in the default network variables of it
+    #[arg(long, value_name = "LINK", value_parser = links::parse)]
+    link: Vec<Link>,
+
+    /// An address beside the network's
+    #[arg(long, value_name = "ADDRESS")]
+    link_local_ip: Vec<IpAddr>,
+
     /// Where the output goes: json-file, local, journald, none
     #[arg(long, value_name = "DRIVER", default_value = "json-file")]
     log_driver: String,
 
-    /// An option of the log (max-size=10m, max-file=3; of journald tag=, labels=, env=)
+    /// An option of the log: max-size=10m and max-file=3 of files; tag=, labels=, labels-regex=, env=, env-regex= of json-file and journald
     #[arg(long, value_name = "OPTION")]
     log_opt: Vec<String>,
 
@@ -215,31 +206,19 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "ADDRESS")]
     mac_address: Option<String>,
 
-    /// Limit of memory
-    #[arg(short, long, value_name = "BYTES", value_parser = options::signed_bytes)]
-    memory: Option<i64>,
-
-    /// Memory below which nothing is reclaimed first
-    #[arg(long, value_name = "BYTES", value_parser = options::signed_bytes)]
-    memory_reservation: Option<i64>,
-
-    /// Limit of memory and swap together; -1 for as much swap as there is
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = options::signed_bytes)]
-    memory_swap: Option<i64>,
-
     /// Of cgroup v1 alone, and discarded: how gladly the kernel swaps its memory out, 0 to 100
     #[arg(long, value_name = "INT", allow_hyphen_values = true)]
     memory_swappiness: Option<i64>,
 
-    /// Mount something (type=bind|volume|tmpfs,source=…,target=…,readonly)
+    /// Mount something (type=bind|volume|tmpfs,source=…,target=…,readonly,bind-recursive=disabled; of volumes volume-opt=KEY=VALUE, volume-subpath=PATH)
     #[arg(long, value_name = "MOUNT", value_parser = options::mounts::mount)]
     mount: Vec<Mounted>,
 
     /// The container's name
     #[arg(long)]
-    name: Option<String>,
+    pub(in crate::companion::container) name: Option<String>,
 
-    /// Connect to a network: its name, none, host, container:ID; several times for several names, each with alias=, ip=, ip6= and mac-address= behind name=
+    /// Connect to a network: its name, none, host, container:ID; several times for several names, each with alias=, ip=, ip6=, link-local-ip=, mac-address= and driver-opt= behind name=
     #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "default", hide_default_value = true, value_parser = options::networks::network)]
     network: Vec<Membership>,
 
@@ -262,10 +241,6 @@ pub(in crate::companion) struct Flags {
     /// The pid namespace: host, container:ID
     #[arg(long, value_name = "MODE", default_value = "", hide_default_value = true)]
     pid: String,
-
-    /// Limit of processes and threads; -1 for none
-    #[arg(long, value_name = "INT", allow_hyphen_values = true)]
-    pids_limit: Option<i64>,
 
     /// The platform of an image that has several
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
@@ -295,6 +270,10 @@ pub(in crate::companion) struct Flags {
     #[arg(long)]
     read_only: bool,
 
+    /// Remove a container that has the name already
+    #[arg(long)]
+    pub(in crate::companion::container) replace: bool,
+
     /// What to do at its end: no, on-failure[:COUNT], always, unless-stopped
     #[arg(long, value_name = "POLICY", default_value = "no")]
     restart: String,
@@ -306,6 +285,10 @@ pub(in crate::companion) struct Flags {
     /// Take the first argument for a root directory of the host or a bundle with one, not for an image
     #[arg(long)]
     pub(in crate::companion::container) rootfs: bool,
+
+    /// The runtime: corten, which is a part of the program
+    #[arg(long, value_name = "RUNTIME", default_value = "corten")]
+    runtime: String,
 
     /// seccomp=PROFILE, apparmor=PROFILE, no-new-privileges, label=disable, systempaths=unconfined
     #[arg(long, value_name = "OPTION")]
@@ -323,6 +306,10 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
     stop_timeout: Option<i64>,
 
+    /// Limit what it writes over its image (size=BYTES); the file system of the store must have quotas of projects
+    #[arg(long, value_name = "OPTION")]
+    storage_opt: Vec<String>,
+
     /// A setting of the kernel (NAME=VALUE)
     #[arg(long, value_name = "SETTING")]
     sysctl: Vec<String>,
@@ -339,6 +326,10 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "LIMIT", value_parser = options::ulimit)]
     ulimit: Vec<Ulimit>,
 
+    /// The bits that files are made without, in octal (0022)
+    #[arg(long, value_name = "MASK", default_value = "", hide_default_value = true)]
+    umask: String,
+
     /// Whom it runs as (USER[:GROUP])
     #[arg(short, long, value_name = "USER")]
     user: Option<String>,
@@ -354,6 +345,10 @@ pub(in crate::companion) struct Flags {
     /// Mount a directory or a volume ([SOURCE:]TARGET[:OPTIONS])
     #[arg(short, long, value_name = "VOLUME")]
     volume: Vec<String>,
+
+    /// What keeps volumes: local
+    #[arg(long, value_name = "DRIVER", default_value = "local")]
+    volume_driver: String,
 
     /// Mount what another container has mounted (CONTAINER[:ro])
     #[arg(long, value_name = "CONTAINER")]

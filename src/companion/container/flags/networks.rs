@@ -27,6 +27,8 @@ impl Flags {
         ensure!(v6.is_none() || !has(IpAddr::is_ipv6), both("--ip6", "IPv6 address"));
         ensure!(self.network_alias.is_empty() || first.aliases.is_empty(), both("--network-alias", "alias"));
         ensure!(self.mac_address.is_none() || first.mac_address.is_none(), both("--mac-address", "MAC address"));
+        first.links.extend_from_slice(&self.link);
+        first.link_local.extend_from_slice(&self.link_local_ip);
         first.aliases.extend_from_slice(&self.network_alias);
         first.addresses.extend(v4.into_iter().chain(v6));
         if first.mac_address.is_none() {

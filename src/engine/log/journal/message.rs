@@ -2,6 +2,8 @@
 //! (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>) and the export format (<https://systemd.io/JOURNAL_EXPORT_FORMATS/>), which are nearly
 //! one.
 
+use std::collections::BTreeMap;
+
 /// Appends a field: `NAME=value`, or with a length before the value if that has line breaks.
 pub(super) fn field(to: &mut Vec<u8>, name: &str, value: &[u8]) {
     to.extend_from_slice(name.as_bytes());
@@ -35,6 +37,8 @@ pub(super) struct Entry {
     /// RFC 3339.
     pub(super) time: String,
     pub(super) cursor: String,
+    /// Labels and variables, which are all other fields but the journal's.
+    pub(super) attributes: BTreeMap<String, String>,
 }
 
 impl Entry {
@@ -46,7 +50,12 @@ impl Entry {
             b"CONTAINER_PARTIAL_MESSAGE" => self.is_partial = value == b"true",
             b"SYSLOG_TIMESTAMP" => self.time = text(),
             b"__CURSOR" => self.cursor = text(),
-            _ => {}
+            _ => match std::str::from_utf8(name) {
+                Ok(name) if !name.starts_with('_') && !super::is_own(name) => {
+                    self.attributes.insert(name.to_owned(), text());
+                }
+                _ => {}
+            },
         }
     }
 }
@@ -128,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_was_exported_is_read_whole_however_it_comes() {
-        let mut bytes = b"__CURSOR=s=1;i=2\n_UID=0\nPRIORITY=3\nSYSLOG_TIMESTAMP=2026-01-02T03:04:05Z\n".to_vec();
+        let mut bytes = b"__CURSOR=s=1;i=2\n_UID=0\nTEAM=blue\nCONTAINER_TAG=x\nPRIORITY=3\nSYSLOG_TIMESTAMP=2026-01-02T03:04:05Z\n".to_vec();
         field(&mut bytes, "MESSAGE", b"two\n\nlines=x");
         bytes.extend_from_slice(b"\n__CURSOR=c\nMESSAGE=\nCONTAINER_PARTIAL_MESSAGE=true\nPRIORITY=6\n\n");
         let first = Entry {
@@ -137,6 +146,7 @@ mod tests {
             is_partial: false,
             time: "2026-01-02T03:04:05Z".into(),
             cursor: "s=1;i=2".into(),
+            attributes: [("TEAM".to_owned(), "blue".to_owned())].into(),
         };
         let second = Entry { is_partial: true, cursor: "c".into(), ..Entry::default() };
         for size in [1, 7, bytes.len()] {
@@ -152,6 +162,7 @@ mod tests {
                     message: entry.message.clone(),
                     time: entry.time.clone(),
                     cursor: entry.cursor.clone(),
+                    attributes: entry.attributes.clone(),
                     ..*entry
                 }),
                 "{size}"

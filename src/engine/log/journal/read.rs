@@ -7,8 +7,8 @@ use anyhow::{Result, ensure};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::super::Line;
 use super::super::follow::Life;
+use super::super::{Line, line};
 use super::message::{Entry, Export};
 use crate::engine::Container;
 use crate::error::Attempt;
@@ -109,12 +109,13 @@ impl Reading<'_, '_> {
     }
 
     fn hand_on(&mut self, export: &mut Export) -> Result<bool> {
-        while let Some(Entry { mut message, is_stderr, is_partial, time, cursor }) = export.next() {
+        while let Some(Entry { mut message, is_stderr, is_partial, time, cursor, attributes }) = export.next() {
             if !is_partial {
                 message.push(b'\n');
             }
             self.cursor = cursor;
-            if !(self.each)(Some(Line { text: &message, is_stderr, time: &time }))? {
+            let attributes = line::attributes(attributes)?;
+            if !(self.each)(Some(Line { text: &message, is_stderr, attributes: &attributes, time: &time }))? {
                 return Ok(false);
             }
         }

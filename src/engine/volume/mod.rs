@@ -1,4 +1,5 @@
-//! Volumes: directories of the host that outlive containers, `ROOT/volumes/NAME/`.
+//! Volumes: directories of the host that outlive containers, `ROOT/volumes/NAME/`, and what is mounted there ([`options`]) while
+//! containers run that have it ([`mounts`]).
 //!
 //! | file | what |
 //! | --- | --- |
@@ -8,6 +9,9 @@
 //!
 //! It comes and goes as a whole: until it is made, and from when it is removed, its name is `.stray-ID`. What has another name and
 //! no record was put there by somebody, and is left alone.
+
+mod mounts;
+pub mod options;
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
@@ -19,15 +23,17 @@ use rustix::fs::{CWD, FlockOperation, RenameFlags, renameat_with as rename_with}
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::options::mounts;
+use super::options::mounts::volumes_from;
 use super::record::{Mounted, Record};
-use super::{Engine, locks, make_directory, now};
+use super::{Engine, locks, make_directory, now, quota, root};
 use crate::error::Attempt;
 use crate::image::layer::attributes::Warnings;
 use crate::image::layer::copy::{self, IdMaps};
 use crate::image::layer::stack::Found;
 use crate::image::layer::{Stack, tree};
 use crate::image::store::file;
+
+pub(super) use mounts::{Until, unmount, unmount_strays};
 
 const RECORD: &str = "volume.json";
 const STRAY: &str = ".stray-";
@@ -44,6 +50,19 @@ pub struct Volume {
     pub labels: BTreeMap<String, String>,
     /// Whether nobody named it.
     pub anonymous: bool,
+    /// What is mounted there, if it is not just a directory: `type`, `o`, `device`.
+    pub options: BTreeMap<String, String>,
+}
+
+/// What is wanted of a volume that isn't there.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// None for one that is made up.
+    pub name: Option<String>,
+    /// What people attach to it.
+    pub labels: BTreeMap<String, String>,
+    /// What is mounted there.
+    pub options: BTreeMap<String, String>,
 }
 
 /// Refuses what docker refuses, too.
@@ -75,17 +94,17 @@ impl Engine {
     }
 
     /// Makes a volume, unless it is there.
-    pub fn create_volume(&self, name: Option<&str>, labels: BTreeMap<String, String>) -> Result<Volume> {
-        self.volume_for(None, name, labels)
+    pub fn create_volume(&self, wanted: Wanted) -> Result<Volume> {
+        self.volume_for(None, wanted)
     }
 
     /// As [`Engine::create_volume`], for a container, which has it from the beginning: there is no moment at which it is nobody's.
-    fn volume_for(&self, user: Option<&str>, name: Option<&str>, labels: BTreeMap<String, String>) -> Result<Volume> {
-        let (name, anonymous) = match name {
-            Some(name) => (name.to_owned(), false),
-            None => (super::create::new_id()?, true),
-        };
+    fn volume_for(&self, user: Option<&str>, wanted: Wanted) -> Result<Volume> {
+        let Wanted { name, labels, options } = wanted;
+        let anonymous = name.is_none();
+        let name = name.map_or_else(super::create::new_id, Ok)?;
         check(&name)?;
+        options::check(&options).with_context(|| format!("create {name}"))?;
         let directory = self.volume_directory(&name);
         if !self.volumes().is_dir() {
             make_directory(&self.volumes())?;
@@ -93,8 +112,11 @@ impl Engine {
         let _no_removal_of_strays = locks::wait(&self.volumes(), FlockOperation::LockShared)?;
         if !directory.exists() {
             let stray = self.stray()?;
-            let volume = Volume { name: name.clone(), created_at: now(), labels, anonymous };
-            lay_out(&stray, &volume).and_then(|()| have(&stray, user))?;
+            let volume = Volume { name: name.clone(), created_at: now(), labels, anonymous, options: options.clone() };
+            if let Err(error) = lay_out(&stray, &volume).and_then(|()| have(&stray, user)) {
+                let _ = self.erase_stray(&stray);
+                return Err(error);
+            }
             match rename_with(CWD, &stray, CWD, &directory, RenameFlags::NOREPLACE) {
                 // Somebody else was faster.
                 Err(Errno::EXIST) => self.erase_stray(&stray)?,
@@ -104,10 +126,14 @@ impl Engine {
                 }
             }
         } else if !directory.join(RECORD).exists() {
-            lay_out(&directory, &Volume { name: name.clone(), created_at: now(), labels, anonymous })?;
+            let options = options.clone();
+            lay_out(&directory, &Volume { name: name.clone(), created_at: now(), labels, anonymous, options })?;
         }
         have(&directory, user)?;
-        self.volume(&name)
+        let volume = self.volume(&name)?;
+        let is_as_wanted = options.is_empty() || volume.options == options;
+        ensure!(is_as_wanted, "create {name}: the volume is there, with other options");
+        Ok(volume)
     }
 
     /// Finds a volume.
@@ -154,6 +180,8 @@ impl Engine {
 
     fn erase_volume(&self, name: &str) -> Result<()> {
         let _no_removal_of_strays = locks::wait(&self.volumes(), FlockOperation::LockShared)?;
+        // What is mounted there is somebody else's.
+        root::unmount(&self.volume_data(name))?;
         let stray = self.stray()?;
         fs::rename(self.volume_directory(name), &stray).attempt(|| format!("remove the volume {name}"))?;
         self.erase_stray(&stray)
@@ -167,7 +195,10 @@ impl Engine {
     fn erase_stray(&self, stray: &Path) -> Result<()> {
         let volumes = self.volumes();
         let parent = File::open(&volumes).attempt(|| format!("open {volumes:?}"))?;
-        tree::remove(parent, stray.file_name().unwrap_or_default().as_encoded_bytes())
+        let project = quota::of(stray);
+        let removed = tree::remove(parent, stray.file_name().unwrap_or_default().as_encoded_bytes());
+        quota::lift(&volumes, project);
+        removed
     }
 
     /// A container has it no longer; one that was made for it goes, unless another has it, too. It goes as a whole, for a volume that
@@ -203,6 +234,9 @@ fn lay_out(directory: &Path, volume: &Volume) -> Result<()> {
     let data = directory.join("_data");
     let made = DirBuilder::new().recursive(true).mode(0o755).create(&data);
     made.attempt(|| format!("make the directory {data:?}"))?;
+    if let Some(size) = options::size(&volume.options)? {
+        quota::limit(directory, &[&data], &super::create::new_id()?, size, "the option size")?;
+    }
     file::write_whole(directory, RECORD, &serde_json::to_vec(volume)?)
 }
 
@@ -216,7 +250,7 @@ fn have(directory: &Path, user: Option<&str>) -> Result<()> {
 /// where it has something of its own.
 pub(super) fn inherit(engine: &Engine, record: &mut Record) -> Result<()> {
     for text in record.host_config.volumes_from.clone() {
-        let (name, writable) = mounts::volumes_from(&text)?;
+        let (name, writable) = volumes_from(&text)?;
         let other = engine.find(name)?;
         for mounted in other.record.mounts.iter().filter(|mounted| mounted.kind != "tmpfs") {
             let of_image = |own: &Mounted| own.anonymous && record.config.volumes.contains_key(&own.destination);
@@ -235,10 +269,16 @@ pub(super) fn inherit(engine: &Engine, record: &mut Record) -> Result<()> {
 
 /// Makes the volumes that a container wants, and notes that it has them.
 pub(super) fn take(engine: &Engine, record: &mut Record) -> Result<()> {
-    for mounted in record.mounts.iter_mut().filter(|mounted| mounted.kind == "volume") {
-        let name = Some(mounted.name.as_str()).filter(|name| !name.is_empty());
-        let volume = engine.volume_for(Some(&record.id), name, BTreeMap::new())?;
-        mounted.source = engine.volume_data(&volume.name).to_string_lossy().into_owned();
+    let volumes = record.mounts.iter_mut().enumerate().filter(|(_, mounted)| mounted.kind == "volume");
+    for (number, mounted) in volumes {
+        let name = Some(mounted.name.clone()).filter(|name| !name.is_empty());
+        let wanted = Wanted { name, options: std::mem::take(&mut mounted.options), ..Wanted::default() };
+        let volume = engine.volume_for(Some(&record.id), wanted)?;
+        let source = match mounted.subpath.is_empty() {
+            true => engine.volume_data(&volume.name),
+            false => mounts::subpaths(engine, &record.id).join(number.to_string()),
+        };
+        mounted.source = source.to_string_lossy().into_owned();
         mounted.name = volume.name;
     }
     Ok(())
@@ -260,8 +300,9 @@ pub(super) fn release_of(engine: &Engine, id: &str) {
     }
 }
 
-/// Makes what is mounted: directories for binds that aren't there, as docker does, and the first content of volumes.
-pub(super) fn prepare(engine: &Engine, record: &Record, files: &Stack) -> Result<()> {
+/// Makes what is mounted: directories for binds that aren't there, as docker does, what volumes are, and their first content.
+pub(super) fn prepare(engine: &Engine, record: &Record, files: &Stack, until: Until) -> Result<()> {
+    mounts::mount(engine, record, until)?;
     // Where the mount of a volume maps ids, the volume has those of the image, as the layers have.
     let layers = match (&record.ids, &engine.user) {
         (Some(_), None) => Some(engine.store.stack(&record.layers)?),
@@ -284,6 +325,9 @@ pub(super) fn prepare(engine: &Engine, record: &Record, files: &Stack) -> Result
 /// Copies what the image has at a volume's place into the volume, if that is empty: a program finds there what it was built with.
 fn fill(mounted: &Mounted, files: &Stack) -> Result<()> {
     let data = Path::new(&mounted.source);
+    if !mounted.subpath.is_empty() {
+        return Ok(());
+    }
     let mut inside = fs::read_dir(data).attempt(|| format!("read {data:?}"))?;
     if !mounted.copies || inside.next().is_some() {
         return Ok(());

@@ -1,0 +1,132 @@
+//! `--link`, and what else a container may have of a network for itself.
+
+use crate::harness::Place;
+
+/// Starts a container that stays.
+fn start(place: &Place, name: &str, flags: &[&str]) {
+    place.ctn(&[&["run", "-d", "--name", name], flags, &["box", "sleep", "1000"]].concat());
+}
+
+fn line(place: &Place, name: &str, address: &str) -> String {
+    let hosts = place.ctn(&["exec", name, "cat", "/etc/hosts"]);
+    hosts.lines().find(|line| line.starts_with(&format!("{address}\t"))).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn in_the_default_network_links_are_lines_and_variables() {
+    let place = Place::new();
+    start(&place, "data", &["--expose", "80", "-e", "A=b"]);
+    start(&place, "web", &["--link", "data:my-db"]);
+    let address = place.field("data", ".NetworkSettings.IPAddress");
+    let short = &place.field("data", ".Id")[..12];
+    assert_eq!(line(&place, "web", &address), format!("{address}\tmy-db {short} data"));
+    let wanted = [
+        format!("MY_DB_PORT=tcp://{address}:80"),
+        format!("MY_DB_PORT_80_TCP=tcp://{address}:80"),
+        format!("MY_DB_PORT_80_TCP_ADDR={address}"),
+        "MY_DB_PORT_80_TCP_PORT=80".into(),
+        "MY_DB_PORT_80_TCP_PROTO=tcp".into(),
+        "MY_DB_NAME=/web/my-db".into(),
+        "MY_DB_ENV_A=b".into(),
+        "MY_DB_ENV_OF=image".into(),
+    ];
+    // What `exec` runs has them, too.
+    let variables = place.ctn(&["exec", "web", "env"]);
+    let own: Vec<&str> = variables.lines().filter(|line| line.starts_with("MY_DB_")).collect();
+    assert_eq!(own, wanted);
+    assert_eq!(place.field("web", "json .HostConfig.Links"), r#"["/data:/web/my-db"]"#);
+
+    // One that has another address after a start is found there, under whatever name it has by then.
+    place.ctn(&["stop", "-t", "0", "data"]);
+    start(&place, "another", &[]);
+    place.ctn(&["rename", "data", "store"]);
+    place.ctn(&["start", "store"]);
+    let other = place.field("store", ".NetworkSettings.IPAddress");
+    assert_ne!(address, other);
+    assert_eq!(line(&place, "web", &other), format!("{other}\tmy-db {short} store"));
+    assert_eq!(line(&place, "web", &address), "");
+
+    assert!(place.refusal(1, &["rm", "--link", "/web/nonesuch"]).contains("no such link: /web/nonesuch"));
+    assert!(place.refusal(1, &["rm", "--link", "web"]).contains("cannot remove the default link name"));
+    place.ctn(&["rm", "--link", "/web/my-db"]);
+    assert_eq!(line(&place, "web", &other), "");
+    assert_eq!(place.field("web", "json .HostConfig.Links"), "null");
+    place.ctn(&["rm", "-f", "web", "store", "another"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn who_is_linked_to_has_to_be_there_and_run() {
+    let place = Place::new();
+    let refused = |flags: &[&str], words: &str| {
+        let refusal = place.refusal(125, &[&["run", "--rm"], flags, &["box", "true"]].concat());
+        assert!(refusal.contains(words), "{flags:?}: {refusal}");
+    };
+    refused(&["--link", "nonesuch"], "could not get container for nonesuch");
+    refused(&["--link", "a:b:c"], "bad format for links");
+    place.ctn(&["create", "--name", "data", "box", "true"]);
+    refused(&["--name", "web", "--link", "data:db"], "Cannot link to a non running container: /data AS /web/db");
+    for mode in ["host", "none", "container:data"] {
+        refused(&["--network", mode, "--link", "data"], "links are only supported for user-defined networks");
+    }
+    place.ctn(&["create", "--name", "of-host", "--network", "host", "box", "true"]);
+    refused(&["--link", "of-host"], "host type networking can't be used with links");
+    // One that is gone is no link any more.
+    place.ctn(&["create", "--name", "left", "--link", "data", "box", "grep", "-c", "data", "/etc/hosts"]);
+    place.ctn(&["rm", "data"]);
+    assert_eq!(place.outcome(&["start", "-a", "left"]).1, "0\n");
+    place.ctn(&["rm", "left", "of-host"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn in_a_network_of_ones_own_a_link_is_a_name_that_one_container_knows() {
+    let place = Place::new();
+    place.ctn(&["network", "create", "--subnet", "10.87.71.0/24", "mine"]);
+    start(&place, "data", &["--network", "mine", "--ip", "10.87.71.10"]);
+    start(&place, "web", &["--network", "mine", "--link", "data:db"]);
+    start(&place, "third", &["--network", "mine"]);
+    let ask = |name: &str| place.outcome(&["exec", name, "busybox", "nslookup", "db"]).1;
+    assert!(ask("web").contains("10.87.71.10"), "{}", ask("web"));
+    assert!(!ask("third").contains("10.87.71.10"));
+    assert_eq!(place.field("web", "json .NetworkSettings.Networks.mine.Links"), r#"["data:db"]"#);
+    assert_eq!(place.field("web", "json .HostConfig.Links"), "null");
+    // A name that another has is who was meant, in this container.
+    place.ctn(&["network", "disconnect", "mine", "third"]);
+    place.ctn(&["network", "connect", "--link", "data:web", "mine", "third"]);
+    let found = place.outcome(&["exec", "third", "busybox", "nslookup", "web"]).1;
+    assert!(found.contains("10.87.71.10"), "{found}");
+    place.ctn(&["rm", "-f", "data", "web", "third"]);
+    place.ctn(&["network", "rm", "mine"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn further_addresses_and_settings_of_a_link() {
+    let place = Place::new();
+    place.ctn(&["network", "create", "--subnet", "10.87.72.0/24", "mine"]);
+    start(&place, "one", &["--network", "mine", "--link-local-ip", "169.254.34.68"]);
+    let options = "com.docker.network.endpoint.ifname=lan7";
+    let settings = "com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1";
+    start(&place, "two", &["--network", &format!("name=mine,driver-opt={options},link-local-ip=fe80::7")]);
+    let addresses = |name: &str| place.ctn(&["exec", name, "busybox", "ip", "addr"]);
+    assert!(addresses("one").contains("inet 169.254.34.68/16 "), "{}", addresses("one"));
+    assert!(
+        addresses("two").contains(" lan7") && addresses("two").contains("inet6 fe80::7/64 "),
+        "{}",
+        addresses("two")
+    );
+    let of_one = place.field("one", "json .NetworkSettings.Networks.mine.IPAMConfig");
+    assert_eq!(of_one, r#"{"LinkLocalIPs":["169.254.34.68"]}"#);
+    place.ctn(&["network", "create", "--subnet", "10.87.73.0/24", "other"]);
+    let connect = ["network", "connect", "--driver-opt", settings, "--link-local-ip", "169.254.1.2", "other", "one"];
+    place.ctn(&connect);
+    assert!(addresses("one").contains("inet 169.254.1.2/16 "), "{}", addresses("one"));
+    assert_eq!(place.ctn(&["exec", "one", "cat", "/proc/sys/net/ipv4/conf/eth1/log_martians"]), "1\n");
+    assert_eq!(place.ctn(&["exec", "one", "cat", "/proc/sys/net/ipv4/conf/eth0/log_martians"]), "0\n");
+    let refusal = place.refusal(1, &["network", "connect", "--driver-opt", "x=y", "other", "two"]);
+    assert!(refusal.contains("no option \"x\""), "{refusal}");
+    place.ctn(&["rm", "-f", "one", "two"]);
+    place.ctn(&["network", "rm", "mine", "other"]);
+    place.assert_nothing_left();
+}
