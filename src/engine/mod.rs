@@ -65,7 +65,7 @@ use anyhow::{Result, ensure};
 
 pub use create::Wanted;
 pub use find::Container;
-pub use root::{changes_of, ensure_ids_of_image, files_of};
+pub use root::{changes_of, files_of};
 pub use start::{Attached, exit_status};
 
 use crate::cgroup::Manager;

@@ -30,6 +30,7 @@ mod lifecycle;
 mod lists;
 mod logs;
 mod many;
+mod mapped_files;
 mod monitor;
 mod network;
 mod rootless;

@@ -74,42 +74,6 @@ fn a_user_namespace_is_joined() {
 }
 
 #[test]
-fn what_is_copied_with_a_user_namespace() {
-    let place = Place::new();
-    place.detached("one", &["--userns", "auto"], "echo said >/made; sleep 1000");
-    until("it is made", || place.call(&["exec", "one", "cat", "/made"]).stdout == b"said\n");
-    let out = place.join("out").display().to_string();
-    for is_up in [true, false] {
-        place.ctn(&["cp", "one:/made", &out]);
-        assert_eq!(fs::read_to_string(&out).unwrap(), "said\n");
-        let refusal = place.refusal(1, &["cp", &out, "one:/in"]);
-        assert!(refusal.contains("into a container with --userns"), "{is_up}: {refusal}");
-        place.ctn(&["stop", "-t", "0", "one"]);
-    }
-    // The volume's place is made for it, as the container's start would make it.
-    place.ctn(&[
-        "create",
-        "--name",
-        "two",
-        "--network",
-        "none",
-        "--userns",
-        "auto",
-        "-v",
-        "data:/new",
-        "box",
-        "ls",
-        "-ldn",
-        "/new",
-    ]);
-    place.ctn(&["cp", &out, "two:/new/in"]);
-    assert!(place.ctn(&["start", "-a", "two"]).contains(" 0        0 "));
-    place.ctn(&["rm", "-v", "one", "two"]);
-    place.ctn(&["volume", "rm", "data"]);
-    place.assert_nothing_left();
-}
-
-#[test]
 fn another_container_of_the_name_is_not_joined() {
     let place = Place::new();
     for namespace in ["userns", "network", "pid", "ipc"] {
@@ -179,8 +143,6 @@ fn a_user_keeps_its_number() {
     assert_eq!(owner_of_process(&place, "web"), USER);
     place.ctn(&["exec", "-u", "root", "web", "touch", "/made"]);
     assert_eq!(place.ctn(&["diff", "web"]), "A /made\n");
-    let refusal = place.refusal(1, &["commit", "web", "kept"]);
-    assert!(refusal.contains("--userns keep-id have other ids"), "{refusal}");
     place.ctn(&["rm", "-f", "web"]);
     user::assert_nothing_left(&place);
 }
