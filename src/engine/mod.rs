@@ -22,6 +22,7 @@
 //! Whoever changes a container has its directory locked (flock(2)). Before a command looks at containers it sees to what a killed
 //! monitor or a crash of the machine left ([`reconcile`]).
 
+mod account;
 pub mod apparmor;
 pub mod cdi;
 mod change;

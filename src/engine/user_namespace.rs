@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | none, `host` | all | those of the engine |
 //! | `auto[:size=N]` | root's | N (65536) of the range for containers, which no other one of the store has |
-//! | `keep-id[:uid=N,gid=N]` | a user's | the user is N, or has its own number; the subordinate ids are the others |
+//! | `keep-id[:uid=N,gid=N]` | a user's | the user is N, or has its own number, and a name ([`super::account`]); the subordinate ids are the others |
 //! | `nomap` | a user's | the subordinate ids; the user has none |
 //! | `private` | all | root's as `auto`; a user's as those of the engine, in a namespace of the container's own |
 //! | `container:NAME` | all | the other container's, in its namespace |
@@ -138,6 +138,11 @@ fn ensure_subordinate(ids: &IdMaps, mode: &str) -> Result<()> {
         "--userns: {mode} needs subordinate ids, and /etc/subuid and /etc/subgid have none for this user"
     );
     Ok(())
+}
+
+/// The number in the container of the user whose the engine's root is.
+pub(super) fn own_of(ranges: &[IdRange]) -> Option<u32> {
+    ranges.iter().find(|range| range.host == 0).map(|range| range.container)
 }
 
 /// Refuses a program's user that is nobody outside.

@@ -142,8 +142,72 @@ fn a_user_keeps_its_number() {
     place.detached("web", &["--userns", "keep-id"], "sleep 1000");
     assert_eq!(owner_of_process(&place, "web"), USER);
     place.ctn(&["exec", "-u", "root", "web", "touch", "/made"]);
-    assert_eq!(place.ctn(&["diff", "web"]), "A /made\n");
+    assert_eq!(place.ctn(&["diff", "web"]), "C /etc\nC /etc/group\nC /etc/passwd\nA /made\n");
     place.ctn(&["rm", "-f", "web"]);
+    user::assert_nothing_left(&place);
+}
+
+#[test]
+fn a_user_who_keeps_its_number_has_a_name() {
+    let place = user::place();
+    let look = "id; echo $HOME; tail -n 1 /etc/passwd; tail -n 1 /etc/group; stat -c '%u %a' /etc/passwd";
+    let inside = |flags: &[&str]| place.inside(&[&["--userns", "keep-id"], flags].concat(), look);
+    let id = "uid=3000(tester) gid=3000(tester) groups=3000(tester)";
+    let of = |home: &str| format!("{id}\n{home}\ntester:*:3000:3000::{home}:/bin/sh\ntester:x:3000:tester\n0 644\n");
+    assert_eq!(inside(&[]), of("/"));
+    assert_eq!(inside(&["-w", "/data"]), of("/data"));
+    assert_eq!(inside(&["--read-only", "-e", "HOME=/tmp"]), of("/").replacen("\n/\n", "\n/tmp\n", 1));
+    // Another number, one that the image knows, and a name that is somebody else's there.
+    let numbers = |ids: &str| place.inside(&["--userns", &format!("keep-id:{ids}")], "id; grep -c . /etc/passwd");
+    assert_eq!(numbers("uid=5,gid=6"), "uid=5(tester) gid=6(tester) groups=6(tester)\n3\n");
+    assert_eq!(numbers("uid=33,gid=34"), "uid=33(web) gid=34(web) groups=34(web)\n2\n");
+    // It is written once, can be changed by a program, and is kept.
+    let change = "sed s/tester/other/ /etc/passwd >/etc/new && mv /etc/new /etc/passwd; grep 3000 /etc/passwd";
+    place.ctn(&[
+        "run",
+        "--name",
+        "web",
+        "--userns",
+        "keep-id",
+        "-u",
+        "0",
+        "--network",
+        "none",
+        "box",
+        "sh",
+        "-c",
+        change,
+    ]);
+    place.ctn(&["start", "web"]);
+    place.ctn(&["wait", "web"]);
+    assert_eq!(place.ctn(&["logs", "web"]), "other:*:3000:3000::/:/bin/sh\n".repeat(2));
+    place.ctn(&["commit", "web", "kept"]);
+    let said = place.ctn(&["run", "--rm", "--network", "none", "kept", "grep", "-c", "3000", "/etc/passwd"]);
+    assert_eq!(said, "1\n");
+    // What the caller mounts there is the caller's, and so is a root directory.
+    fs::write(place.join("passwd"), "mine:x:3000:3000::/:/bin/sh\n").unwrap();
+    let mounted = format!("{}:/etc/passwd", place.join("passwd").display());
+    assert_eq!(place.inside(&["--userns", "keep-id", "-v", &mounted], "id -un"), "mine\n");
+    assert_eq!(fs::read_to_string(place.join("passwd")).unwrap(), "mine:x:3000:3000::/:/bin/sh\n");
+    place.ctn(&["rm", "web"]);
+    user::assert_nothing_left(&place);
+}
+
+#[test]
+fn a_link_to_elsewhere_is_not_where_a_user_is_named() {
+    let place = user::place();
+    fs::write(place.join("outside"), "").unwrap();
+    std::os::unix::fs::chown(place.join("outside"), Some(USER), Some(USER)).unwrap();
+    let link = format!(
+        "rm /etc/passwd; ln -s {} /etc/passwd; rm /etc/group; mkfifo /etc/group",
+        place.join("outside").display()
+    );
+    place.ctn(&["run", "--name", "maker", "--network", "none", "box", "sh", "-c", &link]);
+    place.ctn(&["commit", "maker", "linked"]);
+    let refusal = place.refusal(125, &["run", "--rm", "--network", "none", "--userns", "keep-id", "linked", "true"]);
+    assert!(refusal.contains("name the user in the container's /etc/group: it is no regular file"), "{refusal}");
+    assert_eq!(fs::read_to_string(place.join("outside")).unwrap(), "");
+    place.ctn(&["rm", "maker"]);
     user::assert_nothing_left(&place);
 }
 

@@ -25,3 +25,4 @@ mod pids;
 mod scopes;
 mod stats;
 mod update;
+mod users;

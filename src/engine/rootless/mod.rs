@@ -42,6 +42,8 @@ pub struct User {
     pub ids: IdMaps,
     /// Where what doesn't outlive the machine's run is.
     pub runtime: PathBuf,
+    /// The user's own runtime directory, in which a session has the sockets of the user's systemd.
+    pub session: Option<PathBuf>,
     /// Where network namespaces are that pasta is shown.
     pub namespaces: PathBuf,
     /// Shared by all who are in the namespace.
@@ -55,11 +57,10 @@ impl User {
         let ids = IdMaps { users: map("/proc/self/uid_map")?, groups: map("/proc/self/gid_map")? };
         let root = ids.users.iter().find(|range| range.container == 0);
         let uid = root.context("this user namespace has no root")?.host;
-        let namespaces = match runtime.file_name() {
-            Some(name) if name == "corten" => runtime.with_file_name("netns"),
-            _ => runtime.join("netns"),
-        };
-        Ok(User { uid, ids, runtime: runtime.to_owned(), namespaces, _membership: Rc::new(membership) })
+        let session = runtime.parent().filter(|_| runtime.file_name().is_some_and(|name| name == "corten"));
+        let namespaces = session.unwrap_or(runtime).join("netns");
+        let (runtime, session) = (runtime.to_owned(), session.map(Path::to_owned));
+        Ok(User { uid, ids, runtime, session, namespaces, _membership: Rc::new(membership) })
     }
 }
 

@@ -210,3 +210,22 @@ fn a_delegated_cgroup_is_used() {
     until("the group is empty", || fs::remove_dir(format!("{group}/session")).is_ok());
     fs::remove_dir(group).unwrap();
 }
+
+#[test]
+fn a_systemd_that_makes_no_scope_is_done_without() {
+    // The machine has one, and the user's answers nobody.
+    let place = user::place_in("set -e; mkdir -p machine/system /run/systemd; mount --bind machine /run/systemd");
+    fs::create_dir_all(place.join("run/systemd")).unwrap();
+    fs::write(place.join("run/systemd/private"), "").unwrap();
+    let run = ["run", "-d", "--network", "none", "--name", "web"];
+    let (status, _, warning) = place.outcome(&[&run[..], &["box", "sleep", "1000"]].concat());
+    assert_eq!(status, Some(0), "{warning}");
+    assert!(warning.contains("may end with this session") && warning.contains("systemd/private"), "{warning}");
+    assert_eq!(place.ctn(&["exec", "web", "id", "-u"]), "0\n");
+    place.ctn(&["rm", "-f", "web"]);
+    // Who asks for a slice has to get one.
+    let slice = ["run", "--rm", "--network", "none", "--cgroup-parent", "mine.slice", "box", "true"];
+    let refusal = place.refusal(125, &slice);
+    assert!(refusal.contains("reach the user's systemd"), "{refusal}");
+    assert_nothing_left(&place);
+}
