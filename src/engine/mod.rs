@@ -12,6 +12,7 @@
 //! | `ROOT/names/NAME` | a symlink to the id: who makes it first has the name |
 //! | `ROOT/init/` | what is the first process under `--init` |
 //! | `ROOT/volumes/NAME/` | a volume ([`volume`]) |
+//! | `/var/lib/corten/id-ranges/` | whose ids are whose, of all stores ([`id_ranges`]) |
 //! | `RUN/ID/monitor` | its pid; locked by the monitor for as long as it lives |
 //! | `RUN/ID/socket` | where it is spoken to ([`protocol`]) |
 //! | `RUN/runtime/ID/` | the runtime's state directory |
@@ -32,6 +33,7 @@ pub mod events;
 mod find;
 pub mod group;
 pub mod health;
+mod id_ranges;
 mod init;
 mod locks;
 pub mod log;
