@@ -10,6 +10,7 @@
 //! | `RUNTIME/members` | locked shared by everybody who is in the namespace ([`join`]) |
 //! | `RUNTIME/holder` | the pid of the process that keeps it, which has this file locked ([`holder`]) |
 //! | `RUNTIME/starting` | locked by whoever makes the namespace |
+//! | `RUNTIME/publishing` | locked by a new holder until it has written its pid, with which it replaces the file of the one before |
 //! | `RUNTIME/engine-HASH/` | what the engine has below `/run/corten` for root |
 //!
 //! The first command makes the namespace and the holder; the holder ends when nobody is in it any more. When it was killed, any monitor

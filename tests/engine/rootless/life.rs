@@ -145,6 +145,31 @@ fn who_holds_the_namespace_may_be_killed() {
     assert_nothing_left(&place);
 }
 
+/// As one leaves it that is killed, or whose command is, before it has written its number; and as one whose number is another's by now.
+#[test]
+fn what_a_holder_left_leads_nowhere() {
+    let place = user::place();
+    until("the holder of the import ends", || user::processes(&place).is_empty());
+    let file = place.join("run/corten/holder");
+    for text in ["", "1", "0", "nonsense"] {
+        fs::write(&file, text).unwrap();
+        let lock = fs::File::open(&file).unwrap();
+        if text.is_empty() {
+            rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        }
+        let mut call = place.spawn(&["ps", "-a"]);
+        let mut ended = None;
+        until(&format!("the command ends, with {text:?} in the file"), || {
+            ended = call.try_wait().unwrap();
+            ended.is_some()
+        });
+        assert!(ended.unwrap().success(), "{text:?}");
+        drop(lock);
+        until("its holder ends", || user::processes(&place).is_empty());
+    }
+    assert_nothing_left(&place);
+}
+
 #[test]
 fn commands_at_once_share_a_namespace() {
     let place = user::place();
