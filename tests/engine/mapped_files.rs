@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::harness::user;
@@ -140,6 +141,56 @@ fn root_copies_into_and_out_of_a_container_with_ids_of_its_own() {
     }
     place.ctn(&["rm", "-f", "up", "down"]);
     place.ctn(&["volume", "rm", "vol-up", "vol-down"]);
+    place.assert_nothing_left();
+}
+
+/// capabilities(7): what the program of a file may do is said by its root, who is another one on the other side.
+#[test]
+fn what_programs_may_do_and_others_may_read_goes_along() {
+    let place = Place::new();
+    let capability = [&[1, 0, 0, 2][..], &[0, 4, 0, 0], &[0; 12]].concat();
+    let acl = |user: u32| {
+        let entry = |tag: u16, id: u32| [&tag.to_le_bytes()[..], &6u16.to_le_bytes(), &id.to_le_bytes()].concat();
+        let entries =
+            [(1, u32::MAX), (2, user), (4, u32::MAX), (16, u32::MAX), (32, u32::MAX)].map(|(tag, id)| entry(tag, id));
+        [&2u32.to_le_bytes()[..], &entries.concat()].concat()
+    };
+    let attributes = [("security.capability", capability.clone()), ("system.posix_acl_access", acl(33))];
+    let file = place.join("program");
+    fs::write(&file, "").unwrap();
+    for (name, value) in &attributes {
+        rustix::fs::setxattr(&file, *name, value, rustix::fs::XattrFlags::empty()).unwrap();
+    }
+    let of = |path: &std::path::Path, name: &str| {
+        let mut value = [0; 100];
+        let length = rustix::fs::getxattr(path, name, &mut value).unwrap();
+        value[..length].to_vec()
+    };
+    for (name, flags) in [("up", &["run", "-d"][..]), ("down", &["create"])] {
+        let more = ["--name", name, "--network", "none", "--userns", "auto", "-v", "data:/vol", "box", "sleep", "1000"];
+        place.ctn(&[flags, &more].concat());
+        for directory in ["tmp", "vol"] {
+            let inside = format!("{name}:/{directory}/program");
+            place.ctn(&["cp", "-a", "program", &inside]);
+            place.ctn(&["cp", "-a", &inside, "back"]);
+            for (attribute, value) in &attributes {
+                assert_eq!(of(&place.join("back"), attribute), *value, "{inside} {attribute}");
+            }
+            // Without owners not what they may do.
+            place.ctn(&["cp", &inside, "back"]);
+            let found = rustix::fs::getxattr(place.join("back"), "security.capability", &mut [0; 100][..]);
+            assert_eq!(found.unwrap_err(), rustix::io::Errno::NODATA);
+        }
+    }
+    // On the disk it is as in an image.
+    assert_eq!(of(&place.store().join("volumes/data/_data/program"), "security.capability"), capability);
+    let outside = PathBuf::from(format!("/proc/{}/root/tmp/program", place.field("up", ".State.Pid")));
+    let first: u32 =
+        place.ctn(&["exec", "up", "cat", "/proc/self/uid_map"]).split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert_eq!(of(&outside, "security.capability")[20..], first.to_le_bytes());
+    assert_eq!(of(&outside, "system.posix_acl_access"), acl(first + 33));
+    place.ctn(&["rm", "-f", "up", "down"]);
+    place.ctn(&["volume", "rm", "data"]);
     place.assert_nothing_left();
 }
 

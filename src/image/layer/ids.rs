@@ -11,6 +11,9 @@ use super::attributes::{Attributes, DEFAULT_ACL};
 
 const ACL: &[u8] = b"system.posix_acl_access";
 const CAPABILITY: &[u8] = b"security.capability";
+/// The lengths of its versions 3 and 2.
+const WITH_ROOT: usize = 24;
+const WITHOUT_ROOT: usize = 20;
 
 /// How ids of an image become ids of this machine; without ranges they are the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,7 +96,11 @@ impl IdMaps {
 
     /// What is the container's, as the machine has it.
     pub fn on_host(&self, attributes: Attributes) -> Result<Attributes> {
-        self.changed(attributes, |of, id| self.to_host(of, id))
+        let mut wanted = self.changed(attributes, |of, id| self.to_host(of, id))?;
+        if let Some(capabilities) = wanted.xattrs.get_mut(CAPABILITY) {
+            name_root(capabilities, self.root().0);
+        }
+        Ok(wanted)
     }
 
     /// What is the machine's, as the container has it.
@@ -165,18 +172,29 @@ fn change_acl(value: &mut [u8], id: &dyn Fn(Of, u32) -> Result<u32>) -> Result<(
     Ok(())
 }
 
-/// Capabilities that hold in a user namespace alone name its root (capabilities(7), version 3). Those of the namespace's root are what
-/// version 2 says; who is somebody else there has others' capabilities, which stay as they are.
+/// Capabilities that hold in a user namespace alone name its root (capabilities(7), version 3). Those of the container's root are what
+/// version 2 says of root.
 fn change_capabilities(value: &mut Vec<u8>, id: &dyn Fn(Of, u32) -> Result<u32>) {
-    const WITH_ROOT: usize = 24;
-    const WITHOUT_ROOT: usize = 20;
     if value.len() != WITH_ROOT || value[3] != 3 {
         return;
     }
     let root = u32::from_le_bytes([value[20], value[21], value[22], value[23]]);
-    if id(Of::User, root).is_ok_and(|root| root == 0) {
-        value.truncate(WITHOUT_ROOT);
-        value[3] = 2;
+    match id(Of::User, root) {
+        Ok(0) => {
+            value.truncate(WITHOUT_ROOT);
+            value[3] = 2;
+        }
+        Ok(root) => value[WITHOUT_ROOT..].copy_from_slice(&root.to_le_bytes()),
+        Err(_) => {}
+    }
+}
+
+/// What an image says of its root holds in the container's user namespace. Without the name it would be of the machine's root, whom a mount
+/// that maps ids refuses (`cap_convert_nscap()` in security/commoncap.c).
+fn name_root(value: &mut Vec<u8>, root: u32) {
+    if root != 0 && value.len() == WITHOUT_ROOT && value[3] == 2 {
+        value[3] = 3;
+        value.extend(root.to_le_bytes());
     }
 }
 
@@ -231,8 +249,13 @@ mod tests {
         let of = |root: u32| attributes(1000, 2000, &[(CAPABILITY, capabilities(3, &root.to_le_bytes()))]);
         let found = |root| maps().in_container(of(root)).unwrap().xattrs[CAPABILITY].clone();
         assert_eq!(found(1000), capabilities(2, &[]));
-        assert_eq!(found(1001), capabilities(3, &1001u32.to_le_bytes()));
+        assert_eq!(found(1001), capabilities(3, &1u32.to_le_bytes()));
         assert_eq!(found(77), capabilities(3, &77u32.to_le_bytes()));
+        let image = attributes(0, 0, &[(CAPABILITY, capabilities(2, &[]))]);
+        let there = maps().on_host(image.clone()).unwrap();
+        assert_eq!(there, of(1000));
+        assert_eq!(maps().in_container(there).unwrap(), image);
+        assert_eq!(IdMaps::default().on_host(image.clone()).unwrap(), image);
     }
 
     #[test]
