@@ -73,8 +73,11 @@ fn copied_out_and_in(place: &Place, userns: &str, bind: &str) {
                 fs::remove_file(&to).unwrap();
             }
             // And back again, where it was.
-            let mut child =
-                place.command(&["cp", "-", &format!("{name}:/{directory}")]).stdin(Stdio::piped()).spawn().unwrap();
+            let mut child = place
+                .command(&["cp", "-q", "-", &format!("{name}:/{directory}")])
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap();
             child.stdin.take().unwrap().write_all(&archive).unwrap();
             assert!(child.wait().unwrap().success());
             let (_, again, _) = stream(place, &format!("{name}:/{directory}/."));
