@@ -141,11 +141,20 @@ fn hold(arguments: &[OsString], channel: &mut UnixStream) -> Result<()> {
 mod tests {
     use super::*;
 
+    /// A directory that goes with the test.
+    struct Directory(std::path::PathBuf);
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
     #[test]
     fn a_number_that_was_left_is_never_locked() {
-        let directory = std::env::temp_dir().join(format!("ctn-holder-{}", std::process::id()));
-        fs::create_dir(&directory).unwrap();
-        let path = directory.join(FILE);
+        let directory = Directory(std::env::temp_dir().join(format!("ctn-holder-{}", std::process::id())));
+        fs::create_dir(&directory.0).unwrap();
+        let path = directory.0.join(FILE);
         fs::write(&path, "1").unwrap();
         let left = File::open(&path).unwrap();
         let file = publish(&path).unwrap();
@@ -153,6 +162,5 @@ mod tests {
         assert_eq!(join::owner(&path).map(|(pid, _)| pid), Some(std::process::id().cast_signed()));
         drop(file);
         assert!(join::owner(&path).is_none());
-        fs::remove_dir_all(directory).unwrap();
     }
 }
