@@ -113,6 +113,7 @@ impl Exec {
             pid_file: self.pid_file.as_deref().map(absolute).transpose()?,
             detach: self.detach,
             leaves_holder: false,
+            holders_group: None,
             passed: inherited.passed(self.preserve_fds)?,
             cgroup: self.cgroup.clone(),
             ignore_paused: self.ignore_paused,

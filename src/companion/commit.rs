@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::diff::{bundle_image, of_bundle};
 use super::output::print;
 use super::{Context, Operation};
+use crate::engine::changes_of;
 use crate::engine::record::Config;
-use crate::engine::{changes_of, ensure_ids_of_image};
 use crate::error::Attempt;
 use crate::image::digest::{Digest, Hashed};
 use crate::image::layer::gzip;
@@ -94,7 +94,6 @@ impl Operation for Commit {
                 .context("a container without an image can't be committed: export it")?;
             let image = store.resolve(&id.to_string(), None)?;
             let _frozen = self.pause.then(|| container.freeze()).transpose()?;
-            ensure_ids_of_image(&container)?;
             let (changes, files) = changes_of(&container)?;
             of_container = Some(container.record.config.clone());
             (image, changes, files)

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::{Map, Value};
 
@@ -13,6 +13,7 @@ use super::{Context, Operation};
 use crate::engine::changes_of;
 use crate::error::Attempt;
 use crate::image::layer::changes::{self, Change, Kind};
+use crate::image::layer::copy::{IdMaps, IdRange};
 use crate::image::layer::{Stack, path};
 use crate::image::store::Store;
 use crate::image::store::lease::{Lease, What};
@@ -107,12 +108,11 @@ pub(super) fn of_bundle(
     let path = bundle.join("config.json");
     let text = std::fs::read(&path).attempt(|| format!("read {path:?}"))?;
     let config: Value = serde_json::from_slice(&text).with_context(|| format!("{path:?} can't be read"))?;
-    let mapped = config["linux"]["uidMappings"].as_array().is_some_and(|maps| !maps.is_empty());
     // An ordinary user's ids are mapped by the namespace that this is in, as the bundle's are.
-    ensure!(
-        !mapped || context.user.is_some(),
-        "the bundle {bundle:?} has mapped ids, which can't be compared with the image yet"
-    );
+    let ids = match context.user {
+        Some(_) => IdMaps::default(),
+        None => IdMaps { users: ranges(&config, "uidMappings")?, groups: ranges(&config, "gidMappings")? },
+    };
     let mounts = config["mounts"].as_array().map(Vec::as_slice).unwrap_or_default();
     let points: Vec<Vec<u8>> = mounts
         .iter()
@@ -122,8 +122,19 @@ pub(super) fn of_bundle(
     let mut points: Vec<Vec<u8>> = points.into_iter().filter(|point| !point.is_empty()).collect();
     points.sort();
     let rootfs = bundle.join("rootfs");
-    let mut files = Stack::new(store.form());
+    let mut files = Stack::mapped(store.form(), ids);
     files.push(File::open(&rootfs).attempt(|| format!("open {rootfs:?}"))?.into());
     let changes = changes::between(&base, &files, |path| points.iter().any(|point| point == path))?;
     Ok((changes, files))
+}
+
+/// The ids that a bundle's files have, as its configuration says it.
+fn ranges(config: &Value, name: &str) -> Result<Vec<IdRange>> {
+    let all = config["linux"][name].as_array().map(Vec::as_slice).unwrap_or_default();
+    let range = |range: &Value| {
+        let number = |field: &str| range[field].as_u64().and_then(|number| u32::try_from(number).ok());
+        Some(IdRange { container: number("containerID")?, host: number("hostID")?, length: number("size")? })
+    };
+    let ranges: Option<Vec<IdRange>> = all.iter().map(range).collect();
+    ranges.with_context(|| format!("linux.{name} of the bundle can't be read"))
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use super::commit::source_date_epoch;
 use super::output::whole_file;
 use super::{Context, Operation};
-use crate::engine::{ensure_ids_of_image, files_of};
+use crate::engine::files_of;
 use crate::error::Attempt;
 use crate::image::layer::Stack;
 use crate::image::layer::changes::between;
@@ -40,7 +40,6 @@ impl Operation for Export {
         let files = match context.engine_with(&self.what)? {
             Some(engine) => {
                 let container = engine.find(&self.what)?;
-                ensure_ids_of_image(&container)?;
                 files_of(&container)?.1
             }
             None => {

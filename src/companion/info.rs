@@ -49,7 +49,7 @@ impl Operation for Info {
             "ContainersStopped": stopped,
             "Images": engine.store.images(|_| {})?.len(),
             "Driver": "overlay",
-            "CgroupDriver": group::manager().to_string(),
+            "CgroupDriver": group::manager(&engine).to_string(),
             "DriverStatus": [],
             "Plugins": {
                 "Volume": ["local"], "Network": ["bridge", "host", "ipvlan", "macvlan", "null"], "Log": ["journald", "json-file", "local", "none"],

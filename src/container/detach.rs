@@ -8,9 +8,19 @@ use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use crate::cgroup::Group;
 use crate::error::Attempt;
 use crate::sys::clone::{self, CloneFlags};
 use crate::sys::execute::{close_all_but, exit_now};
+
+/// How a person leaves a program.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Leaving<'a> {
+    /// The keys for it; without any there is no way.
+    pub(super) keys: &'a [u8],
+    /// The group of who holds the terminal then.
+    pub(super) group: Option<&'a Group>,
+}
 
 /// Looks for the keys in what is typed.
 #[derive(Debug)]
@@ -51,9 +61,16 @@ impl<'k> Keys<'k> {
 }
 
 /// Leaves a terminal to a process of its own, which takes what the program says until nobody has the terminal any more: without
-/// anybody at its other end the program would be hung up on.
-pub(super) fn leave(master: &OwnedFd) -> Result<()> {
+/// anybody at its other end the program would be hung up on. It is born in a group, if one is given and can be had, for the caller's
+/// may end with a session.
+pub(super) fn leave(master: &OwnedFd, group: Option<&Group>) -> Result<()> {
     let null = File::options().read(true).write(true).open("/dev/null").attempt(|| "open \"/dev/null\"")?;
+    let group = group.and_then(|group| group.open().ok());
+    if group.is_some_and(|group| {
+        clone::process(CloneFlags::empty(), Some(group.as_fd()), || keep(master.as_fd(), &null)).is_ok()
+    }) {
+        return Ok(());
+    }
     let child = clone::process(CloneFlags::empty(), None, || keep(master.as_fd(), &null));
     child.attempt(|| "make a process that holds the terminal").map(drop)
 }

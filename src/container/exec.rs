@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::create::write_pid_file;
+use super::detach::Leaving;
 use super::foreground::{self, Foreground};
 use super::group::Kept;
 use super::options::{ExecOptions, Host, ProcessArguments, ProcessSource, Status};
@@ -31,9 +32,11 @@ pub fn exec(host: &Host, id: &str, options: &ExecOptions) -> Result<u8> {
     }
     let master = relay.as_ref().map(console::receive).transpose()?;
     let Some(foreground) = foreground else {
-        return master.as_ref().map_or(Ok(()), detach::leave).map(|()| 0);
+        let leave = |master| detach::leave(master, options.holders_group.as_ref());
+        return master.as_ref().map_or(Ok(()), leave).map(|()| 0);
     };
-    foreground.attend(&init, master, None, &options.detach_keys)
+    let leaving = Leaving { keys: &options.detach_keys, group: options.holders_group.as_ref() };
+    foreground.attend(&init, master, None, leaving)
 }
 
 /// Starts the process, and gives it with the socket over which its terminal comes, if it has one and this process relays it.

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
-use super::detach::{self, Keys};
+use super::detach::{self, Keys, Leaving};
 use super::notify_socket::Listening;
 use crate::error::Attempt;
 use crate::spec::process::ConsoleSize;
@@ -50,16 +50,16 @@ impl Foreground {
         init: &Child,
         master: Option<OwnedFd>,
         notify: Option<Listening>,
-        detach_keys: &[u8],
+        leaving: Leaving<'_>,
     ) -> Result<u8> {
         let raw = master.as_ref().map(|_| Raw::of(stdin())).transpose()?.flatten();
-        let mut relay = master.map(|master| Relay::new(master, detach_keys));
+        let mut relay = master.map(|master| Relay::new(master, leaving.keys));
         if let Some(relay) = &relay {
             relay.resize();
         }
         let status = self.relay_until_end(init, relay.as_mut(), notify)?;
         match &mut relay {
-            Some(relay) if relay.detached => detach::leave(&relay.master)?,
+            Some(relay) if relay.detached => detach::leave(&relay.master, leaving.group)?,
             Some(relay) => relay.drain(),
             None => {}
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::descriptors::Passed;
-use crate::cgroup;
+use crate::cgroup::{self, Group};
 use crate::spec::Process;
 use crate::spec::resources::LinuxResources;
 
@@ -211,6 +211,8 @@ pub struct ExecOptions {
     pub detach: bool,
     /// Whether a process is left behind then that holds the program's terminal; else somebody else must be given it.
     pub leaves_holder: bool,
+    /// The group that such a process is to be in, if it can be had.
+    pub holders_group: Option<Group>,
     /// Which descriptors above stdio the container gets.
     pub passed: Passed,
     /// A cgroup below the container's.

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::create::{Making, Start, configuration};
+use super::detach::Leaving;
 use super::foreground::{self, Foreground};
 use super::options::{Host, RunOptions};
 use super::start::{poststart, stop};
@@ -39,7 +40,7 @@ pub fn run(host: &Host, id: &str, options: &RunOptions) -> Result<u8> {
         started(making, &init)?;
         Ok((init, master))
     })?;
-    let status = foreground.attend(&init, master, notify, &[])?;
+    let status = foreground.attend(&init, master, notify, Leaving::default())?;
     if !options.keep {
         delete::remove_ended(host, id, &making.spec)
             .with_context(|| format!("the container ended with status {status}"))?;

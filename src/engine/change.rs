@@ -20,7 +20,7 @@ impl Container<'_> {
             let resources = specification::changeable(&self.record.host_config)?;
             let options = UpdateOptions { resources, l3_cache_schema: None, mem_bw_schema: None };
             container::update(&self.engine.host(), self.id(), &options)?;
-            Place::of(self.engine, &self.record)?.update(&self.record)?;
+            Place::of(self.engine, &self.record)?.update(self)?;
         }
         self.write()?;
         if self.has_monitor() {

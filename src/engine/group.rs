@@ -9,19 +9,24 @@
 //! | the container | `SLICE/corten-ID.scope/container` | `PARENT/ID` |
 //! | the monitor | `SLICE/corten-ID.scope/monitor` | `PARENT/monitors`, with the others |
 //!
+//! An ordinary user's scopes are those of the user's own systemd, whose life is a session's, or the machine's with `loginctl enable-linger`.
+//! Where there is none, monitor and container are beside whoever starts the container, if a group may be made there.
+//!
 //! Shares and reservations stand against those of the groups beside, so the scope has them, too. Whatever is counted of containers is
 //! counted of each, for `stats`, whether it is limited or not.
 //!
 //! That the monitor is in the scope keeps the container's group there until its end has been looked at: systemd removes the group of a scope
 //! at the moment in which its last process ends, and with it the count of what was killed for want of memory.
 
+use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::getpid;
+use rustix::fs::{Access, access};
+use rustix::process::{Pid, getpid};
 
 use super::record::Record;
-use super::{Engine, specification};
+use super::{Container, Engine, specification};
 use crate::cgroup::systemd::properties::{Property, limits};
 use crate::cgroup::systemd::value::Value;
 use crate::cgroup::systemd::{Systemd, Unit, slice_path};
@@ -34,6 +39,10 @@ pub(super) const STOP: i32 = libc::SIGCONT;
 /// How much longer than the container's own time to stop systemd waits.
 const GRACE: u64 = 10;
 
+/// The groups below a scope.
+const MONITOR: &str = "monitor";
+const CONTAINER: &str = "container";
+
 /// The controllers that count something.
 const COUNTING: [&str; 4] = ["cpu", "io", "memory", "pids"];
 
@@ -41,16 +50,54 @@ const COUNTING: [&str; 4] = ["cpu", "io", "memory", "pids"];
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// In a scope of this slice.
-    Scope(String),
+    Scope(Owner, String),
     /// Below this group, as a path from the root of the hierarchy.
     Below(PathBuf),
     /// An ordinary user's, where nothing else was asked for: beside the group of whoever starts it, if it may be made there.
     Beside,
 }
 
+/// Whose systemd is asked for a scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The machine's.
+    System,
+    /// That of the user whose runtime directory this is.
+    User(PathBuf),
+}
+
+impl Owner {
+    /// None where no systemd runs.
+    fn of(engine: &Engine) -> Option<Owner> {
+        match &engine.user {
+            _ if !has_systemd() => None,
+            None => Some(Owner::System),
+            Some(user) => {
+                let directory = user.session.as_ref()?;
+                directory.join("systemd/private").exists().then(|| Owner::User(directory.clone()))
+            }
+        }
+    }
+
+    fn connect(&self) -> Result<Systemd> {
+        match self {
+            Owner::System => Systemd::connect(false),
+            Owner::User(directory) => Systemd::of_user(directory),
+        }
+    }
+
+    /// Where such things are put.
+    fn slice(&self) -> &'static str {
+        match self {
+            Owner::System => "system.slice",
+            Owner::User(_) => "user.slice",
+        }
+    }
+}
+
 /// Who makes the groups of containers that don't ask for a place of their own.
-pub fn manager() -> Manager {
-    if has_systemd() { Manager::Systemd } else { Manager::Cgroupfs }
+pub fn manager(engine: &Engine) -> Manager {
+    if Owner::of(engine).is_some() { Manager::Systemd } else { Manager::Cgroupfs }
 }
 
 /// sd_booted(3).
@@ -62,26 +109,26 @@ impl Place {
     /// That of a container.
     pub(super) fn of(engine: &Engine, record: &Record) -> Result<Place> {
         let parent = record.host_config.cgroup_parent.as_str();
-        match (&engine.user, parent) {
-            (Some(_), "") => Ok(Place::Beside),
-            (user, parent) => Place::decide(parent, user.is_none() && has_systemd()),
+        match (&engine.user, parent, Owner::of(engine)) {
+            (Some(_), "", None) => Ok(Place::Beside),
+            (_, parent, owner) => Place::decide(parent, owner),
         }
     }
 
     /// A slice is systemd's, a path is one in the file system; without systemd a name is a path, whatever it ends in.
-    fn decide(parent: &str, has_systemd: bool) -> Result<Place> {
+    fn decide(parent: &str, systemd: Option<Owner>) -> Result<Place> {
         ensure!(
             !Path::new(parent).components().any(|part| part == Component::ParentDir),
             "--cgroup-parent {parent:?} has a \"..\" in it, which could leave the hierarchy"
         );
-        match parent.trim_matches('/') {
-            "" if has_systemd => Ok(Place::Scope("system.slice".into())),
-            "" => Ok(Place::Below("/corten".into())),
-            slice if has_systemd && slice == parent && slice.ends_with(".slice") => {
+        match (parent.trim_matches('/'), systemd) {
+            ("", Some(owner)) => Ok(Place::Scope(owner.clone(), owner.slice().into())),
+            ("", None) => Ok(Place::Below("/corten".into())),
+            (slice, Some(owner)) if slice == parent && slice.ends_with(".slice") => {
                 slice_path(slice).with_context(|| format!("--cgroup-parent {parent:?}"))?;
-                Ok(Place::Scope(slice.into()))
+                Ok(Place::Scope(owner, slice.into()))
             }
-            path => Ok(Place::Below(Path::new("/").join(path))),
+            (path, _) => Ok(Place::Below(Path::new("/").join(path))),
         }
     }
 
@@ -105,14 +152,14 @@ impl Place {
                 }
                 parent.join(&record.id)
             }
-            Place::Scope(slice) => {
+            Place::Scope(owner, slice) => {
                 let unit = unit(slice, record)?;
-                Systemd::connect(false)?.start_anew(&unit, &properties(&unit, record)?)?;
+                owner.connect()?.start_anew(&unit, &properties(&unit, record)?)?;
                 let hierarchy = Hierarchy::find()?;
                 let scope = &hierarchy.own;
-                Group::create(&hierarchy, &scope.join("monitor"))?.add(getpid())?;
+                Group::create(&hierarchy, &scope.join(MONITOR))?.add(getpid())?;
                 count_below(&hierarchy.directory(scope));
-                scope.join("container")
+                scope.join(CONTAINER)
             }
         };
         Ok(path.to_string_lossy().into_owned())
@@ -120,14 +167,61 @@ impl Place {
 
     /// Whether systemd ends it.
     pub(super) fn is_scope(&self) -> bool {
-        matches!(self, Place::Scope(_))
+        matches!(self, Place::Scope(..))
+    }
+
+    /// Where a container is that whoever is asked here refuses: an ordinary user's has done without before.
+    pub(super) fn otherwise(&self, record: &Record) -> Option<Place> {
+        let is_users = matches!(self, Place::Scope(Owner::User(_), _));
+        (is_users && record.host_config.cgroup_parent.is_empty()).then_some(Place::Beside)
     }
 
     /// Tells whoever made the groups of a container that runs of its new limits, which it has already.
-    pub(super) fn update(&self, record: &Record) -> Result<()> {
-        let Place::Scope(slice) = self else { return Ok(()) };
-        Systemd::connect(false)?.set(&unit(slice, record)?.name, &shares(record)?)
+    pub(super) fn update(&self, container: &Container<'_>) -> Result<()> {
+        let Place::Scope(owner, slice) = self else { return Ok(()) };
+        let unit = unit(slice, &container.record)?;
+        if container.scope().is_none_or(|scope| scope.file_name() != Some(OsStr::new(&unit.name))) {
+            return Ok(());
+        }
+        owner.connect()?.set(&unit.name, &shares(&container.record)?)
     }
+}
+
+impl Container<'_> {
+    /// The directory of the scope in which it runs, if it runs in one of its own.
+    fn scope(&self) -> Option<PathBuf> {
+        let group = std::fs::read_link(self.engine.host().root.join(self.id()).join("cgroup")).ok()?;
+        let scope = group.parent()?;
+        let is_own = group.file_name()? == CONTAINER && scope.extension().is_some_and(|kind| kind == "scope");
+        is_own.then(|| scope.to_owned())
+    }
+
+    /// The group for what is to live as long as the container does, beside its monitor.
+    ///
+    /// Who starts a program in the container has to be able to make processes in its group: clone(2) asks for the right to write to the
+    /// `cgroup.procs` of the group that has both below it. An ordinary user in a login session has it not, and so has systemd move this
+    /// process there.
+    pub fn enter_group(&self) -> Result<Option<Group>> {
+        let Ok(hierarchy) = Hierarchy::find() else { return Ok(None) };
+        let pid = std::fs::read_to_string(self.running().join("monitor")).ok();
+        let pid = pid.and_then(|pid| Pid::from_raw(pid.trim().parse().ok()?));
+        let Some(group) = pid.and_then(|pid| hierarchy.group_of(pid).ok()) else { return Ok(None) };
+        if let (Some(scope), Some(owner)) = (self.scope(), Owner::of(self.engine))
+            && matches!(owner, Owner::User(_))
+            && group.path().parent() == Some(&scope)
+            && !may_move(&hierarchy.directory(&hierarchy.own), &scope)
+        {
+            let unit = scope.file_name().unwrap_or_default().to_string_lossy();
+            owner.connect()?.attach(&unit, &format!("/{MONITOR}"), &[getpid()])?;
+        }
+        Ok(Some(group))
+    }
+}
+
+/// Whether processes may be moved from one group into another (cgroups(7), "Delegation containment").
+fn may_move(from: &Path, to: &Path) -> bool {
+    let above = from.ancestors().find(|above| to.starts_with(above));
+    above.is_some_and(|above| access(above.join("cgroup.procs"), Access::WRITE_OK).is_ok())
 }
 
 fn unit(slice: &str, record: &Record) -> Result<Unit> {
@@ -181,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_slice_is_systemds_and_a_path_is_not() {
-        let scope = |slice: &str| Place::Scope(slice.into());
+        let scope = |slice: &str| Place::Scope(Owner::System, slice.into());
         let below = |path: &str| Place::Below(path.into());
         for (parent, with, without) in [
             ("", scope("system.slice"), below("/corten")),
@@ -191,14 +285,16 @@ mod tests {
             ("/pods/one/", below("/pods/one"), below("/pods/one")),
             ("pods", below("/pods"), below("/pods")),
         ] {
-            assert_eq!(Place::decide(parent, true).unwrap(), with, "{parent}");
-            assert_eq!(Place::decide(parent, false).unwrap(), without, "{parent}");
+            assert_eq!(Place::decide(parent, Some(Owner::System)).unwrap(), with, "{parent}");
+            assert_eq!(Place::decide(parent, None).unwrap(), without, "{parent}");
         }
+        let user = Owner::User("/run/user/7".into());
+        assert_eq!(Place::decide("", Some(user.clone())).unwrap(), Place::Scope(user, "user.slice".into()));
         for parent in ["../../../tmp", "/pods/../x", ".."] {
-            let error = Place::decide(parent, false).unwrap_err().to_string();
+            let error = Place::decide(parent, None).unwrap_err().to_string();
             assert!(error.starts_with(&format!("--cgroup-parent {parent:?}")), "{error}");
         }
-        let error = crate::error::sentence(&Place::decide("a--b.slice", true).unwrap_err());
+        let error = crate::error::sentence(&Place::decide("a--b.slice", Some(Owner::System)).unwrap_err());
         assert!(error.starts_with("--cgroup-parent \"a--b.slice\""), "{error}");
     }
 }

@@ -39,5 +39,10 @@ pub(super) fn try_alone(path: &Path) -> Option<Lock> {
 
 /// Whether somebody has it locked for good. Looking takes it shared for a moment, which does not keep others from looking.
 pub(super) fn is_held(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK))
+    File::open(path).is_ok_and(|file| is_held_elsewhere(&file))
+}
+
+/// The same of a file that is open; where nobody has it, it is locked shared until it is closed.
+pub(super) fn is_held_elsewhere(file: &File) -> bool {
+    flock(file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
 }

@@ -14,6 +14,7 @@
 //! | `ROOT/names/NAME` | a symlink to the id: who makes it first has the name |
 //! | `ROOT/init/` | what is the first process under `--init` |
 //! | `ROOT/volumes/NAME/` | a volume ([`volume`]) |
+//! | `/var/lib/corten/id-ranges/` | whose ids are whose, of all stores ([`id_ranges`]) |
 //! | `RUN/ID/monitor` | its pid; locked by the monitor for as long as it lives |
 //! | `RUN/ID/socket` | where it is spoken to ([`protocol`]) |
 //! | `RUN/volumes/NAME/ID`, `RUN/subpaths/ID/` | who needs a volume mounted, and parts of volumes ([`volume`]) |
@@ -25,6 +26,7 @@
 //! Whoever changes a container has its directory locked (flock(2)). Before a command looks at containers it sees to what a killed
 //! monitor or a crash of the machine left ([`reconcile`]).
 
+mod account;
 pub mod apparmor;
 pub mod cdi;
 mod change;
@@ -34,6 +36,7 @@ pub mod events;
 mod find;
 pub mod group;
 pub mod health;
+mod id_ranges;
 mod init;
 pub mod links;
 mod locks;
@@ -70,7 +73,7 @@ use anyhow::{Result, ensure};
 
 pub use create::Wanted;
 pub use find::Container;
-pub use root::{changes_of, ensure_ids_of_image, files_of};
+pub use root::{changes_of, files_of};
 pub use start::{Attached, exit_status};
 
 use crate::cgroup::Manager;

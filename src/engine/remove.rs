@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use super::record::Record;
 use super::state::Status;
-use super::{Container, Engine, quota, reconcile, root, volume};
+use super::{Container, Engine, id_ranges, quota, reconcile, root, volume};
 use crate::error::Attempt;
 use crate::image::layer::tree;
 
@@ -71,6 +71,9 @@ impl Engine {
         if volumes {
             volume::release(self, record);
         }
+        if record.ids.is_some() && self.user.is_none() {
+            id_ranges::release(&record.id);
+        }
         self.release(&record.id, &record.name);
         let removed = self.remove_directory(&record.id);
         self.happened(record, "destroy", &[]);
@@ -98,5 +101,8 @@ pub(super) fn remains(engine: &Engine, id: &str) {
         }
     }
     volume::release_of(engine, id);
+    if engine.user.is_none() {
+        id_ranges::release(id);
+    }
     let _ = engine.remove_directory(id);
 }

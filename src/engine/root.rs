@@ -78,16 +78,6 @@ pub(super) fn unmount(point: &Path) -> Result<()> {
     }
 }
 
-/// Refuses to take the files of a container where their ids are not the image's on the disk.
-pub fn ensure_ids_of_image(container: &Container<'_>) -> Result<()> {
-    let mode = &container.record.host_config.userns_mode;
-    ensure!(
-        copied(container).is_none(),
-        "the files of a user's container with --userns {mode} have other ids than an image's"
-    );
-    Ok(())
-}
-
 /// The ids that a container's files have on the disk in place of the image's.
 fn copied<'c>(container: &'c Container<'_>) -> Option<&'c IdMaps> {
     container.engine.user.as_ref()?;
@@ -101,7 +91,7 @@ pub fn files_of(container: &Container<'_>) -> Result<(Stack, Stack)> {
     let open = |path: &Path| std::fs::File::open(path).attempt(|| format!("open {path:?}"));
     let below = match (copied(container), &container.engine.user) {
         (Some(ids), Some(_)) => {
-            let mut copy = Stack::new(store.form());
+            let mut copy = Stack::mapped(store.form(), ids.clone());
             copy.push(open(&store.copy_mapped(&container.record.layers, ids)?)?.into());
             copy
         }

@@ -3,8 +3,8 @@
 //! | mode | whose | ids of the container |
 //! | --- | --- | --- |
 //! | none, `host` | all | those of the engine |
-//! | `auto[:size=N]` | root's | N (65536) of the range for containers, which no other one of the store has |
-//! | `keep-id[:uid=N,gid=N]` | a user's | the user is N, or has its own number; the subordinate ids are the others |
+//! | `auto[:size=N]` | root's | N (65536) of the range for containers, which no other one of the machine has ([`super::id_ranges`]) |
+//! | `keep-id[:uid=N,gid=N]` | a user's | the user is N, or has its own number, and a name ([`super::account`]); the subordinate ids are the others |
 //! | `nomap` | a user's | the subordinate ids; the user has none |
 //! | `private` | all | root's as `auto`; a user's as those of the engine, in a namespace of the container's own |
 //! | `container:NAME` | all | the other container's, in its namespace |
@@ -14,19 +14,12 @@
 //! mapped, so such a container has a copy of its image, which others with the same ids share.
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::FlockOperation;
 
 use super::Engine;
+use super::id_ranges::{Claims, RANGE, SIZE};
 use super::record::Record;
-use super::rootless::subordinate;
 use crate::image::bundle::User;
 use crate::image::layer::copy::{IdMaps, IdRange};
-use crate::image::store::lock::Lock;
-
-/// Ids that nobody else has: systemd leaves them free, and users' subordinate ids are below (first, how many).
-const RANGE: (u32, u32) = (0x7000_0000, 4000 * SIZE);
-/// As many as every image has room in.
-const SIZE: u32 = 65536;
 
 /// What `--userns` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,16 +73,20 @@ impl Mode {
 
 /// Chooses the ids of a new container, which are its own from the moment on in which its record is written; nobody else chooses as
 /// long as the lock is held.
-pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<Option<Lock>> {
+pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<Option<Claims>> {
     let mode = Mode::of(&record.host_config.userns_mode)?;
     let is_joined = |mode: &str| mode.starts_with("container:");
     let joins = [&record.host_config.pid_mode, &record.host_config.ipc_mode].into_iter().find(|mode| is_joined(mode));
     if let Some(joined) = joins.filter(|_| !matches!(mode, Mode::Host | Mode::Container(_))) {
         bail!("--userns: a namespace of {joined} belongs to another user namespace; --userns {joined} joins that, too");
     }
-    let (mut own, lock) = match (&mode, &engine.user) {
+    let (mut own, claims) = match (&mode, &engine.user) {
         (Mode::Host, _) => (None, None),
-        (Mode::Container(name), _) => (engine.find(name)?.record.ids, None),
+        (Mode::Container(name), user) => {
+            // Taken before the other one is looked at, for it may be removed.
+            let claims = user.is_none().then(Claims::take).transpose()?;
+            (engine.find(name)?.record.ids, claims)
+        }
         (Mode::Auto(_), Some(_)) => {
             bail!("--userns: auto is root's: a user's ids are too few to be divided; there are keep-id and nomap")
         }
@@ -98,8 +95,8 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<Option<Lock
         }
         (Mode::Auto(_) | Mode::Private, None) => {
             let size = if let Mode::Auto(size) = mode { size } else { SIZE };
-            let lock = Lock::take(&engine.store.path("user-namespaces"), FlockOperation::LockExclusive)?;
-            (Some(free(engine, size)?), Some(lock))
+            let claims = Claims::take()?;
+            (Some(claims.free(engine, size)?), Some(claims))
         }
         (Mode::Private, Some(user)) => {
             let same = |ranges: &[IdRange]| vec![IdRange { container: 0, host: 0, length: total(ranges) }];
@@ -127,8 +124,11 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<Option<Lock
     {
         *ids = IdMaps { users: divided(&ids.users, &user.ids.users), groups: divided(&ids.groups, &user.ids.groups) };
     }
+    if let (Some(claims), Some(ids)) = (&claims, &own) {
+        claims.add(engine, &record.id, ids)?;
+    }
     record.ids = own;
-    Ok(lock)
+    Ok(claims)
 }
 
 fn ensure_subordinate(ids: &IdMaps, mode: &str) -> Result<()> {
@@ -138,6 +138,11 @@ fn ensure_subordinate(ids: &IdMaps, mode: &str) -> Result<()> {
         "--userns: {mode} needs subordinate ids, and /etc/subuid and /etc/subgid have none for this user"
     );
     Ok(())
+}
+
+/// The number in the container of the user whose the engine's root is.
+pub(super) fn own_of(ranges: &[IdRange]) -> Option<u32> {
+    ranges.iter().find(|range| range.host == 0).map(|range| range.container)
 }
 
 /// Refuses a program's user that is nobody outside.
@@ -201,35 +206,6 @@ fn kept(own: u32, total: u32) -> Vec<IdRange> {
     ranges.into_iter().filter(|range| range.length > 0).collect()
 }
 
-/// The first ids that no container has.
-fn free(engine: &Engine, size: u32) -> Result<IdMaps> {
-    let range = |file: &str| {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        subordinate(&text, u32::MAX, Some("containers")).first().copied().unwrap_or(RANGE)
-    };
-    let (users, groups) = (range("/etc/subuid"), range("/etc/subgid"));
-    let all = engine.all()?;
-    let ids = all.iter().filter_map(|container| container.record.ids.as_ref()?.users.first());
-    let used: Vec<(u32, u32)> = ids.filter_map(|ids| Some((ids.host.checked_sub(users.0)?, ids.length))).collect();
-    let offset = gap(used, size, users.1.min(groups.1)).with_context(|| {
-        format!("--userns: no {size} ids are free in the range for containers ({}:{})", users.0, users.1.min(groups.1))
-    })?;
-    let one = |first: u32| vec![IdRange { container: 0, host: first + offset, length: size }];
-    Ok(IdMaps { users: one(users.0), groups: one(groups.0) })
-}
-
-fn gap(mut used: Vec<(u32, u32)>, size: u32, limit: u32) -> Option<u32> {
-    used.sort_unstable();
-    let mut next = 0u32;
-    for (first, length) in used {
-        if first >= next && first - next >= size {
-            break;
-        }
-        next = next.max(first.saturating_add(length));
-    }
-    (next.checked_add(size)? <= limit).then_some(next)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,14 +242,5 @@ mod tests {
         let user = [range(0, 1000, 1), range(1, 100_000, 10), range(11, 500_000, 10)];
         assert_eq!(divided(&[range(0, 0, 21)], &user), [range(0, 0, 1), range(1, 1, 10), range(11, 11, 10)]);
         assert_eq!(divided(&[range(0, 1, 15)], &user), [range(0, 1, 10), range(10, 11, 5)]);
-    }
-
-    #[test]
-    fn the_first_gap_is_taken() {
-        assert_eq!(gap(vec![], 10, 100), Some(0));
-        assert_eq!(gap(vec![(10, 10), (0, 10)], 10, 100), Some(20));
-        assert_eq!(gap(vec![(0, 10), (20, 10)], 10, 100), Some(10));
-        assert_eq!(gap(vec![(0, 10), (15, 10)], 10, 100), Some(25));
-        assert_eq!(gap(vec![(0, 95)], 10, 100), None);
     }
 }

@@ -32,7 +32,7 @@ pub(crate) const CAPABILITIES: [&str; 14] = [
     "CAP_SYS_CHROOT",
 ];
 /// Bytes that an image's passwd or group may have: an image may be hostile.
-const LARGEST_FILE: u64 = 1 << 20;
+pub(crate) const LARGEST_FILE: u64 = 1 << 20;
 
 /// What the caller wants beside what the image says.
 #[derive(Debug, Clone, Default)]

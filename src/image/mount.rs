@@ -236,8 +236,8 @@ impl FileIds {
         // capabilities(7): otherwise the capabilities for files went with root's number.
         set_capabilities_secure_bits(bits | CapabilitiesSecureBits::NO_SETUID_FIXUP)
             .attempt(|| "set the secure bits")?;
-        let root = |ranges: &[IdRange]| ranges.iter().find(|range| range.container == 0).map_or(0, |range| range.host);
-        Ok(FileIds { before: file_ids::set(root(&ids.users), root(&ids.groups)), bits })
+        let (uid, gid) = ids.root();
+        Ok(FileIds { before: file_ids::set(uid, gid), bits })
     }
 }
 
@@ -249,7 +249,7 @@ impl Drop for FileIds {
 }
 
 /// A user namespace for mounts.
-fn user_namespace(ids: &IdMaps) -> Result<OwnedFd> {
+pub(crate) fn user_namespace(ids: &IdMaps) -> Result<OwnedFd> {
     let lines = |ranges: &[IdRange]| {
         let line =
             |range: &IdRange| IdMapping { container_id: range.container, host_id: range.host, size: range.length };

@@ -24,6 +24,9 @@ pub fn ctn() -> PathBuf {
     std::env::var_os("CORTEN_TEST_CTN").map_or_else(|| env!("CARGO_BIN_EXE_ctn").into(), PathBuf::from)
 }
 
+/// Which ids containers have, whatever their stores.
+pub const CLAIMS: &str = "/var/lib/corten/id-ranges";
+
 /// For what must happen some time. Nothing is timed by it.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -204,6 +207,7 @@ impl Place {
             if group.exists() {
                 left.push(group.display().to_string());
             }
+            left.extend(claims_of(&id));
         }
         left
     }
@@ -262,6 +266,13 @@ impl Place {
             .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
             .unwrap_or_default()
     }
+}
+
+/// The links that say which ids a container has.
+pub fn claims_of(id: &str) -> Vec<String> {
+    let entries = fs::read_dir(CLAIMS).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(id)).collect()
 }
 
 #[track_caller]

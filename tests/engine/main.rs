@@ -31,6 +31,7 @@ mod links;
 mod lists;
 mod logs;
 mod many;
+mod mapped_files;
 mod monitor;
 mod network;
 mod rootless;

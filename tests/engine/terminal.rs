@@ -72,12 +72,29 @@ fn a_program_that_is_detached_has_a_terminal() {
     });
     let said = place.ctn(&["exec", "into", "cat", "/tty"]);
     assert!(said.starts_with("/dev/pts/"), "{said}");
+    // Who holds it is not in the group of whoever called, which may end.
+    let holder = processes_of("exec\0-dt\0into");
+    assert_eq!(holder.len(), 1);
+    assert_eq!(group_of(&holder[0]), group_of(&place.monitor_of("into").to_string()));
     // What can't be run is told, though the program's streams are nobody's.
     let refusal = place.refusal(1, &["exec", "-dt", "into", "nonsense"]);
     assert!(refusal.contains("executable file not found"), "{refusal}");
     let refusal = place.refusal(126, &["exec", "-w", "/nonsense", "into", "true"]);
     assert!(refusal.contains("/nonsense"), "{refusal}");
     assert_eq!(place.refusal(126, &["exec", "-u", "nobody", "into", "true"]).lines().count(), 1);
+}
+
+/// Those whose command lines have this in them.
+fn processes_of(words: &str) -> Vec<String> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let has = |process: &std::fs::DirEntry| {
+        std::fs::read_to_string(process.path().join("cmdline")).is_ok_and(|line| line.contains(words))
+    };
+    all.filter(has).map(|process| process.file_name().into_string().unwrap()).collect()
+}
+
+fn group_of(pid: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap()
 }
 
 #[test]
@@ -99,12 +116,9 @@ fn a_program_of_exec_is_left_by_the_keys() {
     until("the program went on", || place.outcome(&["exec", "left", "test", "-e", "/through"]).0 == Some(0));
     assert!(place.ctn(&["exec", "left", "ps"]).contains("sleep 1000"));
     // Whoever holds the terminal goes when nobody has it any more.
-    let holders = || {
-        let children = std::fs::read_dir("/proc").unwrap().flatten();
-        let line = |process: std::fs::DirEntry| std::fs::read_to_string(process.path().join("cmdline")).ok();
-        children.filter_map(line).filter(|line| line.contains("ctrl-a,d\0left")).count()
-    };
+    let holders = || processes_of("ctrl-a,d\0left").len();
     assert_eq!(holders(), 1);
+    assert_eq!(group_of(&processes_of("ctrl-a,d\0left")[0]), group_of(&place.monitor_of("left").to_string()));
     place.ctn(&["rm", "-f", "left"]);
     until("the holder is gone", || holders() == 0);
     let refusal = place.refusal(1, &["exec", "--detach-keys", "nonsense", "left", "true"]);

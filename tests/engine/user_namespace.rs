@@ -22,7 +22,7 @@ fn containers_of_root_have_ids_of_their_own() {
     place.detached("two", &["--userns", "auto:size=2000"], "sleep 1000");
     let (one, two) = (map(&place, "one"), map(&place, "two"));
     assert_eq!((one[0], one[2], two[0], two[2]), (0, 65536, 0, 2000));
-    assert!(one[1] >= 1 << 19 && two[1] >= one[1] + 65536, "apart: {one:?} {two:?}");
+    assert!(one[1] >= 1 << 19 && are_apart(&one, &two), "{one:?} {two:?}");
     assert_eq!(owner_of_process(&place, "one"), one[1]);
     // The image's owners are those inside, though its layers are on the disk once.
     assert_eq!(place.ctn(&["exec", "one", "stat", "-c", "%u:%g", "/bin", "/data", "/etc/hosts"]), "0:0\n0:0\n0:0\n");
@@ -35,10 +35,94 @@ fn containers_of_root_have_ids_of_their_own() {
     assert_eq!(place.ctn(&["run", "--rm", "--network", "none", "kept", "stat", "-c", "%u", "/made"]), "0\n");
     place.ctn(&["restart", "-t", "0", "one"]);
     assert_eq!(map(&place, "one"), one, "they stay over a restart");
-    place.ctn(&["rm", "-f", "one"]);
     place.detached("three", &["--userns", "private"], "sleep 1000");
-    assert_eq!(map(&place, "three"), one, "what is free is given again");
-    place.ctn(&["rm", "-f", "two", "three"]);
+    assert_eq!(map(&place, "three")[2], 65536);
+    let id = place.field("three", ".Id");
+    assert_eq!(claims_of(&id).len(), 1);
+    place.ctn(&["rm", "-f", "one", "two", "three"]);
+    assert_eq!(claims_of(&id), [""; 0], "its ids may be given again");
+    place.assert_nothing_left();
+}
+
+fn are_apart(one: &[u32], other: &[u32]) -> bool {
+    one[1] + one[2] <= other[1] || other[1] + other[2] <= one[1]
+}
+
+#[test]
+fn no_two_stores_have_the_same_ids() {
+    let places = [Place::new(), Place::new()];
+    let names: Vec<String> = (0..3).map(|number| format!("c{number}")).collect();
+    let all: Vec<(&Place, &str)> =
+        places.iter().flat_map(|place| names.iter().map(move |name| (place, &name[..]))).collect();
+    let create = ["create", "--userns", "auto:size=5000", "--network", "none", "--name"];
+    let calls: Vec<_> =
+        all.iter().map(|(place, name)| place.spawn(&[&create[..], &[name, "box", "sleep", "1000"]].concat())).collect();
+    for call in calls {
+        succeeded(&call.wait_with_output().unwrap(), "create");
+    }
+    let maps: Vec<Vec<u32>> = all
+        .iter()
+        .map(|(place, name)| {
+            place.ctn(&["start", name]);
+            map(place, name)
+        })
+        .collect();
+    for (at, one) in maps.iter().enumerate() {
+        assert!(maps[at + 1..].iter().all(|other| are_apart(one, other)), "{maps:?}");
+    }
+    // Who joins has the same, also when the first is gone.
+    places[0].detached("guest", &["--userns", "container:c0"], "sleep 1000");
+    assert_eq!(map(&places[0], "guest"), maps[0]);
+    places[0].ctn(&["rm", "-f", "c0"]);
+    places[1].detached("later", &["--userns", "auto:size=5000"], "sleep 1000");
+    assert!(are_apart(&map(&places[1], "later"), &maps[0]));
+    for place in &places {
+        place.ctn(&[&["rm", "-f"], &place.ctn(&["ps", "-aq"]).lines().collect::<Vec<_>>()[..]].concat());
+        place.assert_nothing_left();
+    }
+}
+
+#[test]
+fn ids_of_what_was_left_and_of_what_can_not_be_read() {
+    let place = Place::new();
+    let ids = |name: &str| {
+        let claim = claims_of(&place.field(name, ".Id")).remove(0);
+        let numbers: Vec<u32> = claim.split('-').take(3).map(|number| number.parse().unwrap()).collect();
+        vec![0, numbers[0], numbers[2]]
+    };
+    let create =
+        |name: &str| place.ctn(&["create", "--userns", "auto:size=3000", "--network", "none", "--name", name, "box"]);
+    let id = create("one").trim().to_owned();
+    let one = ids("one");
+    // A claim whose maker was killed; one of a store that is not there now; and what is no claim.
+    let (killed, gone) = ("a".repeat(64), "b".repeat(64));
+    let link = |name: &str, to: std::path::PathBuf| {
+        std::os::unix::fs::symlink(to, std::path::Path::new(CLAIMS).join(name)).unwrap()
+    };
+    link(&format!("1-1-10-{killed}"), place.store().join("containers").join(&killed));
+    let far = one[1] + 30_000_000;
+    link(&format!("{far}-{far}-20000-{gone}"), place.join("nowhere/containers").join(&gone));
+    fs::write(std::path::Path::new(CLAIMS).join("anything"), "").unwrap();
+    // A record that can't be read.
+    let record = place.store().join("containers").join(&id).join("container.json");
+    let whole = fs::read(&record).unwrap();
+    fs::write(&record, "{").unwrap();
+    create("two");
+    assert!(are_apart(&one, &ids("two")), "{one:?} {:?}", ids("two"));
+    assert!(claims_of(&killed).is_empty() && claims_of(&gone).len() == 1);
+    // Without a claim nobody knows which ids it has.
+    let claim = std::path::Path::new(CLAIMS).join(claims_of(&id).remove(0));
+    fs::remove_file(&claim).unwrap();
+    let refusal = place.refusal(1, &["create", "--userns", "auto", "--network", "none", "box"]);
+    assert!(refusal.contains("--userns: a container's ids are not known:") && refusal.contains(&id), "{refusal}");
+    place.ctn(&["create", "--network", "none", "--name", "without", "box"]);
+    fs::write(&record, whole).unwrap();
+    create("three");
+    assert!(are_apart(&one, &ids("three")), "it was made before there were claims");
+    for name in [format!("{far}-{far}-20000-{gone}"), "anything".into()] {
+        fs::remove_file(std::path::Path::new(CLAIMS).join(name)).unwrap();
+    }
+    place.ctn(&["rm", "-f", "one", "two", "three", "without"]);
     place.assert_nothing_left();
 }
 
@@ -70,42 +154,6 @@ fn a_user_namespace_is_joined() {
     assert_eq!(namespace("one"), namespace("guest"));
     assert_eq!(place.ctn(&["exec", "guest", "stat", "-c", "%u", "/bin"]), "0\n");
     place.ctn(&["rm", "-f", "guest", "one"]);
-    place.assert_nothing_left();
-}
-
-#[test]
-fn what_is_copied_with_a_user_namespace() {
-    let place = Place::new();
-    place.detached("one", &["--userns", "auto"], "echo said >/made; sleep 1000");
-    until("it is made", || place.call(&["exec", "one", "cat", "/made"]).stdout == b"said\n");
-    let out = place.join("out").display().to_string();
-    for is_up in [true, false] {
-        place.ctn(&["cp", "one:/made", &out]);
-        assert_eq!(fs::read_to_string(&out).unwrap(), "said\n");
-        let refusal = place.refusal(1, &["cp", &out, "one:/in"]);
-        assert!(refusal.contains("into a container with --userns"), "{is_up}: {refusal}");
-        place.ctn(&["stop", "-t", "0", "one"]);
-    }
-    // The volume's place is made for it, as the container's start would make it.
-    place.ctn(&[
-        "create",
-        "--name",
-        "two",
-        "--network",
-        "none",
-        "--userns",
-        "auto",
-        "-v",
-        "data:/new",
-        "box",
-        "ls",
-        "-ldn",
-        "/new",
-    ]);
-    place.ctn(&["cp", &out, "two:/new/in"]);
-    assert!(place.ctn(&["start", "-a", "two"]).contains(" 0        0 "));
-    place.ctn(&["rm", "-v", "one", "two"]);
-    place.ctn(&["volume", "rm", "data"]);
     place.assert_nothing_left();
 }
 
@@ -178,10 +226,72 @@ fn a_user_keeps_its_number() {
     place.detached("web", &["--userns", "keep-id"], "sleep 1000");
     assert_eq!(owner_of_process(&place, "web"), USER);
     place.ctn(&["exec", "-u", "root", "web", "touch", "/made"]);
-    assert_eq!(place.ctn(&["diff", "web"]), "A /made\n");
-    let refusal = place.refusal(1, &["commit", "web", "kept"]);
-    assert!(refusal.contains("--userns keep-id have other ids"), "{refusal}");
+    assert_eq!(place.ctn(&["diff", "web"]), "C /etc\nC /etc/group\nC /etc/passwd\nA /made\n");
     place.ctn(&["rm", "-f", "web"]);
+    user::assert_nothing_left(&place);
+}
+
+#[test]
+fn a_user_who_keeps_its_number_has_a_name() {
+    let place = user::place();
+    let look = "id; echo $HOME; tail -n 1 /etc/passwd; tail -n 1 /etc/group; stat -c '%u %a' /etc/passwd";
+    let inside = |flags: &[&str]| place.inside(&[&["--userns", "keep-id"], flags].concat(), look);
+    let id = "uid=3000(tester) gid=3000(tester) groups=3000(tester)";
+    let of = |home: &str| format!("{id}\n{home}\ntester:*:3000:3000::{home}:/bin/sh\ntester:x:3000:tester\n0 644\n");
+    assert_eq!(inside(&[]), of("/"));
+    assert_eq!(inside(&["-w", "/data"]), of("/data"));
+    assert_eq!(inside(&["--read-only", "-e", "HOME=/tmp"]), of("/").replacen("\n/\n", "\n/tmp\n", 1));
+    // Another number, one that the image knows, and a name that is somebody else's there.
+    let numbers = |ids: &str| place.inside(&["--userns", &format!("keep-id:{ids}")], "id; grep -c . /etc/passwd");
+    assert_eq!(numbers("uid=5,gid=6"), "uid=5(tester) gid=6(tester) groups=6(tester)\n3\n");
+    assert_eq!(numbers("uid=33,gid=34"), "uid=33(web) gid=34(web) groups=34(web)\n2\n");
+    // It is written once, can be changed by a program, and is kept.
+    let change = "sed s/tester/other/ /etc/passwd >/etc/new && mv /etc/new /etc/passwd; grep 3000 /etc/passwd";
+    place.ctn(&[
+        "run",
+        "--name",
+        "web",
+        "--userns",
+        "keep-id",
+        "-u",
+        "0",
+        "--network",
+        "none",
+        "box",
+        "sh",
+        "-c",
+        change,
+    ]);
+    place.ctn(&["start", "web"]);
+    place.ctn(&["wait", "web"]);
+    assert_eq!(place.ctn(&["logs", "web"]), "other:*:3000:3000::/:/bin/sh\n".repeat(2));
+    place.ctn(&["commit", "web", "kept"]);
+    let said = place.ctn(&["run", "--rm", "--network", "none", "kept", "grep", "-c", "3000", "/etc/passwd"]);
+    assert_eq!(said, "1\n");
+    // What the caller mounts there is the caller's, and so is a root directory.
+    fs::write(place.join("passwd"), "mine:x:3000:3000::/:/bin/sh\n").unwrap();
+    let mounted = format!("{}:/etc/passwd", place.join("passwd").display());
+    assert_eq!(place.inside(&["--userns", "keep-id", "-v", &mounted], "id -un"), "mine\n");
+    assert_eq!(fs::read_to_string(place.join("passwd")).unwrap(), "mine:x:3000:3000::/:/bin/sh\n");
+    place.ctn(&["rm", "web"]);
+    user::assert_nothing_left(&place);
+}
+
+#[test]
+fn a_link_to_elsewhere_is_not_where_a_user_is_named() {
+    let place = user::place();
+    fs::write(place.join("outside"), "").unwrap();
+    std::os::unix::fs::chown(place.join("outside"), Some(USER), Some(USER)).unwrap();
+    let link = format!(
+        "rm /etc/passwd; ln -s {} /etc/passwd; rm /etc/group; mkfifo /etc/group",
+        place.join("outside").display()
+    );
+    place.ctn(&["run", "--name", "maker", "--network", "none", "box", "sh", "-c", &link]);
+    place.ctn(&["commit", "maker", "linked"]);
+    let refusal = place.refusal(125, &["run", "--rm", "--network", "none", "--userns", "keep-id", "linked", "true"]);
+    assert!(refusal.contains("name the user in the container's /etc/group: it is no regular file"), "{refusal}");
+    assert_eq!(fs::read_to_string(place.join("outside")).unwrap(), "");
+    place.ctn(&["rm", "maker"]);
     user::assert_nothing_left(&place);
 }
 

@@ -1,7 +1,7 @@
 //! From images to bundles and back.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::process::Command;
 
 use serde_json::Value;
@@ -67,9 +67,39 @@ fn ids_are_mapped_on_request() {
     let config: Value = serde_json::from_slice(&fs::read(place.join("bundle/config.json")).unwrap()).unwrap();
     assert_eq!(config["linux"]["uidMappings"][0]["hostID"], 100_000);
     let said = place.refusal(&["unpack", "--uidmap", "5:100000:1", "--gidmap", "5:100000:1", "busybox:1", "other"]);
-    assert!(said.contains("the id 0 is in none of the ranges"), "{said}");
+    assert!(said.contains("the user 0 of the container has no id on the machine"), "{said}");
     assert!(!place.join("other").exists());
     assert!(place.refusal(&["unpack", "busybox:1", "bundle"]).contains("is not empty"));
+}
+
+#[test]
+fn what_a_bundle_with_mapped_ids_changed() {
+    let place = busybox();
+    place.ctn(&["unpack", "--uidmap", "0:100000:65536", "--gidmap", "0:200000:65536", "busybox:1", "bundle"]);
+    assert_eq!(place.ctn(&["diff", "bundle"]), "");
+    let root = place.join("bundle/rootfs");
+    for (name, uid, gid) in [("new", 100_033, 200_034), ("of-root", 100_000, 200_000)] {
+        fs::write(root.join("etc").join(name), "new").unwrap();
+        chown(root.join("etc").join(name), Some(uid), Some(gid)).unwrap();
+    }
+    chown(root.join("etc/group"), Some(100_005), None).unwrap();
+    assert_eq!(place.ctn(&["diff", "bundle"]), "C /etc\nC /etc/group\nA /etc/new\nA /etc/of-root\n");
+    place.ctn(&["commit", "bundle", "kept:1"]);
+    place.ctn(&["unpack", "kept:1", "plain"]);
+    let owner = |name: &str| {
+        let found = fs::metadata(place.join("plain/rootfs/etc").join(name)).unwrap();
+        (found.uid(), found.gid())
+    };
+    assert_eq!([owner("new"), owner("of-root"), owner("group")], [(33, 34), (0, 0), (5, 0)]);
+    // What the machine's root made there is nobody's in the container.
+    fs::write(root.join("etc/machines"), "").unwrap();
+    for command in [&["diff", "bundle"][..], &["commit", "bundle", "kept:1"]] {
+        let said = place.refusal(command);
+        assert!(
+            said.contains("compare \"etc\": \"machines\": the user 0 of the machine has no id in the container"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

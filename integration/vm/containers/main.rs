@@ -27,3 +27,4 @@ mod scopes;
 mod second_boot;
 mod stats;
 mod update;
+mod users;

@@ -1,6 +1,6 @@
 //! What is asked of systemd: start a unit, change it, stop it (org.freedesktop.systemd1(5)).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -42,8 +42,18 @@ struct About {
 impl Systemd {
     /// Connects to the manager of the system, or to that of the user whose environment this is.
     pub fn connect(is_user: bool) -> Result<Systemd> {
+        Systemd::find(is_user, |name| std::env::var(name).ok())
+    }
+
+    /// Connects to the manager of the user whose runtime directory this is.
+    pub fn of_user(runtime_directory: &Path) -> Result<Systemd> {
+        let directory = runtime_directory.to_str().context("the runtime directory's path is no text")?;
+        Systemd::find(true, |name| (name == "XDG_RUNTIME_DIR").then(|| directory.to_owned()))
+    }
+
+    fn find(is_user: bool, environment: impl Fn(&str) -> Option<String>) -> Result<Systemd> {
         let mut failures = Vec::new();
-        for address in addresses(is_user, |name| std::env::var(name).ok()) {
+        for address in addresses(is_user, environment) {
             match Connection::open(&address) {
                 Ok(connection) => return Systemd::greet(connection, address.is_bus),
                 // Not worded as "no such file": engines take that for a program that is missing in the image.

@@ -1,7 +1,7 @@
 //! `cp`: files between a container and the host.
 
 use std::ffi::OsString;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::IsTerminal;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -180,7 +180,7 @@ impl Copy {
             End::Container(..) => Owner::Of(0, 0),
             _ => Owner::Of(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
         };
-        copy::copy(&found, to, &placed, owner)
+        copy::copy((from, &found), to, &placed, owner)
     }
 
     fn to_stream(&self, from: &Tree, paths: &Paths<'_>) -> Result<u8> {
@@ -188,8 +188,7 @@ impl Copy {
         ensure!(!stdout.is_terminal(), "cowardly refusing to copy to a terminal: redirect the standard output");
         let (found, source) = self.source(from, paths)?;
         let name = if source.is_content { Vec::new() } else { source.name };
-        let output = BufWriter::with_capacity(128 << 10, stdout.lock());
-        copy::pack(&found, &name, output)?.flush().attempt(|| "write the archive")?;
+        copy::pack_stream((from, &found), &name, stdout.lock())?;
         Ok(0)
     }
 }

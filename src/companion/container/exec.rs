@@ -125,6 +125,7 @@ impl Operation for Exec {
             let both = rustix::stdio::dup2_stdout(&null).and_then(|()| rustix::stdio::dup2_stderr(&null));
             both.attempt(|| "close the standard output")?;
         }
+        let holders_group = container.enter_group()?;
         let options = ExecOptions {
             process: ProcessSource::Process(Box::new(process)),
             console_socket: None,
@@ -132,6 +133,7 @@ impl Operation for Exec {
             pid_file: None,
             detach: self.detach,
             leaves_holder: self.detach && self.tty,
+            holders_group,
             passed: Passed::default(),
             cgroup: None,
             ignore_paused: false,

@@ -16,7 +16,7 @@ use crate::engine::state::Status;
 use crate::engine::{Container, root, volume};
 use crate::error::Attempt;
 use crate::image::layer::{Stack, path};
-use crate::image::mount::FileIds;
+use crate::image::{self, mount::FileIds};
 use crate::sys;
 use crate::sys::clone::CloneFlags;
 
@@ -35,14 +35,14 @@ impl Container<'_> {
         let lock = self.lock()?;
         let state = self.state()?;
         let read_only = self.record.host_config.readonly_rootfs;
-        let has_other_ids = self.record.ids.is_some() && self.engine.user.is_none();
+        let ids = self.record.ids.clone().unwrap_or_default();
         if matches!(state.status, Status::Running | Status::Paused) {
             let path = format!("/proc/{}/root", state.pid);
             let root = File::open(&path).attempt(|| format!("open {path:?}"))?;
-            return Ok(Files { tree: Tree::of_container(root.into(), name, read_only, has_other_ids), _lock: None });
+            return Ok(Files { tree: Tree::of_container(root.into(), name, read_only, ids), _lock: None });
         }
         let root = self.mounted()?;
-        Ok(Files { tree: Tree::of_container(root, name, read_only, has_other_ids), _lock: Some(lock) })
+        Ok(Files { tree: Tree::of_container(root, name, read_only, ids), _lock: Some(lock) })
     }
 
     fn mounted(&self) -> Result<OwnedFd> {
@@ -57,21 +57,27 @@ impl Container<'_> {
         let mut all: Vec<&Mounted> = self.record.mounts.iter().filter(|mounted| mounted.kind != "tmpfs").collect();
         all.sort_by_key(|mounted| mounted.destination.split('/').count());
         // Points that are missing are made, which in a root with other ids only somebody can who has one of these.
-        let ids = self.record.ids.as_ref().filter(|_| self.engine.user.is_none());
+        let ids = self.record.ids.as_ref();
         let _as_its_root = ids.map(FileIds::of_root).transpose()?;
+        // An ordinary user can't have mounts mapped.
+        let namespace = ids.filter(|_| self.engine.user.is_none()).map(image::mount::user_namespace).transpose()?;
         for mounted in all {
-            mount(&root, mounted)?;
+            mount(&root, mounted, namespace.as_ref().filter(|_| mounted.kind == "volume"))?;
         }
         Ok(root)
     }
 }
 
-fn mount(root: &OwnedFd, mounted: &Mounted) -> Result<()> {
+/// Mounts something as the runtime does it, with its ids mapped by a user namespace if one is given.
+fn mount(root: &OwnedFd, mounted: &Mounted, namespace: Option<&OwnedFd>) -> Result<()> {
     let what = || format!("mount {:?} at {}", mounted.source, mounted.destination);
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = open_tree(CWD, &mounted.source, flags).attempt(what)?;
     if !mounted.writable {
         sys::mount::change(tree.as_fd(), libc::MOUNT_ATTR_RDONLY, 0, sys::mount::RECURSIVE).attempt(what)?;
+    }
+    if let Some(namespace) = namespace {
+        sys::mount::map_ids(tree.as_fd(), namespace.as_fd(), 0).attempt(what)?;
     }
     let is_directory = Path::new(&mounted.source).is_dir();
     let point = point(root, &path::clean(mounted.destination.as_bytes()), is_directory).attempt(what)?;

@@ -10,12 +10,14 @@ use rustix::fs::{FileType, Stat, major, minor};
 use super::tree::{Found, link, open_file};
 use crate::error::Attempt;
 use crate::image::layer::attributes::Attributes;
+use crate::image::layer::copy::IdMaps;
 use crate::image::layer::{Form, path, tree};
 use crate::image::tar::{Kind, Writer, shown};
 
-/// Writes an archive of what was found, in which it has this name; empty for what is in a directory, by itself.
-pub fn pack<W: Write>(found: &Found, name: &[u8], output: W) -> Result<W> {
-    let mut packing = Packing { archive: Writer::new(output), links: HashMap::new(), levels: Vec::new() };
+/// Writes an archive of what was found, in which it has this name; empty for what is in a directory, by itself. Owners are those that the
+/// container sees, if it has ids of its own and these are given.
+pub(super) fn pack<W: Write>(found: &Found, name: &[u8], ids: &IdMaps, output: W) -> Result<W> {
+    let mut packing = Packing { archive: Writer::new(output), ids, links: HashMap::new(), levels: Vec::new() };
     let (directory, own) = found.place();
     packing.put(directory, own, &found.stat, name)?;
     while let Some(mut level) = packing.levels.pop() {
@@ -39,17 +41,18 @@ struct Level {
     names: Vec<Vec<u8>>,
 }
 
-struct Packing<W> {
+struct Packing<'i, W> {
     archive: Writer<W>,
+    ids: &'i IdMaps,
     /// The first name of files that have several.
     links: HashMap<(u64, u64), Vec<u8>>,
     levels: Vec<Level>,
 }
 
-impl<W: Write> Packing<W> {
+impl<W: Write> Packing<'_, W> {
     fn put(&mut self, directory: BorrowedFd<'_>, name: &[u8], stat: &Stat, path: &[u8]) -> Result<()> {
         let result = self.entry(directory, name, stat, path);
-        result.with_context(|| format!("copy {}", shown(path)))
+        result.with_context(|| format!("copy {}", shown(if path.is_empty() { b"." } else { path })))
     }
 
     fn entry(&mut self, directory: BorrowedFd<'_>, name: &[u8], stat: &Stat, path: &[u8]) -> Result<()> {
@@ -71,7 +74,8 @@ impl<W: Write> Packing<W> {
             FileType::CharacterDevice => Kind::Character(device.0, device.1),
             FileType::BlockDevice => Kind::Block(device.0, device.1),
         };
-        let mut entry = Attributes::of_file(directory, name, stat, form)?.into_entry(path, kind, form);
+        let attributes = self.ids.in_container(Attributes::of_file(directory, name, stat, form)?)?;
+        let mut entry = attributes.into_entry(path, kind, form);
         if entry.kind != Kind::File {
             self.archive.entry(&entry, io::empty()).attempt(|| "write the archive")?;
         } else {
@@ -87,7 +91,8 @@ impl<W: Write> Packing<W> {
         let form = Form::of_process();
         let own = tree::open(directory, name).attempt(|| "open the directory")?;
         let in_archive = if path.is_empty() { b"./".to_vec() } else { [path, b"/"].concat() };
-        let entry = Attributes::of_file(directory, name, stat, form)?.into_entry(in_archive, Kind::Directory, form);
+        let attributes = self.ids.in_container(Attributes::of_file(directory, name, stat, form)?)?;
+        let entry = attributes.into_entry(in_archive, Kind::Directory, form);
         self.archive.entry(&entry, io::empty()).attempt(|| "write the archive")?;
         let mut names = tree::names(&own)?;
         names.sort_by(|one, other| other.cmp(one));

@@ -10,6 +10,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::error::Attempt;
+use crate::image::layer::copy::IdMaps;
 use crate::image::layer::{path, tree};
 use crate::image::tar::shown;
 
@@ -25,8 +26,8 @@ pub struct Tree {
     container: Option<String>,
     /// Whether the root's own mount may not be written, whatever its file system says.
     read_only: bool,
-    /// Whether root of this process has no id in it: the mount of the root maps others.
-    has_other_ids: bool,
+    /// How the container's ids are ids here.
+    ids: IdMaps,
 }
 
 /// Something that is there; a symbolic link is not followed.
@@ -42,13 +43,17 @@ impl Tree {
     /// The host's files.
     pub fn of_host() -> Result<Tree> {
         let root = File::open("/").attempt(|| "open \"/\"")?.into();
-        Ok(Tree { root, resolve: ResolveFlags::empty(), container: None, read_only: false, has_other_ids: false })
+        Ok(Tree { root, resolve: ResolveFlags::empty(), container: None, read_only: false, ids: IdMaps::default() })
     }
 
     /// A container's files, below its root.
-    pub(super) fn of_container(root: OwnedFd, name: &str, read_only: bool, has_other_ids: bool) -> Tree {
+    pub(super) fn of_container(root: OwnedFd, name: &str, read_only: bool, ids: IdMaps) -> Tree {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        Tree { root, resolve, container: Some(name.into()), read_only, has_other_ids }
+        Tree { root, resolve, container: Some(name.into()), read_only, ids }
+    }
+
+    pub(super) fn ids(&self) -> &IdMaps {
+        &self.ids
     }
 
     fn open(&self, path: &[u8], flags: OFlags, further: ResolveFlags) -> Result<OwnedFd, Errno> {
@@ -94,11 +99,6 @@ impl Tree {
         let is_below_root = || self.open(path, OFlags::empty(), ResolveFlags::NO_XDEV).is_ok();
         if self.read_only && is_below_root() {
             bail!("container rootfs is marked read-only");
-        }
-        if self.has_other_ids && is_below_root() {
-            bail!(
-                "nothing can be copied into a container with --userns but into its volumes: its files have other ids"
-            );
         }
         let found = self.open(path, OFlags::DIRECTORY, ResolveFlags::empty()).attempt(what)?;
         let flags = fstatvfs(&found).attempt(what)?.f_flag;

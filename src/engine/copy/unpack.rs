@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use crate::error::Attempt;
 use crate::image::layer::attributes::{self, Attributes, DEFAULT_ACL, Warnings};
+use crate::image::layer::copy::IdMaps;
 use crate::image::layer::{Form, path, tree};
 use crate::image::tar::{Entry, Input, Kind, Reader, Time, reader, shown};
 
@@ -38,11 +39,12 @@ impl Owner {
     }
 }
 
-/// Unpacks an archive to its end; says how long it is, and what could not be kept. The attributes of the directory itself stay.
-pub fn unpack(input: impl Input, target: OwnedFd, owner: Owner) -> Result<(u64, Warnings)> {
+/// Unpacks an archive to its end; says how long it is, and what could not be kept. The attributes of the directory itself stay. Ids of
+/// the archive and of the owner are those of the container that the target is in, if it is in one.
+pub(super) fn unpack(input: impl Input, target: OwnedFd, owner: Owner, ids: &IdMaps) -> Result<(u64, Warnings)> {
     let mut archive = Reader::new(input);
     let buffer = vec![0; super::BUFFER];
-    let mut unpacking = Unpacking { target, owner, late: BTreeMap::new(), buffer, warnings: Warnings::new() };
+    let mut unpacking = Unpacking { target, owner, ids, late: BTreeMap::new(), buffer, warnings: Warnings::new() };
     while let Some(entry) = archive.next_entry()? {
         unpacking.entry(&mut archive, &entry).with_context(|| format!("copy {}", entry.name()))?;
     }
@@ -57,16 +59,17 @@ pub fn unpack(input: impl Input, target: OwnedFd, owner: Owner) -> Result<(u64, 
     Ok((size, unpacking.warnings))
 }
 
-struct Unpacking {
+struct Unpacking<'i> {
     target: OwnedFd,
     owner: Owner,
+    ids: &'i IdMaps,
     /// Times and default ACLs of directories, which are set when nothing more is made in them.
     late: BTreeMap<Vec<u8>, (Time, Option<Vec<u8>>)>,
     buffer: Vec<u8>,
     warnings: Warnings,
 }
 
-impl Unpacking {
+impl Unpacking<'_> {
     /// Opens a directory below the target.
     fn open(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         let path = if path.is_empty() { b"." } else { path };
@@ -96,7 +99,7 @@ impl Unpacking {
         }
         let (parent, name) = path::split(&path);
         let at = self.enter(parent)?;
-        let wanted = self.owner.of(Attributes::of_entry(entry, Form::of_process()));
+        let wanted = self.ids.on_host(self.owner.of(Attributes::of_entry(entry, Form::of_process())))?;
         let is_there = tree::look(&at, name)?;
         let is_directory = is_there.as_ref().is_some_and(tree::is_directory);
         if entry.kind == Kind::Directory {

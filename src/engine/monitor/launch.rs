@@ -19,7 +19,7 @@ use crate::engine::record::Record;
 use crate::engine::specification::{self, Facts, Node};
 use crate::engine::state::Status;
 use crate::engine::user_namespace::{ensure_mapped, mapped_from_0};
-use crate::engine::{Engine, apparmor, cdi, init, links, network, now, root, start, volume};
+use crate::engine::{Engine, account, apparmor, cdi, init, links, network, now, root, start, volume};
 use crate::error::{Attempt, sentence};
 use crate::image::bundle;
 use crate::image::layer::Stack;
@@ -52,8 +52,15 @@ impl Monitor {
     }
 
     fn enter_group(&mut self) -> Result<()> {
-        let place = Place::of(&self.engine, &self.record)?;
-        self.group = place.enter(&self.record)?;
+        let mut place = Place::of(&self.engine, &self.record)?;
+        let mut entered = place.enter(&self.record);
+        if let (Err(error), Some(other)) = (&entered, place.otherwise(&self.record)) {
+            let text = format!("the container may end with this session, and can't be limited: {}", sentence(error));
+            self.clients.tell_all(&Notice::Warning(text));
+            place = other;
+            entered = place.enter(&self.record);
+        }
+        self.group = entered?;
         self.has_scope = place.is_scope();
         Ok(())
     }
@@ -98,6 +105,7 @@ impl Monitor {
         let (engine, record) = (&self.engine, &self.record);
         links::ensure_running(engine, record)?;
         let rootfs = root::mount(engine, record)?;
+        account::write(engine, record, &rootfs)?;
         let mut files = Stack::new(engine.store.form());
         files.push(fs::File::open(&rootfs).attempt(|| format!("open {rootfs:?}"))?.into());
         let (joined, shared_memory) = (joined(engine, record)?, shared_memory(engine, record)?);

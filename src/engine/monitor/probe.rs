@@ -152,6 +152,7 @@ impl Monitor {
             pid_file: None,
             detach: true,
             leaves_holder: false,
+            holders_group: None,
             passed: Passed::default(),
             cgroup: None,
             ignore_paused: false,

@@ -1,7 +1,7 @@
 //! The holder: a process that does nothing but keep the user's namespaces from one command to the next, until nobody is in them.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -98,6 +98,18 @@ pub fn main(arguments: &[OsString]) -> u8 {
     }
 }
 
+/// Writes this process's number where it is found, in a file that it has locked as long as it lives. The file is a new one: in the one that
+/// was left by who was killed there is a number that may be anybody's by now, and it must not be locked for a moment.
+fn publish(path: &Path) -> Result<File> {
+    let new = path.with_extension("new");
+    let what = || format!("write {new:?}");
+    let mut file = File::create(&new).attempt(what)?;
+    rustix::fs::flock(&file, FlockOperation::LockExclusive).attempt(|| format!("lock {new:?}"))?;
+    write!(file, "{}", std::process::id()).attempt(what)?;
+    fs::rename(&new, path).attempt(|| format!("rename {new:?} to {path:?}"))?;
+    Ok(file)
+}
+
 fn hold(arguments: &[OsString], channel: &mut UnixStream) -> Result<()> {
     let [_, _, runtime] = arguments else { bail!("not for people") };
     let runtime = Path::new(runtime);
@@ -109,9 +121,13 @@ fn hold(arguments: &[OsString], channel: &mut UnixStream) -> Result<()> {
     let _ = rustix::process::setsid();
     let _ = rustix::thread::set_name(c"ctn-holder");
     let path = runtime.join(FILE);
-    let mut file = join::locked(&path, FlockOperation::LockExclusive)?;
-    let written = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-    written.attempt(|| format!("write {path:?}"))?;
+    let others_wait = join::locked(&runtime.join("publishing"), FlockOperation::LockExclusive)?;
+    if join::owner(&path).is_some() {
+        // Somebody else's, whose command was killed before it was ready.
+        return channel.write_all(READY).attempt(|| "tell the command");
+    }
+    let file = publish(&path)?;
+    drop(others_wait);
     channel.write_all(READY).attempt(|| "tell the command")?;
     let _ = channel.shutdown(std::net::Shutdown::Both);
     crate::engine::monitor::to_null()?;
@@ -119,4 +135,32 @@ fn hold(arguments: &[OsString], channel: &mut UnixStream) -> Result<()> {
     let _alone = join::locked(&runtime.join("members"), FlockOperation::LockExclusive)?;
     // Nobody is led here any more, for both locks don't go in the same moment.
     file.set_len(0).attempt(|| format!("write {path:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory that goes with the test.
+    struct Directory(std::path::PathBuf);
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_number_that_was_left_is_never_locked() {
+        let directory = Directory(std::env::temp_dir().join(format!("ctn-holder-{}", std::process::id())));
+        fs::create_dir(&directory.0).unwrap();
+        let path = directory.0.join(FILE);
+        fs::write(&path, "1").unwrap();
+        let left = File::open(&path).unwrap();
+        let file = publish(&path).unwrap();
+        assert!(!crate::engine::locks::is_held_elsewhere(&left), "nobody has locked what was left");
+        assert_eq!(join::owner(&path).map(|(pid, _)| pid), Some(std::process::id().cast_signed()));
+        drop(file);
+        assert!(join::owner(&path).is_none());
+    }
 }

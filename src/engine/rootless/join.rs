@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -82,18 +82,74 @@ fn member(runtime: &Path) -> Option<(i32, OwnedFd)> {
 
 /// The process that has a file locked in which it wrote its pid.
 pub(super) fn owner(path: &Path) -> Option<(i32, OwnedFd)> {
-    if !locks::is_held(path) {
-        return None;
-    }
-    let pid = fs::read_to_string(path).ok()?.trim().parse().ok()?;
-    let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-    // It lived after its number was read, so the number is its.
-    locks::is_held(path).then_some((pid, process))
+    owner_of(&File::open(path).ok()?, |pid| pidfd_open(pid, PidfdFlags::empty()).ok())
+}
+
+/// The number is read again when the process has been looked up: it is still there, and the lock held, so it was this process's all the
+/// time, and no other one's who got it after its end. All is asked of one open file, for another may take its name meanwhile.
+fn owner_of(file: &File, look_up: impl FnOnce(Pid) -> Option<OwnedFd>) -> Option<(i32, OwnedFd)> {
+    let number = || {
+        let mut text = [0; 16];
+        let length = locks::is_held_elsewhere(file).then(|| file.read_at(&mut text, 0).ok())??;
+        std::str::from_utf8(&text[..length]).ok()?.trim().parse::<i32>().ok().filter(|pid| *pid > 0)
+    };
+    let pid = number()?;
+    let process = look_up(Pid::from_raw(pid)?)?;
+    (number() == Some(pid)).then_some((pid, process))
 }
 
 impl User {
     /// For a monitor, which its command started in the namespace.
     pub(in crate::engine) fn of_monitor(runtime: &Path) -> Result<User> {
         User::inside(runtime).context("take part in the user's namespace")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of a test's own, and its other end, which has it locked.
+    struct Locked(std::path::PathBuf, File);
+
+    impl Locked {
+        fn new(name: &str, text: &str) -> Locked {
+            let path = std::env::temp_dir().join(format!("ctn-owner-{}-{name}", std::process::id()));
+            fs::write(&path, text).unwrap();
+            let lock = locked(&path, FlockOperation::LockExclusive).unwrap();
+            Locked(path, lock)
+        }
+    }
+
+    impl Drop for Locked {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    fn found(locked: &Locked, meanwhile: impl FnOnce()) -> Option<i32> {
+        let process = |pid| {
+            meanwhile();
+            pidfd_open(pid, PidfdFlags::empty()).ok()
+        };
+        owner_of(&File::open(&locked.0).unwrap(), process).map(|(pid, _)| pid)
+    }
+
+    #[test]
+    fn an_owner_has_the_lock_and_the_number_all_the_time() {
+        let own = std::process::id();
+        let locked = Locked::new("there", &own.to_string());
+        assert_eq!(found(&locked, || ()), Some(own.cast_signed()));
+        assert_eq!(found(&locked, || fs::write(&locked.0, "1").unwrap()), None, "another one has it now");
+        fs::write(&locked.0, own.to_string()).unwrap();
+        assert_eq!(found(&locked, || flock(&locked.1, FlockOperation::Unlock).unwrap()), None, "it ended meanwhile");
+        assert_eq!(found(&locked, || ()), None, "it has ended");
+    }
+
+    #[test]
+    fn what_is_no_number_is_nobody() {
+        for text in ["", "0", "-1", "x", "99999999999999999999"] {
+            assert_eq!(found(&Locked::new("nobody", text), || ()), None, "{text}");
+        }
     }
 }

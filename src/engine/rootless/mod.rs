@@ -10,6 +10,7 @@
 //! | `RUNTIME/members` | locked shared by everybody who is in the namespace ([`join`]) |
 //! | `RUNTIME/holder` | the pid of the process that keeps it, which has this file locked ([`holder`]) |
 //! | `RUNTIME/starting` | locked by whoever makes the namespace |
+//! | `RUNTIME/publishing` | locked by a new holder until it has written its pid, with which it replaces the file of the one before |
 //! | `RUNTIME/engine-HASH/` | what the engine has below `/run/corten` for root |
 //!
 //! The first command makes the namespace and the holder; the holder ends when nobody is in it any more. When it was killed, any monitor
@@ -42,6 +43,8 @@ pub struct User {
     pub ids: IdMaps,
     /// Where what doesn't outlive the machine's run is.
     pub runtime: PathBuf,
+    /// The user's own runtime directory, in which a session has the sockets of the user's systemd.
+    pub session: Option<PathBuf>,
     /// Where network namespaces are that pasta is shown.
     pub namespaces: PathBuf,
     /// Shared by all who are in the namespace.
@@ -55,11 +58,10 @@ impl User {
         let ids = IdMaps { users: map("/proc/self/uid_map")?, groups: map("/proc/self/gid_map")? };
         let root = ids.users.iter().find(|range| range.container == 0);
         let uid = root.context("this user namespace has no root")?.host;
-        let namespaces = match runtime.file_name() {
-            Some(name) if name == "corten" => runtime.with_file_name("netns"),
-            _ => runtime.join("netns"),
-        };
-        Ok(User { uid, ids, runtime: runtime.to_owned(), namespaces, _membership: Rc::new(membership) })
+        let session = runtime.parent().filter(|_| runtime.file_name().is_some_and(|name| name == "corten"));
+        let namespaces = session.unwrap_or(runtime).join("netns");
+        let (runtime, session) = (runtime.to_owned(), session.map(Path::to_owned));
+        Ok(User { uid, ids, runtime, session, namespaces, _membership: Rc::new(membership) })
     }
 }
 

@@ -15,7 +15,7 @@ pub mod options;
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -309,15 +309,33 @@ pub(super) fn prepare(engine: &Engine, record: &Record, files: &Stack, until: Un
         _ => None,
     };
     let files = layers.as_ref().unwrap_or(files);
+    let own = record.ids.as_ref().filter(|_| engine.user.is_some());
     for mounted in &record.mounts {
         match mounted.kind.as_str() {
             "bind" if mounted.mode != "must-exist" && !Path::new(&mounted.source).exists() => {
                 let made = fs::create_dir_all(&mounted.source);
                 made.attempt(|| format!("make the directory {:?}", mounted.source))?;
             }
-            "volume" => fill(mounted, files)?,
+            "volume" => {
+                if let Some(ids) = &own {
+                    give_to_somebody(mounted, ids)?;
+                }
+                fill(mounted, files)?;
+            }
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// A new volume is the user's, whom not every container of the user has: then it is its root's.
+fn give_to_somebody(mounted: &Mounted, ids: &IdMaps) -> Result<()> {
+    let data = Path::new(&mounted.source);
+    let found = fs::metadata(data).attempt(|| format!("look at {data:?}"))?;
+    let is_empty = fs::read_dir(data).attempt(|| format!("read {data:?}"))?.next().is_none();
+    if is_empty && !ids.has_owner(found.uid(), found.gid()) {
+        let (uid, gid) = ids.root();
+        chown(data, Some(uid), Some(gid)).attempt(|| format!("change the owner of {data:?}"))?;
     }
     Ok(())
 }

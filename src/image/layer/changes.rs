@@ -122,7 +122,9 @@ impl Walk<'_> {
     fn inside(&mut self, new: &Merged, path: &[u8]) -> Result<()> {
         for name in new.names()? {
             let full = path::join(path, &name);
-            if let Some(child) = new.child(&name)?.filter(|_| !(self.left_out)(&full)) {
+            if !(self.left_out)(&full)
+                && let Some(child) = new.child(&name)?
+            {
                 self.added(&child, &full)?;
             }
         }

@@ -2,19 +2,18 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rustix::fs::{
     AtFlags, Mode, OFlags, SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, linkat, mknodat, openat, seek,
     symlinkat,
 };
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
 use super::attributes::{self, Attributes, DEFAULT_ACL, Warnings};
 use super::directories::Directories;
 use super::form::Form;
+pub use super::ids::{IdMaps, IdRange};
 use super::path;
 use super::stack::{Found, Other, Stack};
 use crate::error::Attempt;
@@ -116,7 +115,7 @@ pub fn tree(from: &Stack, to: OwnedFd, ids: &IdMaps, warnings: &mut Warnings) ->
     while let Some(path) = wanted.pop() {
         let Some(Found::Directory(source)) = from.find(&path)? else { continue };
         let target = directories.enter(&path)?;
-        let attributes = ids.mapped(source.attributes(form)?)?;
+        let attributes = ids.on_host(source.attributes(form)?)?;
         attributes::set(&target.descriptor, &attributes, warnings).with_context(|| shown(&path))?;
         finished.push((path.clone(), attributes));
         for name in source.names()? {
@@ -141,7 +140,7 @@ pub fn tree(from: &Stack, to: OwnedFd, ids: &IdMaps, warnings: &mut Warnings) ->
                         .attempt(|| format!("link {} to {}", shown(&full), shown(first)))?;
                         continue;
                     }
-                    let attributes = ids.mapped(other.attributes(form)?)?;
+                    let attributes = ids.on_host(other.attributes(form)?)?;
                     with_attributes(&other, &attributes, target.descriptor.as_fd(), &name, warnings)?;
                     links.insert(key, full);
                 }
@@ -153,60 +152,4 @@ pub fn tree(from: &Stack, to: OwnedFd, ids: &IdMaps, warnings: &mut Warnings) ->
         attributes::set_last(&directories.enter(&path)?.descriptor, attributes.modified, acl, warnings)?;
     }
     Ok(())
-}
-
-/// How ids of an image become ids of this machine; without ranges they are the same.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdMaps {
-    /// Users.
-    pub users: Vec<IdRange>,
-    /// Groups.
-    pub groups: Vec<IdRange>,
-}
-
-/// A range of ids: in the container, on the host, how many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdRange {
-    /// The first in the container.
-    pub container: u32,
-    /// The first on the host.
-    pub host: u32,
-    /// How many.
-    pub length: u32,
-}
-
-/// `CONTAINER:HOST:LENGTH`.
-impl FromStr for IdRange {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<IdRange> {
-        let numbers: Option<Vec<u32>> = text.split(':').map(|number| number.parse().ok()).collect();
-        match numbers.as_deref() {
-            Some(&[container, host, length]) => Ok(IdRange { container, host, length }),
-            _ => bail!("{text:?} is no range of ids: CONTAINER:HOST:LENGTH is wanted"),
-        }
-    }
-}
-
-impl IdMaps {
-    /// Whether all ids stay what they are.
-    pub fn is_identity(&self) -> bool {
-        self.users.iter().chain(&self.groups).all(|range| range.container == range.host)
-    }
-
-    fn mapped(&self, attributes: Attributes) -> Result<Attributes> {
-        let (uid, gid) = (mapped(attributes.uid, &self.users)?, mapped(attributes.gid, &self.groups)?);
-        Ok(Attributes { uid, gid, ..attributes })
-    }
-}
-
-fn mapped(id: u32, ranges: &[IdRange]) -> Result<u32> {
-    if ranges.is_empty() {
-        return Ok(id);
-    }
-    let host = |range: &IdRange| {
-        let offset = id.checked_sub(range.container).filter(|offset| *offset < range.length)?;
-        range.host.checked_add(offset)
-    };
-    ranges.iter().find_map(host).with_context(|| format!("the id {id} is in none of the ranges that are mapped"))
 }

@@ -12,6 +12,7 @@ pub mod directories;
 pub mod finish;
 pub mod form;
 pub mod gzip;
+pub mod ids;
 pub mod pack;
 pub mod path;
 pub mod pipeline;

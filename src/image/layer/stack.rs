@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 
 use super::attributes::Attributes;
 use super::form::{self, Form};
+use super::ids::IdMaps;
 use super::{path, tree};
 use crate::error::Attempt;
 use crate::image::tar::shown;
@@ -19,6 +20,8 @@ pub struct Stack {
     /// The topmost first.
     layers: Vec<Arc<OwnedFd>>,
     form: Form,
+    /// What the ids of files on the disk are ids of.
+    ids: Arc<IdMaps>,
 }
 
 /// A directory of a stack: all directories that are merged there, the topmost first.
@@ -26,6 +29,7 @@ pub struct Stack {
 pub struct Merged {
     parts: Vec<Arc<OwnedFd>>,
     form: Form,
+    ids: Arc<IdMaps>,
 }
 
 /// Something that is no directory.
@@ -33,6 +37,7 @@ pub struct Merged {
 pub struct Other {
     directory: Arc<OwnedFd>,
     name: Vec<u8>,
+    ids: Arc<IdMaps>,
     /// What it is.
     pub stat: Stat,
 }
@@ -49,7 +54,12 @@ pub enum Found {
 impl Stack {
     /// No layers yet.
     pub fn new(form: Form) -> Stack {
-        Stack { layers: Vec::new(), form }
+        Stack::mapped(form, IdMaps::default())
+    }
+
+    /// The same for layers that have ids of the machine on the disk in place of those of an image, which are those that are found.
+    pub fn mapped(form: Form, ids: IdMaps) -> Stack {
+        Stack { layers: Vec::new(), form, ids: Arc::new(ids) }
     }
 
     /// Puts a layer on top.
@@ -81,7 +91,7 @@ impl Stack {
                 break;
             }
         }
-        Ok((!parts.is_empty()).then_some(Merged { parts, form: self.form }))
+        Ok((!parts.is_empty()).then_some(Merged { parts, form: self.form, ids: Arc::clone(&self.ids) }))
     }
 
     /// What a clean path leads to. Links are not followed, and nothing is found behind one.
@@ -138,13 +148,16 @@ impl Merged {
 
     /// The attributes.
     pub fn attributes(&self, form: Form) -> Result<Attributes> {
-        let stat = self.stat()?;
-        Attributes::of_file(self.top(), b".", &stat, form)
+        let mut attributes = Attributes::of_file(self.top(), b".", &self.stat()?, form)?;
+        self.ids.xattrs_in_container(&mut attributes.xattrs)?;
+        Ok(attributes)
     }
 
     /// What it is.
     pub fn stat(&self) -> Result<Stat> {
-        fstat(self.top()).attempt(|| "look at a directory")
+        let mut stat = fstat(self.top()).attempt(|| "look at a directory")?;
+        self.ids.owners_in_container(&mut stat)?;
+        Ok(stat)
     }
 
     /// Whether two are made of the same directories, so that nothing below can differ.
@@ -164,17 +177,19 @@ impl Merged {
 
     /// What is in it, as a stack of its own.
     pub fn stack(&self) -> Stack {
-        Stack { layers: self.parts.clone(), form: self.form }
+        Stack { layers: self.parts.clone(), form: self.form, ids: Arc::clone(&self.ids) }
     }
 
     /// What is called so in it.
     pub fn child(&self, name: &[u8]) -> Result<Option<Found>> {
         let mut parts = Vec::new();
         for part in &self.parts {
-            let Some(stat) = tree::look(part, name)? else { continue };
+            let Some(mut stat) = tree::look(part, name)? else { continue };
             if !tree::is_directory(&stat) {
                 if parts.is_empty() && !form::is_whiteout(&stat) {
-                    return Ok(Some(Found::Other(Other { directory: Arc::clone(part), name: name.into(), stat })));
+                    self.ids.owners_in_container(&mut stat).with_context(|| shown(name))?;
+                    let (directory, ids) = (Arc::clone(part), Arc::clone(&self.ids));
+                    return Ok(Some(Found::Other(Other { directory, name: name.into(), ids, stat })));
                 }
                 break;
             }
@@ -185,7 +200,11 @@ impl Merged {
                 break;
             }
         }
-        Ok((!parts.is_empty()).then_some(Found::Directory(Merged { parts, form: self.form })))
+        Ok((!parts.is_empty()).then_some(Found::Directory(Merged {
+            parts,
+            form: self.form,
+            ids: Arc::clone(&self.ids),
+        })))
     }
 
     /// All names in it, sorted; also those that a whiteout removes, for which there is no child.
@@ -245,6 +264,8 @@ impl Other {
 
     /// The attributes.
     pub fn attributes(&self, form: Form) -> Result<Attributes> {
-        Attributes::of_file(self.directory.as_fd(), &self.name, &self.stat, form)
+        let mut attributes = Attributes::of_file(self.directory.as_fd(), &self.name, &self.stat, form)?;
+        self.ids.xattrs_in_container(&mut attributes.xattrs)?;
+        Ok(attributes)
     }
 }

@@ -145,6 +145,31 @@ fn who_holds_the_namespace_may_be_killed() {
     assert_nothing_left(&place);
 }
 
+/// As one leaves it that is killed, or whose command is, before it has written its number; and as one whose number is another's by now.
+#[test]
+fn what_a_holder_left_leads_nowhere() {
+    let place = user::place();
+    until("the holder of the import ends", || user::processes(&place).is_empty());
+    let file = place.join("run/corten/holder");
+    for text in ["", "1", "0", "nonsense"] {
+        fs::write(&file, text).unwrap();
+        let lock = fs::File::open(&file).unwrap();
+        if text.is_empty() {
+            rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        }
+        let mut call = place.spawn(&["ps", "-a"]);
+        let mut ended = None;
+        until(&format!("the command ends, with {text:?} in the file"), || {
+            ended = call.try_wait().unwrap();
+            ended.is_some()
+        });
+        assert!(ended.unwrap().success(), "{text:?}");
+        drop(lock);
+        until("its holder ends", || user::processes(&place).is_empty());
+    }
+    assert_nothing_left(&place);
+}
+
 #[test]
 fn commands_at_once_share_a_namespace() {
     let place = user::place();
@@ -209,4 +234,23 @@ fn a_delegated_cgroup_is_used() {
     assert_nothing_left(&place);
     until("the group is empty", || fs::remove_dir(format!("{group}/session")).is_ok());
     fs::remove_dir(group).unwrap();
+}
+
+#[test]
+fn a_systemd_that_makes_no_scope_is_done_without() {
+    // The machine has one, and the user's answers nobody.
+    let place = user::place_in("set -e; mkdir -p machine/system /run/systemd; mount --bind machine /run/systemd");
+    fs::create_dir_all(place.join("run/systemd")).unwrap();
+    fs::write(place.join("run/systemd/private"), "").unwrap();
+    let run = ["run", "-d", "--network", "none", "--name", "web"];
+    let (status, _, warning) = place.outcome(&[&run[..], &["box", "sleep", "1000"]].concat());
+    assert_eq!(status, Some(0), "{warning}");
+    assert!(warning.contains("may end with this session") && warning.contains("systemd/private"), "{warning}");
+    assert_eq!(place.ctn(&["exec", "web", "id", "-u"]), "0\n");
+    place.ctn(&["rm", "-f", "web"]);
+    // Who asks for a slice has to get one.
+    let slice = ["run", "--rm", "--network", "none", "--cgroup-parent", "mine.slice", "box", "true"];
+    let refusal = place.refusal(125, &slice);
+    assert!(refusal.contains("reach the user's systemd"), "{refusal}");
+    assert_nothing_left(&place);
 }
