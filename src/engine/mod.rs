@@ -40,6 +40,7 @@ mod names;
 pub mod network;
 pub mod options;
 mod pasta;
+mod pause;
 mod processes;
 pub mod protocol;
 pub mod reconcile;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use rustix::fs::FlockOperation;
 
 use super::state::{State, Status};
-use super::{Engine, locks, make_directory, network, now, pasta, remove, root};
+use super::{Engine, locks, make_directory, network, now, pasta, remove, root, rootless};
 use crate::container;
 use crate::error::sentence;
 
@@ -19,7 +19,8 @@ pub(super) fn all(engine: &Engine) -> Result<()> {
         }
     }
     engine.remove_strays();
-    half_made(engine)
+    half_made(engine)?;
+    rootless::network::reconcile(engine)
 }
 
 /// The machine was started since: nothing runs, whatever the files say.

@@ -77,6 +77,7 @@ impl Networks {
             mac: mac.map(hardware_text).unwrap_or_default(),
             aliases: request.aliases.to_vec(),
             ports: request.ports.to_vec(),
+            tap: if self.is_users && !request.ports.is_empty() { Some(self.free_tap()?) } else { None },
         })
     }
 
@@ -145,6 +146,7 @@ impl Networks {
             dead.map(|port| format!("the port {port} reaches nobody: IPv6 leads nothing from ::1 to a container")),
         );
         within(request.namespace, || set_up_inside(network, endpoint))?;
+        self.need_tap(endpoint, &links)?;
         self.publish(endpoint)?;
         Ok(warnings)
     }
@@ -160,8 +162,14 @@ impl Networks {
             state::remove(&last)?;
             state::claim(&last, &address.to_string())?;
         }
+        if let Some(tap) = endpoint.tap {
+            state::claim(&self.tap_claim(tap), &endpoint.container)?;
+            // Left by somebody who was killed.
+            self.clear_tap(endpoint)?;
+        }
         for port in &endpoint.ports {
-            if let Some(owner) = state::claim(&self.port_directory().join(port_claim(port)), &endpoint.container)? {
+            let claim = self.port_directory().join(port_claim(port, endpoint.tap.is_some()));
+            if let Some(owner) = state::claim(&claim, &endpoint.container)? {
                 bail!("Bind for {port} failed: port is already allocated to the container {owner}");
             }
         }

@@ -12,12 +12,15 @@
 //! | `RUNTIME/starting` | locked by whoever makes the namespace |
 //! | `RUNTIME/engine-HASH/` | what the engine has below `/run/corten` for root |
 //!
+//! Networks that the user makes are in a network namespace of their own ([`network`]).
+//!
 //! The first command makes the namespace and the holder; the holder ends when nobody is in it any more. When it was killed, any monitor
 //! shows the way in.
 
 pub mod holder;
 mod ids;
 mod join;
+pub(super) mod network;
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};

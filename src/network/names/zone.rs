@@ -84,11 +84,10 @@ mod tests {
             network: "n".into(),
             order: 0,
             interface: "eth0".into(),
-            link: None,
             addresses: vec![format!("10.0.0.{last}/24").parse().unwrap(), format!("fd00::{last}/64").parse().unwrap()],
             mac: String::new(),
             aliases: vec!["App".into()],
-            ports: Vec::new(),
+            ..Endpoint::default()
         };
         Zone::new(&[(network, vec![endpoint("one", 2), endpoint("two", 3)])])
     }
