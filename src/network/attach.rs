@@ -140,7 +140,8 @@ impl Networks {
                 within(request.namespace, || Links::open()?.rename(&name, &endpoint.interface))?;
             }
         }
-        let is_dead = |port: &&Published| port.address == Some(Ipv6Addr::LOCALHOST.into());
+        // By a tap it may arrive elsewhere.
+        let is_dead = |port: &&Published| endpoint.tap.is_none() && port.address == Some(Ipv6Addr::LOCALHOST.into());
         let dead = endpoint.ports.iter().filter(is_dead);
         warnings.extend(
             dead.map(|port| format!("the port {port} reaches nobody: IPv6 leads nothing from ::1 to a container")),

@@ -69,7 +69,7 @@ impl Networks {
         if let Some(link) = &endpoint.link {
             errors.take(Links::open().and_then(|links| links.delete(link)));
         }
-        errors.take(self.clear_tap(endpoint));
+        errors.take(self.clear_tap(&self.with_own_ports(endpoint.clone())));
         let leases = self.lease_directory(&endpoint.network);
         let addresses = endpoint.addresses.iter().map(|address| leases.join(IpNet::addr(address).to_string()));
         let ports =
@@ -165,7 +165,8 @@ impl Networks {
                 links.delete(&link.name)?;
             }
         }
-        endpoints.iter().try_for_each(|endpoint| self.need_tap(endpoint, links))?;
+        let own = endpoints.iter().map(|endpoint| self.with_own_ports(endpoint.clone()));
+        own.into_iter().try_for_each(|endpoint| self.need_tap(&endpoint, links))?;
         for name in endpoints.iter().filter_map(|endpoint| endpoint.link.as_ref()) {
             // A container that ends meanwhile takes its link with it.
             let Some(link) = links.find(name)?.filter(|link| link.master != Some(bridge.index)) else { continue };

@@ -54,8 +54,8 @@ impl Networks {
         conntrack::forget(&endpoint)
     }
 
-    /// Without the ports that it never came to claim.
-    fn with_own_ports(&self, mut endpoint: Endpoint) -> Endpoint {
+    /// Without the ports, and the link that they lead in by, that it never came to claim.
+    pub(super) fn with_own_ports(&self, mut endpoint: Endpoint) -> Endpoint {
         let directory = self.port_directory();
         let has_tap = endpoint.tap.is_some();
         let is_own = |port: &Published| {

@@ -63,18 +63,24 @@ pub(super) fn is_name(name: &str) -> bool {
 }
 
 impl Endpoint {
-    /// With its ports as they are in the namespace of a user's networks: what came to an address of the host's comes to the link's, and
-    /// what came to the host's loopback comes to the namespace's.
+    /// With its ports as they are in the namespace of a user's networks: what came to an address of the host's comes to the link's. What
+    /// came to the host's loopback comes to the namespace's with a pasta of 2024 or older, and with newer ones to the link's, too.
     pub(super) fn arriving(mut self) -> Endpoint {
         let Some(tap) = self.tap else { return self };
-        for port in &mut self.ports {
-            port.address = port.address.filter(|address| !address.is_unspecified()).map(|address| match address {
-                IpAddr::V4(address) if address.is_loopback() => Ipv4Addr::LOCALHOST.into(),
-                IpAddr::V6(Ipv6Addr::LOCALHOST) => address,
-                IpAddr::V4(_) => tap.address().into(),
-                IpAddr::V6(_) => tap.address6().into(),
-            });
-        }
+        let link = |address: IpAddr| if address.is_ipv4() { tap.address().into() } else { IpAddr::V6(tap.address6()) };
+        let at = |address: IpAddr| match address {
+            IpAddr::V4(own) if own.is_loopback() => vec![Ipv4Addr::LOCALHOST.into(), link(address)],
+            _ => vec![link(address)],
+        };
+        let arriving = |port: Published| -> Vec<Published> {
+            match port.address.filter(|address| !address.is_unspecified()) {
+                Some(address) => {
+                    at(address).into_iter().map(|at| Published { address: Some(at), ..port.clone() }).collect()
+                }
+                None => vec![port],
+            }
+        };
+        self.ports = std::mem::take(&mut self.ports).into_iter().flat_map(arriving).collect();
         self
     }
 }
@@ -174,7 +180,8 @@ mod tests {
             [
                 "0.0.0.0:8080/tcp",
                 "127.0.0.1:81/tcp",
-                "[::1]:82/tcp",
+                "169.254.128.2:81/tcp",
+                "[fd2e:51c4:9b07:1::2]:82/tcp",
                 "169.254.128.2:83/tcp",
                 "[fd2e:51c4:9b07:1::2]:84/tcp",
                 "0.0.0.0:85/tcp"

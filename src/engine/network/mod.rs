@@ -1,21 +1,21 @@
-//! A container's network: which namespace it gets, and what [`crate::network`] does for it there.
+//! A container's network: which namespace it gets, and what [`crate::network`] does for it there ([`attached`] while it runs).
+
+mod attached;
+mod description;
 
 use std::fs::{self, File};
 use std::net::{IpAddr, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::event::{PollFd, PollFlags};
-use rustix::process::Pid;
-use serde_json::{Value, json};
+
+pub(super) use attached::Attached;
+pub use description::described;
 
 use super::pasta::{self, Pasta};
-use super::pause::Pause;
-use super::record::{HostConfig, Membership, Record};
+use super::record::{HostConfig, Record};
 use super::rootless::network as users;
-use super::state::State;
 use super::{Container, Engine, membership};
 use crate::error::Attempt;
 use crate::network::endpoint::Endpoint;
@@ -188,81 +188,6 @@ pub(super) fn owner_of_files(engine: &Engine, record: &Record) -> PathBuf {
         // Once it runs, the other one may be gone.
         Mode::Container(id) => engine.find(&id).map_or(own, |other| other.directory()),
         _ => own,
-    }
-}
-
-/// What a container has of the network while it runs.
-#[derive(Debug, Default)]
-pub(super) struct Attached {
-    /// Bound, so that nobody else takes the host's ports.
-    #[allow(dead_code, reason = "open is what they are to be")]
-    ports: Vec<OwnedFd>,
-    names: Option<Responder>,
-    pasta: Option<Pasta>,
-    /// Before pasta is started again.
-    pasta_pause: Pause,
-    /// Pasta at the edge of a user's networks, which is everybody's.
-    edge: Option<OwnedFd>,
-    edge_pause: Pause,
-    /// What should be known.
-    pub(super) warnings: Vec<String>,
-}
-
-impl Attached {
-    /// Adds what is waited for.
-    pub(super) fn wants<'a>(&'a self, to: &mut Vec<PollFd<'a>>) {
-        to.extend(self.edge.as_ref().map(|edge| PollFd::new(edge, PollFlags::IN)));
-        if let Some(names) = &self.names {
-            to.extend(
-                names.descriptors().into_iter().map(|(descriptor, flags)| PollFd::from_borrowed_fd(descriptor, flags)),
-            );
-        }
-    }
-
-    /// When it is to be called though nothing came.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let names = self.names.as_ref().and_then(Responder::deadline);
-        [names, self.pasta_pause.until(), self.edge_pause.until()].into_iter().flatten().min()
-    }
-
-    /// A child of the monitor's has ended: without pasta, which somebody killed then, the container would be cut off.
-    pub(super) fn reaped(&mut self, pid: Pid) {
-        if self.pasta.as_ref().is_some_and(|pasta| pasta.is(pid)) {
-            self.pasta_pause.begin(Instant::now());
-        }
-    }
-
-    /// Starts what was killed again, when its time has come; what fails is tried again later.
-    pub(super) fn see_to_pauses(&mut self, engine: &Engine, id: &str, now: Instant) -> Result<()> {
-        if self.pasta_pause.is_over(now)
-            && let Some(pasta) = &mut self.pasta
-        {
-            pasta.again(engine, id).inspect_err(|_| self.pasta_pause.begin(now))?;
-        }
-        if self.edge_pause.is_over(now) {
-            users::edge_again(engine).inspect_err(|_| self.edge_pause.begin(now))?;
-            self.edge = users::edge(engine);
-        }
-        Ok(())
-    }
-
-    /// Answers who asked for names, and sees that the edge has gone.
-    pub(super) fn serve(&mut self, mut ready: &[PollFlags]) {
-        if self.edge.is_some()
-            && let Some((edge, rest)) = ready.split_first()
-        {
-            ready = rest;
-            if !edge.is_empty() {
-                self.edge = None;
-                self.edge_pause.begin(Instant::now());
-            }
-        }
-        let is_due = self.names.as_ref().and_then(Responder::deadline).is_some_and(|at| at <= Instant::now());
-        if let Some(names) = &mut self.names
-            && (is_due || ready.iter().any(|ready| !ready.is_empty()))
-        {
-            names.serve_ready();
-        }
     }
 }
 
@@ -460,66 +385,4 @@ fn write_files_with(engine: &Engine, record: &Record, hostname: &str, with: &Wri
         fs::write(&path, content).attempt(|| format!("write {path:?}"))?;
     }
     Ok(())
-}
-
-/// What `inspect` shows of it.
-pub fn described(container: &Container<'_>, state: &State) -> Result<Value> {
-    let mut ports = serde_json::Map::new();
-    for (port, host) in container.engine.published(container)? {
-        if let Some((address, number)) = host.rsplit_once(':') {
-            let binding = json!({"HostIp": address.trim_matches(['[', ']']), "HostPort": number});
-            let bindings = ports.entry(port).or_insert(json!([]));
-            bindings.as_array_mut().into_iter().for_each(|bindings| bindings.push(binding.clone()));
-        }
-    }
-    let networks = container.engine.networks()?;
-    let endpoints = if is_attachable(&container.record) { networks.endpoints_of(container.id())? } else { Vec::new() };
-    let all = networks.list()?;
-    let mut described = serde_json::Map::new();
-    // Where it doesn't run it has no addresses, but is in its networks.
-    for membership in &container.record.networks {
-        if let Some(network) = all.iter().find(|network| network.name == membership.network) {
-            described.insert(network.name.clone(), unattached(network, membership));
-        }
-    }
-    for endpoint in &endpoints {
-        if let Some(network) = all.iter().find(|network| network.id == endpoint.network) {
-            described.insert(network.name.clone(), of_endpoint(network, endpoint));
-        }
-    }
-    let first = described.values().next().cloned().unwrap_or_default();
-    let field = |name: &str| first.get(name).cloned().unwrap_or_else(|| "".into());
-    let key = if state.status.is_up() { format!("/proc/{}/ns/net", state.pid) } else { String::new() };
-    let number = |name: &str| first.get(name).cloned().unwrap_or_else(|| 0.into());
-    Ok(json!({
-        "Bridge": "", "SandboxID": "", "SandboxKey": key, "HairpinMode": false, "Ports": ports, "Networks": described,
-        "EndpointID": field("EndpointID"), "IPAddress": field("IPAddress"), "IPPrefixLen": number("IPPrefixLen"),
-        "Gateway": field("Gateway"), "GlobalIPv6Address": field("GlobalIPv6Address"),
-        "GlobalIPv6PrefixLen": number("GlobalIPv6PrefixLen"), "IPv6Gateway": field("IPv6Gateway"),
-        "MacAddress": field("MacAddress"), "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0,
-        "SecondaryIPAddresses": null, "SecondaryIPv6Addresses": null,
-    }))
-}
-
-fn unattached(network: &Network, membership: &Membership) -> Value {
-    json!({
-        "NetworkID": network.id, "EndpointID": "", "MacAddress": membership.mac_address.as_deref().unwrap_or_default(),
-        "Aliases": membership.aliases, "Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "",
-        "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": [], "IPAMConfig": null, "Links": null, "DriverOpts": null,
-    })
-}
-
-fn of_endpoint(network: &Network, endpoint: &Endpoint) -> Value {
-    let of_family = |v6: bool| endpoint.addresses.iter().find(|address| address.addr().is_ipv6() == v6);
-    let gateway =
-        |v6: bool| network.pools.iter().find(|pool| pool.gateway.is_ipv6() == v6).map(|pool| pool.gateway.to_string());
-    let address = |v6: bool| of_family(v6).map(|address| address.addr().to_string()).unwrap_or_default();
-    let length = |v6: bool| of_family(v6).map_or(0, ipnet::IpNet::prefix_len);
-    json!({
-        "NetworkID": network.id, "EndpointID": endpoint.id(), "MacAddress": endpoint.mac, "Aliases": endpoint.aliases,
-        "Gateway": gateway(false).unwrap_or_default(), "IPAddress": address(false), "IPPrefixLen": length(false),
-        "IPv6Gateway": gateway(true).unwrap_or_default(), "GlobalIPv6Address": address(true),
-        "GlobalIPv6PrefixLen": length(true), "DNSNames": endpoint.names().collect::<Vec<_>>(), "IPAMConfig": null,
-        "Links": null, "DriverOpts": null,
-    })
 }
