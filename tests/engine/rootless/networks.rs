@@ -309,6 +309,8 @@ fn connected_and_disconnected_while_it_runs() {
     assert_eq!(processes_of(&place, "-I port"), [0; 0], "{before}");
     assert!(!wire.outside(&format!("timeout 3 wget -qO- http://{HOST}:8080/of-image")).status.success());
     assert_eq!(place.ctn(&["port", "web"]), "");
+    // What it had of the namespace is gone, too: there is the networks' own name of it.
+    assert_eq!(fs::read_dir(place.join("run/netns")).unwrap().count(), 1);
     place.ctn(&["run", "--rm", "-p", "8080:80", "--network", "back", "box", "true"]);
     assert_fetches(&place, "near", "http://web/of-image");
     place.ctn(&["network", "disconnect", "back", "web"]);
@@ -617,6 +619,27 @@ fn a_machine_without_a_way_outside() {
         assert_eq!(fetched(&place, network, &format!("http://{OUTSIDE}:8000/hello")).as_deref(), Some("hello\n"));
     }
     place.ctn(&["rm", "-f", "mine", "pasta"]);
+    place.ctn(&["network", "rm", "mine"]);
+    assert_all_gone(&place);
+}
+
+#[test]
+fn who_comes_when_the_last_one_goes() {
+    let wire = Wire::new();
+    let place = wire.place("");
+    place.ctn(&["network", "create", "mine"]);
+    let _outside = Server::start(&wire.outside, &format!("{OUTSIDE}:8000"));
+    let url = format!("http://{OUTSIDE}:8000/hello");
+    // Each of them may make the namespace, and each may be the one that removes it.
+    for _ in 0..3 {
+        let arguments =
+            ["run", "--rm", "--network", "mine", "-P", "--expose", "80", "box", "busybox", "wget", "-qO-", &url];
+        let at_once: Vec<_> = (0..5).map(|_| place.spawn(&arguments)).collect();
+        for one in at_once {
+            let output = one.wait_with_output().unwrap();
+            assert_eq!(succeeded(&output, arguments), "hello\n");
+        }
+    }
     place.ctn(&["network", "rm", "mine"]);
     assert_all_gone(&place);
 }
