@@ -2,6 +2,8 @@
 //!
 //! A line a room; `ARCHITECTURE.md` says how data flows through them.
 
+#[cfg(feature = "companion")]
+mod aside; // work in a process of its own, whose result comes back
 pub mod cgroup; // cgroup v2: the tree, limits, devices, statistics
 pub mod cli; // the commands of corten: parse, call, print
 #[cfg(feature = "companion")]

@@ -5,9 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::network::{Mode, ensure_bridges, is_attachable, namespace};
+use super::network::{Mode, is_attachable, namespace};
 use super::record::{Membership, Record};
-use super::{Container, links};
+use super::rootless::network::Outside;
+use super::{Container, Engine, links};
 use crate::network::{Attachment, Endpoint, Networks, Published, address};
 
 impl Membership {
@@ -19,18 +20,19 @@ impl Membership {
     /// Makes it so, for a container whose namespace is there.
     pub(super) fn attach(
         &self,
-        networks: &Networks,
+        engine: &Engine,
         record: &Record,
         namespace: BorrowedFd<'_>,
         ports: &[Published],
     ) -> Result<(Endpoint, Vec<String>)> {
+        let networks = engine.networks()?;
         let link = LinkOptions::of(&self.driver_opts)?;
         let used: Vec<String> = networks.endpoints_of(&record.id)?.into_iter().map(|one| one.interface).collect();
         let free = || (0..).map(|number| format!("eth{number}")).find(|name| !used.contains(name)).unwrap_or_default();
         let interface = link.name.map_or_else(free, str::to_owned);
         let settings: Vec<(String, String)> =
             link.settings.iter().map(|(path, value)| (path.replacen("IFNAME", &interface, 1), value.clone())).collect();
-        networks.attach(&Attachment {
+        let attachment = Attachment {
             container: &record.id,
             name: &record.name,
             namespace,
@@ -43,7 +45,9 @@ impl Membership {
             link_local: &self.link_local,
             settings: &settings,
             ports,
-        })
+        };
+        let outside = if networks.get(&self.network)?.internal { Outside::AsItIs } else { Outside::Needed };
+        engine.at_networks_with(outside, |networks| networks.attach(&attachment))
     }
 }
 
@@ -132,7 +136,6 @@ pub(super) fn settled(networks: &Networks, network: &str, wanted: Membership) ->
 impl Container<'_> {
     /// Puts it in one more network: at once if it runs, and at each start. What should be known is handed to `warn`.
     pub fn connect(&mut self, wanted: Membership, warn: impl Fn(&str)) -> Result<()> {
-        ensure_bridges(self.engine, &wanted.network)?;
         let _alone = self.lock()?;
         self.record = self.engine.record(self.id())?;
         let networks = self.engine.networks()?;
@@ -148,7 +151,7 @@ impl Container<'_> {
         ensure!(!is_there, "the container {name} is in the network {network} already");
         let state = self.state()?;
         if state.status.is_up() {
-            let (_, warnings) = wanted.attach(&networks, &self.record, namespace(state.pid)?.as_fd(), &[])?;
+            let (_, warnings) = wanted.attach(self.engine, &self.record, namespace(state.pid)?.as_fd(), &[])?;
             warnings.iter().for_each(|text| warn(text));
         }
         self.record.networks.push(wanted);
@@ -170,7 +173,8 @@ impl Container<'_> {
         let state = self.state()?;
         if state.status.is_up() {
             let namespace = namespace(state.pid)?;
-            networks.disconnect(self.id(), &name, namespace.as_fd())?;
+            let id = self.id();
+            self.engine.at_networks(|networks| networks.disconnect(id, &name, namespace.as_fd()))?;
         }
         self.record.networks.remove(place);
         self.have_written(warn)

@@ -47,6 +47,7 @@ mod names;
 pub mod network;
 pub mod options;
 mod pasta;
+mod pause;
 mod processes;
 pub mod protocol;
 mod quota;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use rustix::fs::FlockOperation;
 
 use super::state::{State, Status};
-use super::{Engine, locks, make_directory, network, now, pasta, remove, root, volume};
+use super::{Engine, locks, make_directory, network, now, pasta, remove, root, rootless, volume};
 use crate::container;
 use crate::error::sentence;
 
@@ -20,7 +20,8 @@ pub(super) fn all(engine: &Engine) -> Result<()> {
     }
     volume::unmount_strays(engine)?;
     engine.remove_strays();
-    half_made(engine)
+    half_made(engine)?;
+    rootless::network::reconcile(engine)
 }
 
 /// The machine was started since: nothing runs, whatever the files say.

@@ -105,6 +105,7 @@ impl Networks {
             links: request.links.to_vec(),
             link_local: request.link_local.to_vec(),
             ports: request.ports.to_vec(),
+            tap: if self.is_users && !request.ports.is_empty() { Some(self.free_tap()?) } else { None },
         })
     }
 
@@ -167,12 +168,14 @@ impl Networks {
                 within(request.namespace, || Links::open()?.rename(&name, &endpoint.interface))?;
             }
         }
-        let is_dead = |port: &&Published| port.address == Some(Ipv6Addr::LOCALHOST.into());
+        // By a tap it may arrive elsewhere.
+        let is_dead = |port: &&Published| endpoint.tap.is_none() && port.address == Some(Ipv6Addr::LOCALHOST.into());
         let dead = endpoint.ports.iter().filter(is_dead);
         warnings.extend(
             dead.map(|port| format!("the port {port} reaches nobody: IPv6 leads nothing from ::1 to a container")),
         );
         within(request.namespace, || set_up_inside(network, endpoint, request.settings))?;
+        self.need_tap(endpoint, &links)?;
         self.publish(endpoint)?;
         Ok(warnings)
     }
@@ -188,8 +191,14 @@ impl Networks {
             state::remove(&last)?;
             state::claim(&last, &address.to_string())?;
         }
+        if let Some(tap) = endpoint.tap {
+            state::claim(&self.tap_claim(tap), &endpoint.container)?;
+            // Left by somebody who was killed.
+            self.clear_tap(endpoint)?;
+        }
         for port in &endpoint.ports {
-            if let Some(owner) = state::claim(&self.port_directory().join(port_claim(port)), &endpoint.container)? {
+            let claim = self.port_directory().join(port_claim(port, endpoint.tap.is_some()));
+            if let Some(owner) = state::claim(&claim, &endpoint.container)? {
                 bail!("Bind for {port} failed: port is already allocated to the container {owner}");
             }
         }

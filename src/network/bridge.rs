@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::address::hardware_address;
 use super::link::{Link, Links};
 use super::subnet::overlap;
-use super::{Network, Networks, sysctl};
+use super::{Network, Networks, sysctl, tap};
 use crate::error::Attempt;
 use crate::image::store::lock::Lock;
 
@@ -26,15 +26,17 @@ impl Networks {
             check_kind(&link)?;
             return Ok((link, warnings));
         }
-        Ok((make(network, links)?, warnings))
+        Ok((make(network, links, self.is_users)?, warnings))
     }
 }
 
 /// Each step can be there already: somebody was killed after it.
-fn make(network: &Network, links: &Links) -> Result<Link> {
+fn make(network: &Network, links: &Links, is_users: bool) -> Result<Link> {
     let name = &network.link;
     let mtu = match network.mtu() {
         Some(mtu) => mtu,
+        // What goes outside is taken apart by pasta.
+        None if is_users => tap::MTU,
         None => mtu_outside(links)?,
     };
     // All networks have a pool.

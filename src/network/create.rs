@@ -10,7 +10,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::link::Links;
 use super::subnet::{self, overlap};
-use super::{Driver, Network, Networks, Pool, configuration, defaults};
+use super::{Driver, Network, Networks, Pool, configuration, defaults, namespace};
 use crate::error::Attempt;
 
 /// What is wanted of a network.
@@ -55,6 +55,8 @@ pub(super) struct Host {
     pub(super) random: [u8; 32],
     /// Where the search for a free subnet begins.
     pub(super) offset: u32,
+    /// Whether names of taps are taken, too.
+    pub(super) has_taps: bool,
     pub(super) now: Option<SystemTime>,
 }
 
@@ -69,7 +71,7 @@ impl Host {
         let mut random = [0; 32];
         getrandom(&mut random, GetRandomFlags::empty()).attempt(|| "get random bytes")?;
         let links = there.into_iter().map(|link| link.name).collect();
-        Ok(Host { routes, links, random, offset, now: Some(SystemTime::now()) })
+        Ok(Host { routes, links, random, offset, has_taps: false, now: Some(SystemTime::now()) })
     }
 }
 
@@ -78,9 +80,23 @@ impl Networks {
     pub fn create(&self, wanted: &Create) -> Result<Network> {
         let _alone = self.lock_definitions()?;
         let there = self.definitions()?;
-        let network = plan(wanted, &there, &Host::look(self.offset)?)?;
+        let driver = wanted.driver.unwrap_or(Driver::Bridge);
+        ensure!(
+            !self.is_users || !matches!(driver, Driver::Macvlan | Driver::Ipvlan),
+            "a {driver} network is on a link of the machine, which an ordinary user may not change: there is the driver bridge"
+        );
+        let network = plan(wanted, &there, &self.host()?)?;
         self.write_definition(&network)?;
         Ok(network)
+    }
+}
+
+impl Networks {
+    /// What there is on the host. A user's networks are to overlap none of its routes either, but have links of their own.
+    pub(super) fn host(&self) -> Result<Host> {
+        let host = Host::look(self.offset)?;
+        let links = if self.is_users { vec!["lo".into(), namespace::EDGE.into()] } else { host.links.clone() };
+        Ok(Host { links, has_taps: self.is_users, ..host })
     }
 }
 
@@ -166,8 +182,10 @@ fn bridge_name(wanted: Option<String>, id: &str, there: &[Network], host: &Host)
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     let is_good = (1..16).contains(&name.len()) && name.bytes().all(is_plain) && ![".", ".."].contains(&name.as_str());
     ensure!(is_good, "{name:?} can't be the name of a link: up to 15 of [a-zA-Z0-9_.-]");
-    let is_taken =
-        host.links.contains(&name) || name == defaults::BRIDGE_LINK || there.iter().any(|one| one.link == name);
+    let is_taken = host.links.contains(&name)
+        || host.has_taps && super::tap::is_name(&name)
+        || name == defaults::BRIDGE_LINK
+        || there.iter().any(|one| one.link == name);
     ensure!(!is_taken, "the link {name} exists already");
     Ok(name)
 }

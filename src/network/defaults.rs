@@ -61,7 +61,7 @@ impl Networks {
         let there: Vec<Network> = there.into_iter().filter(|one| one.name != BRIDGE).collect();
         let [bridge, ..] = placeholders(&self.bridge);
         let options = Create { name: BRIDGE.into(), ..Create::default() };
-        let host = create::Host::look(self.offset)?;
+        let host = self.host()?;
         let planned = create::plan(&options, &there, &host)?;
         let network = Network { id: bridge.id, link: bridge.link, ..planned };
         self.write_definition(&network)?;

@@ -69,11 +69,14 @@ impl Networks {
         if let Some(link) = &endpoint.link {
             errors.take(Links::open().and_then(|links| links.delete(link)));
         }
+        errors.take(self.clear_tap(&self.with_own_ports(endpoint.clone())));
         let leases = self.lease_directory(&endpoint.network);
         let addresses = endpoint.addresses.iter().map(|address| leases.join(IpNet::addr(address).to_string()));
-        let ports = endpoint.ports.iter().map(|port| self.port_directory().join(port_claim(port)));
+        let ports =
+            endpoint.ports.iter().map(|port| self.port_directory().join(port_claim(port, endpoint.tap.is_some())));
+        let taps = endpoint.tap.map(|tap| self.tap_claim(tap));
         if errors.0.is_empty() {
-            for claim in addresses.chain(ports) {
+            for claim in addresses.chain(ports).chain(taps) {
                 errors.take(state::release(&claim, &endpoint.container).map(drop));
             }
         }
@@ -168,6 +171,8 @@ impl Networks {
                 links.delete(&link.name)?;
             }
         }
+        let own = endpoints.iter().map(|endpoint| self.with_own_ports(endpoint.clone()));
+        own.into_iter().try_for_each(|endpoint| self.need_tap(&endpoint, links))?;
         for name in endpoints.iter().filter_map(|endpoint| endpoint.link.as_ref()) {
             // A container that ends meanwhile takes its link with it.
             let Some(link) = links.find(name)?.filter(|link| link.master != Some(bridge.index)) else { continue };

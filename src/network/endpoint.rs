@@ -6,10 +6,11 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::port::Published;
+use super::tap::Tap;
 use crate::image::digest::Digest;
 
 /// All that is made for a container in a network; the record from which it is removed again, and from which names are answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// The container's id.
     pub container: String,
@@ -40,6 +41,9 @@ pub struct Endpoint {
     /// Ports of the host that lead here.
     #[serde(default)]
     pub ports: Vec<Published>,
+    /// The link that they lead in by, of an ordinary user's container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tap: Option<Tap>,
 }
 
 /// A name that one container has for another (`--link`).

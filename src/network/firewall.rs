@@ -6,7 +6,7 @@ use super::endpoint::Endpoint;
 use super::nftables::transaction::{BaseChain, Connection};
 use super::port::Published;
 use super::ruleset::{TABLE, chain_into, has_rules, published, table};
-use super::{Network, Networks, conntrack, state};
+use super::{Network, Networks, conntrack, state, tap};
 use crate::image::store::lock::Lock;
 
 impl Networks {
@@ -14,13 +14,14 @@ impl Networks {
     pub(super) fn write_rules(&self, _alone: &Lock, networks: &[Network]) -> Result<()> {
         let mut endpoints = Vec::new();
         for network in networks {
-            endpoints.extend(self.endpoints(network)?.into_iter().map(|endpoint| self.with_own_ports(endpoint)));
+            endpoints
+                .extend(self.endpoints(network)?.into_iter().map(|endpoint| self.with_own_ports(endpoint).arriving()));
         }
         let connection = Connection::open()?;
         if !networks.iter().any(has_rules) {
             return connection.delete(&self.table);
         }
-        connection.replace(&table(&self.table, networks, &endpoints))
+        connection.replace(&table(&self.table, networks, &endpoints, self.is_users))
     }
 
     /// Makes all rules anew if a network's are not there: at its first use, and after somebody has flushed the ruleset.
@@ -32,17 +33,18 @@ impl Networks {
     }
 
     pub(super) fn publish(&self, endpoint: &Endpoint) -> Result<()> {
-        let elements = published(endpoint);
+        let endpoint = endpoint.clone().arriving();
+        let elements = published(&endpoint);
         if elements.is_empty() {
             return Ok(());
         }
         Connection::open()?.add(&self.table, &elements)?;
-        conntrack::forget(endpoint)
+        conntrack::forget(&endpoint)
     }
 
     /// Takes back what was published; only ports that are the container's own.
     pub(super) fn withdraw(&self, endpoint: &Endpoint) -> Result<()> {
-        let endpoint = self.with_own_ports(endpoint.clone());
+        let endpoint = self.with_own_ports(endpoint.clone()).arriving();
         let elements = published(&endpoint);
         if elements.is_empty() {
             return Ok(());
@@ -52,11 +54,15 @@ impl Networks {
         conntrack::forget(&endpoint)
     }
 
-    /// Without the ports that it never came to claim.
-    fn with_own_ports(&self, mut endpoint: Endpoint) -> Endpoint {
+    /// Without the ports, and the link that they lead in by, that it never came to claim.
+    pub(super) fn with_own_ports(&self, mut endpoint: Endpoint) -> Endpoint {
         let directory = self.port_directory();
-        let is_own =
-            |port: &Published| state::owner(&directory.join(port_claim(port))) == Some(endpoint.container.clone());
+        let has_tap = endpoint.tap.is_some();
+        let is_own = |port: &Published| {
+            state::owner(&directory.join(port_claim(port, has_tap))) == Some(endpoint.container.clone())
+        };
+        endpoint.tap =
+            endpoint.tap.filter(|tap| state::owner(&self.tap_claim(*tap)) == Some(endpoint.container.clone()));
         endpoint.ports = std::mem::take(&mut endpoint.ports).into_iter().filter(is_own).collect();
         endpoint
     }
@@ -76,8 +82,9 @@ impl Networks {
 }
 
 /// The name by which a port of the host is claimed.
-pub(super) fn port_claim(port: &Published) -> String {
-    let address = port.address.filter(|address| !address.is_unspecified());
+pub(super) fn port_claim(port: &Published, has_tap: bool) -> String {
+    let address = if has_tap { tap::claimed(port).address } else { port.address };
+    let address = address.filter(|address| !address.is_unspecified());
     let address = address.map_or_else(|| "any".to_owned(), |address| address.to_string());
     format!("{}-{address}-{}", port.protocol, port.host)
 }

@@ -15,6 +15,8 @@ use crate::netlink::{Attributes, Message, Socket, attributes};
 const DELETE_LINK: u16 = 17;
 const NEW_ROUTE: u16 = 24;
 const GET_ROUTE: u16 = 26;
+const NEW_RULE: u16 = 32;
+const DELETE_RULE: u16 = 33;
 const CREATE: u16 = 0x400;
 const EXCLUSIVE: u16 = 0x200;
 // linux/if_link.h
@@ -191,6 +193,12 @@ impl Links {
         self.0.request(Message::new(NEW_LINK, 0, &link_fixed(index, UP, UP))).attempt(|| "set a link up")
     }
 
+    /// Sets the largest packet of a link.
+    pub(super) fn set_mtu(&self, index: u32, bytes: u32) -> Result<()> {
+        let message = Message::new(NEW_LINK, 0, &link_fixed(index, 0, 0)).attribute(MTU, &bytes.to_ne_bytes())?;
+        self.0.request(message).attempt(|| format!("set the MTU of a link to {bytes}"))
+    }
+
     /// Deletes the link of a name; one that isn't there is deleted.
     pub(super) fn delete(&self, name: &str) -> Result<()> {
         let message = Message::new(DELETE_LINK, 0, &[0; 16]).with(&Attributes::new().text(LINK_NAME, name)?);
@@ -231,6 +239,43 @@ impl Links {
         let message = Message::new(NEW_ROUTE, CREATE | EXCLUSIVE, &fixed).with(&attributes);
         self.0.request(message).attempt(|| format!("make {gateway} the gateway"))
     }
+
+    /// Has what is marked look for its way in the table of routes of the mark's number. One that is there is enough.
+    pub(super) fn add_rule_for_mark(&self, family: u8, mark: u32) -> Result<()> {
+        match self.0.request(rule_for_mark(NEW_RULE, CREATE | EXCLUSIVE, family, mark)?) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(error).attempt(|| format!("make a rule for what is marked {mark:#x}")),
+        }
+    }
+
+    /// Deletes that rule; one that isn't there is deleted.
+    pub(super) fn delete_rule_for_mark(&self, family: u8, mark: u32) -> Result<()> {
+        match self.0.request(rule_for_mark(DELETE_RULE, 0, family, mark)?) {
+            Ok(()) | Err(Errno::NOENT | Errno::OPNOTSUPP | Errno::AFNOSUPPORT) => Ok(()),
+            Err(error) => Err(error).attempt(|| format!("delete the rule for what is marked {mark:#x}")),
+        }
+    }
+
+    /// Leads all that is looked up in a mark's table to a link, behind which somebody answers for every address.
+    pub(super) fn add_route_of_mark(&self, family: u8, mark: u32, link: u32) -> Result<()> {
+        const OUT: u16 = 4;
+        const TABLE: u16 = 15;
+        // struct rtmsg: of a table whose number is an attribute (252), by the administrator at start (3), on the link (253), unicast (1).
+        let fixed = [family, 0, 0, 0, 252, 3, 253, 1, 0, 0, 0, 0];
+        let attributes = Attributes::new().put(OUT, &link.to_ne_bytes())?.put(TABLE, &mark.to_ne_bytes())?;
+        match self.0.request(Message::new(NEW_ROUTE, CREATE | EXCLUSIVE, &fixed).with(&attributes)) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(error).attempt(|| format!("make a route for what is marked {mark:#x}")),
+        }
+    }
+}
+
+/// `struct fib_rule_hdr` and FRA_*: of a table whose number is an attribute (252), to look there (1).
+fn rule_for_mark(kind: u16, flags: u16, family: u8, mark: u32) -> Result<Message> {
+    const MARK: u16 = 10;
+    const TABLE: u16 = 15;
+    let attributes = Attributes::new().put(MARK, &mark.to_ne_bytes())?.put(TABLE, &mark.to_ne_bytes())?;
+    Ok(Message::new(kind, flags, &[family, 0, 0, 0, 252, 0, 0, 1, 0, 0, 0, 0]).with(&attributes))
 }
 
 /// `struct ifinfomsg`.

@@ -9,6 +9,7 @@
 //! | `RUN/network/endpoints/NETWORK/CONTAINER` | an endpoint: all that was made for a container in a network, written **before** it is made |
 //! | `RUN/network/leases/NETWORK/ADDRESS` | a symlink to the id of the container that has the address |
 //! | `RUN/network/ports/PROTOCOL-ADDRESS-PORT` | a symlink to the id of the container that has the host's port |
+//! | `RUN/network/taps/NUMBER` | a symlink to the id of the container whose ports lead in by the link `portNUMBER` ([`tap`]) |
 //! | the link `veth…` | the host's end, named after container and network ([`endpoint`]) |
 //! | the bridge `corten0` | the default network's link; other networks' are `br-…`, or what people called them |
 //! | the table `inet corten` | all rules ([`ruleset`]); a published port is one element of a map |
@@ -42,7 +43,7 @@ pub mod files;
 mod firewall;
 mod link;
 pub mod names;
-mod namespace;
+pub mod namespace;
 mod nftables;
 pub mod port;
 mod reserve;
@@ -50,6 +51,7 @@ mod ruleset;
 mod state;
 mod subnet;
 mod sysctl;
+pub mod tap;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -69,6 +71,7 @@ pub use create::Create;
 pub use endpoint::Endpoint;
 pub use port::{Protocol, Published};
 pub use reserve::Reserved;
+pub use tap::Tap;
 
 /// The networks of a machine.
 #[derive(Debug, Clone)]
@@ -81,6 +84,8 @@ pub struct Networks {
     bridge: String,
     /// Where the search for a free subnet begins.
     offset: u32,
+    /// Whether they are an ordinary user's: in a network namespace of the user's, where ports lead in by links of their own ([`tap`]).
+    is_users: bool,
 }
 
 /// What makes a network.
@@ -222,6 +227,7 @@ impl Networks {
             table: ruleset::TABLE.into(),
             bridge: defaults::BRIDGE_LINK.into(),
             offset: 0,
+            is_users: false,
         };
         if let Some(hash) = hash_of(root) {
             networks.table = format!("{}-{hash}", ruleset::TABLE);
@@ -230,6 +236,18 @@ impl Networks {
         }
         networks.make_directories()?;
         Ok(networks)
+    }
+
+    /// Opens the networks of an ordinary user. What changes anything of the kernel's is done in the namespace that they are in.
+    pub fn of_user(root: &Path, run: &Path) -> Result<Networks> {
+        Ok(Networks { is_users: true, ..Networks::open(root, run)? })
+    }
+
+    /// Whether any container is in one of them.
+    pub fn are_in_use(&self) -> Result<bool> {
+        let directory = self.run.join("endpoints");
+        let networks = state::names(&directory)?;
+        Ok(networks.iter().any(|network| state::names(&directory.join(network)).is_ok_and(|all| !all.is_empty())))
     }
 
     /// Opens the networks that belong to the store below `root`.

@@ -25,8 +25,12 @@ pub struct Reserved {
 impl Networks {
     /// Binds ports of the host for a container of a network, at the address that the network has for those without one.
     pub fn reserve_in(&self, network: &Network, ports: &[Published]) -> Result<Reserved> {
-        let at = |port: &Published| Published { address: port.address.or(network.host_binding()), ..port.clone() };
-        self.reserve(&ports.iter().map(at).collect::<Vec<_>>())
+        self.reserve(&at_binding(network, ports))
+    }
+
+    /// What [`Networks::choose`] does, at the address that the network has for ports without one.
+    pub fn choose_in(&self, network: &Network, ports: &[Published]) -> Result<Vec<Published>> {
+        self.choose(&at_binding(network, ports))
     }
 
     /// Binds ports of the host, and chooses those that are not chosen yet.
@@ -52,6 +56,11 @@ impl Networks {
         }
         Ok(chosen)
     }
+}
+
+fn at_binding(network: &Network, ports: &[Published]) -> Vec<Published> {
+    let at = |port: &Published| Published { address: port.address.or(network.host_binding()), ..port.clone() };
+    ports.iter().map(at).collect()
 }
 
 /// Ports that the kernel chooses may be taken for the other family.

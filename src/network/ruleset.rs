@@ -9,6 +9,7 @@
 //! - **Passing on**: into a network comes what belongs to a connection, what a published port has led there, and what its
 //!   containers send each other; nothing else, and so nobody on the wire reaches a container by its own address. Another network of
 //!   ours gets no further either, unless neither of them is isolated. Out of an internal network goes nothing.
+//! - **An ordinary user's ports** lead in by links of their own ([`super::tap`]): a connection is marked with the one it came by.
 //! - **127.0.0.0/8**: bridges have route_localnet, for `127.0.0.1:PORT`. Containers must not reach the machine's loopback that way
 //!   (as in CVE-2020-8558), so what comes from outside for it is dropped first of all.
 
@@ -31,6 +32,7 @@ const OUT_OF: &str = "out-of";
 const SOURCES: [&str; 2] = ["sources4", "sources6"];
 const PORTS: [&str; 2] = ["ports4", "ports6"];
 const PORTS_AT: [&str; 2] = ["ports4-at", "ports6-at"];
+const TAPS: &str = "taps";
 
 /// The chain that is there if a network's rules are.
 pub(super) fn chain_into(network: &Network) -> String {
@@ -50,10 +52,15 @@ pub(super) fn has_rules(network: &Network) -> bool {
     network.driver == Driver::Bridge && !network.pools.is_empty()
 }
 
-/// The whole table.
-pub(super) fn table(name: &str, networks: &[Network], endpoints: &[Endpoint]) -> Table {
+/// The whole table. With taps, it leads what came by one back there.
+pub(super) fn table(name: &str, networks: &[Network], endpoints: &[Endpoint], has_taps: bool) -> Table {
     let bridges: Vec<&Network> = networks.iter().filter(|one| has_rules(one)).collect();
     let mut table = Table { name: name.into(), sets: sets(&bridges), chains: base_chains() };
+    if has_taps {
+        let value = Value::Data(&[Type::Mark]);
+        table.sets.push(Set { name: TAPS, key: &[Type::Link], value, ranges: false, elements: Vec::new() });
+        table.chains.push(marks());
+    }
     for network in &bridges {
         table.chains.extend([into(network), out_of(network), source(network)]);
     }
@@ -79,8 +86,19 @@ pub(super) fn published(endpoint: &Endpoint) -> Vec<(&'static str, Element)> {
             elements.push((name, Element { key, target, comment: endpoint.container.clone() }));
         }
     }
+    elements.extend(endpoint.tap.map(|tap| {
+        let target = Target::Data(vec![Datum::Mark(tap.mark())]);
+        (TAPS, Element { key: vec![Datum::Link(tap.link())], target, comment: endpoint.container.clone() })
+    }));
     elements.sort_by_key(|(name, _)| *name);
     elements
+}
+
+/// What came by a tap has its connection marked; what goes back by another link has the mark by which it is led there.
+fn marks() -> Chain {
+    use Statement::*;
+    let rules = vec![vec![MarkByLink(TAPS), Accept], vec![RestoreMark]];
+    Chain { name: "marks".into(), hook: Some(Hook::Mangle), rules }
 }
 
 /// The address of the host that a port is published at, unless that is every one.
@@ -252,23 +270,15 @@ mod tests {
     fn endpoint(addresses: &[&str], ports: &[&str]) -> Endpoint {
         Endpoint {
             container: "c".into(),
-            name: "c".into(),
-            network: "n".into(),
-            order: 0,
-            interface: "eth0".into(),
-            link: None,
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
-            mac: String::new(),
-            aliases: Vec::new(),
-            links: Vec::new(),
-            link_local: Vec::new(),
             ports: ports.iter().flat_map(|text| port::parse(text).unwrap()).collect(),
+            ..Endpoint::default()
         }
     }
 
     /// The rules of a network's own chains.
     fn rules(wanted: Create) -> Vec<String> {
-        let text = table(TABLE, &[network(wanted)], &[]).to_string();
+        let text = table(TABLE, &[network(wanted)], &[], false).to_string();
         text.lines().filter(|line| line.contains("-br-")).map(|line| line.replace("br-000000000000", "BR")).collect()
     }
 
@@ -334,15 +344,27 @@ mod tests {
     }
 
     #[test]
+    fn what_came_by_a_tap_goes_back_by_it() {
+        let rules = |has_taps| table(TABLE, &[network(Create::default())], &[], has_taps).to_string();
+        assert!(rules(true).contains("marks: ct mark set iifname map @taps accept\nmarks: meta mark set ct mark\n"));
+        assert!(!rules(false).contains("mark"));
+        let tap: crate::network::Tap = serde_json::from_str("7").unwrap();
+        let elements = published(&Endpoint { tap: Some(tap), ..endpoint(&["10.0.0.2/24"], &["8080:80"]) });
+        assert_eq!(elements[1].0, "taps");
+        assert_eq!(elements[1].1.key, [Datum::Link("port7".into())]);
+        assert_eq!(elements[1].1.target, Target::Data(vec![Datum::Mark(0x1_0007)]));
+    }
+
+    #[test]
     fn networks_cost_the_base_chains_nothing() {
         let base = |networks: &[Network]| {
-            table(TABLE, networks, &[]).chains.iter().filter(|chain| chain.hook.is_some()).count()
+            table(TABLE, networks, &[], false).chains.iter().filter(|chain| chain.hook.is_some()).count()
         };
         let many: Vec<Network> =
             ["a", "b", "c"].map(|name| Network { link: format!("br-{name}"), ..network(Create::default()) }).into();
         assert_eq!(base(&many), base(&[]));
         let sizes = |networks: &[Network]| -> Vec<usize> {
-            table(TABLE, networks, &[])
+            table(TABLE, networks, &[], false)
                 .chains
                 .iter()
                 .filter(|chain| chain.hook.is_some())

@@ -18,7 +18,7 @@ use crate::image::store::lock::Lock;
 
 impl Networks {
     pub(super) fn make_directories(&self) -> Result<()> {
-        let below = ["endpoints", "leases", "ports"].map(|name| self.run.join(name));
+        let below = ["endpoints", "leases", "ports", "taps"].map(|name| self.run.join(name));
         for directory in below.iter().chain([&self.root]) {
             make_directory(directory)?;
         }
@@ -68,6 +68,10 @@ impl Networks {
         self.run.join("leases").join(network)
     }
 
+    pub(super) fn tap_directory(&self) -> PathBuf {
+        self.run.join("taps")
+    }
+
     pub(super) fn port_directory(&self) -> PathBuf {
         self.run.join("ports")
     }
@@ -86,6 +90,16 @@ impl Networks {
         let mut endpoints: Vec<Endpoint> = found.collect::<Result<_>>()?;
         endpoints.sort_by(|one, other| (one.order, &one.network).cmp(&(other.order, &other.network)));
         Ok(endpoints)
+    }
+
+    /// Whether there is anything to be given back of a container: an endpoint, or what was to become one.
+    pub fn has_records(&self, container: &str) -> Result<bool> {
+        let directory = self.run.join("endpoints");
+        let is_there = |network: &String| {
+            let path = directory.join(network).join(container);
+            path.exists() || temporary(&path).exists()
+        };
+        Ok(names(&directory)?.iter().any(is_there))
     }
 
     pub(super) fn write_endpoint(&self, endpoint: &Endpoint) -> Result<()> {

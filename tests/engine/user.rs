@@ -12,6 +12,8 @@ use super::*;
 pub const USER: u32 = 3000;
 /// The first of 65536 subordinate ids.
 pub const FIRST: u32 = 400_000;
+/// Another user, with those after them.
+pub const OTHER: u32 = 3001;
 
 /// A place whose containers are the user's.
 pub fn place() -> Place {
@@ -20,15 +22,20 @@ pub fn place() -> Place {
 
 /// The same, whose commands run where a line for the shell leads: into a network, or with other files mounted.
 pub fn place_in(enter: &str) -> Place {
+    place_of(USER, enter)
+}
+
+/// The same of one of the users.
+pub fn place_of(user: u32, enter: &str) -> Place {
     program();
     Place::with(|path| {
         for directory in [path.clone(), path.join("run")] {
             fs::create_dir_all(&directory).unwrap();
-            chown(&directory, Some(USER), Some(USER)).unwrap();
+            chown(&directory, Some(user), Some(user)).unwrap();
         }
         fs::set_permissions(path.join("run"), PermissionsExt::from_mode(0o700)).unwrap();
         fs::write(path.join("enter"), format!("{enter}\nexec \"$@\"\n")).unwrap();
-        Place { path, user: Some(USER), network: None }
+        Place { path, user: Some(user), network: None }
     })
 }
 
@@ -36,7 +43,7 @@ pub fn place_in(enter: &str) -> Place {
 pub fn command(place: &Place, arguments: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "slave", "sh"]).arg(place.join("enter"));
-    let user = format!("{USER}");
+    let user = place.user.unwrap_or(USER).to_string();
     command.args(["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups"]).arg(program());
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", &place.path);
     command.env("XDG_DATA_HOME", place.join("data")).env("XDG_RUNTIME_DIR", place.join("run"));
@@ -78,11 +85,12 @@ fn program() -> &'static Path {
         );
         let directory = std::env::temp_dir().join(format!("engine-tests-user-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
+        let subordinate = format!("tester:{FIRST}:65536\nother:{}:65536\n", FIRST + 65536);
         let additions = [
-            ("passwd", format!("tester:x:{USER}:{USER}::/:/bin/sh\n")),
-            ("group", format!("tester:x:{USER}:\n")),
-            ("subuid", format!("tester:{FIRST}:65536\n")),
-            ("subgid", format!("tester:{FIRST}:65536\n")),
+            ("passwd", format!("tester:x:{USER}:{USER}::/:/bin/sh\nother:x:{OTHER}:{OTHER}::/:/bin/sh\n")),
+            ("group", format!("tester:x:{USER}:\nother:x:{OTHER}:\n")),
+            ("subuid", subordinate.clone()),
+            ("subgid", subordinate),
         ];
         for (name, line) in additions {
             let (file, copy) = (Path::new("/etc").join(name), directory.join(name));

@@ -30,7 +30,7 @@ impl Operation for Disconnect {
                 let network = networks.get(&self.network)?;
                 let is_in = networks.endpoints(&network)?.iter().any(|endpoint| endpoint.container == self.container);
                 ensure!(is_in, "endpoint {} not found in the network {}", self.container, network.name);
-                networks.detach(&self.container, Some(&self.network))?;
+                engine.at_networks(|networks| networks.detach(&self.container, Some(&self.network)))?;
             }
             Err(error) => return Err(error),
         }

@@ -12,6 +12,8 @@ mod remove;
 
 use anyhow::{Result, ensure};
 use clap::Subcommand;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::pruned::{Condition, Pruned};
 use super::{Context, Operation};
@@ -58,9 +60,20 @@ fn open(context: &Context) -> Result<Networks> {
     Networks::of_store(&context.root)
 }
 
+/// Does something where their links and rules are.
+fn at_networks<T: Serialize + DeserializeOwned + Send>(
+    context: &Context,
+    work: impl FnOnce(&Networks) -> Result<T> + Send,
+) -> Result<T> {
+    match &context.user {
+        Some(_) => context.engine()?.at_networks(work),
+        None => work(&open(context)?),
+    }
+}
+
 /// Removes all networks that nobody is in.
 pub(super) fn pruned(context: &Context, conditions: &[Condition]) -> Result<Pruned> {
-    prune::networks(&open(context)?, conditions)
+    prune::networks(context, conditions)
 }
 
 /// What `inspect` shows of the network of a name or id.

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::{Context, Operation, open};
+use super::{Context, Operation, at_networks};
 use crate::companion::output::{confirmed, print};
 use crate::companion::pruned::{Condition, Pruned};
-use crate::network::Networks;
+use crate::network::Network;
 
 /// Remove all networks that nobody is in
 #[derive(Debug, Args)]
@@ -28,14 +28,15 @@ impl Operation for Prune {
         if !self.force && !confirmed(question)? {
             return Ok(0);
         }
-        print(&networks(&open(context)?, &conditions)?.listed())?;
+        print(&networks(context, &conditions)?.listed())?;
         Ok(0)
     }
 }
 
 /// Removes all networks that nobody is in.
-pub(super) fn networks(networks: &Networks, conditions: &[Condition]) -> Result<Pruned> {
-    let removed = networks
-        .prune(|network| Condition::all_let_through(conditions, &network.labels, Some(network.created.as_str())))?;
+pub(super) fn networks(context: &Context, conditions: &[Condition]) -> Result<Pruned> {
+    let is_wanted =
+        |network: &Network| Condition::all_let_through(conditions, &network.labels, Some(network.created.as_str()));
+    let removed = at_networks(context, |networks| networks.prune(is_wanted))?;
     Ok(Pruned { kind: "Networks", lines: removed.into_iter().map(|network| network.name).collect(), bytes: 0 })
 }

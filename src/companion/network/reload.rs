@@ -3,8 +3,9 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::{Context, Operation, open};
+use super::{Context, Operation, at_networks};
 use crate::companion::output::warn;
+use crate::network::Networks;
 
 /// Make all rules anew, after somebody has flushed the ruleset
 ///
@@ -14,7 +15,7 @@ pub(in crate::companion) struct Reload {}
 
 impl Operation for Reload {
     fn carry_out(self, context: &Context) -> Result<u8> {
-        warn(&open(context)?.reload()?.into_iter().collect());
+        warn(&at_networks(context, Networks::reload)?.into_iter().collect());
         Ok(0)
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::{Context, Operation, open};
+use super::{Context, Operation, at_networks};
 use crate::companion::output::{complain, print};
 use crate::error::sentence;
 
@@ -21,10 +21,9 @@ pub(in crate::companion) struct Remove {
 
 impl Operation for Remove {
     fn carry_out(self, context: &Context) -> Result<u8> {
-        let networks = open(context)?;
         let mut status = 0;
         for text in &self.networks {
-            match networks.remove(text) {
+            match at_networks(context, |networks| networks.remove(text)) {
                 Ok(_) => print(&format!("{text}\n"))?,
                 Err(error) if self.force && error.to_string().ends_with("not found") => {}
                 Err(error) => {

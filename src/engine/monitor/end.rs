@@ -5,17 +5,12 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 
 use super::Monitor;
-use super::launch::LONG_ENOUGH;
 use crate::cgroup::Happening;
 use crate::engine::protocol::{Notice, Request};
 use crate::engine::state::Status;
-use crate::engine::{locks, network, now, start};
+use crate::engine::{locks, network, now, pause, start};
 use crate::error::sentence;
 use crate::sys::signal;
-
-/// docker's: a tenth of a second, and twice as long each time, up to a minute.
-pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 impl Monitor {
     /// Does what a client wants.
@@ -110,13 +105,13 @@ impl Monitor {
             self.finish(status);
             return;
         }
-        if ran >= LONG_ENOUGH {
-            self.pause = FIRST_PAUSE;
+        if ran >= pause::LONG_ENOUGH {
+            self.pause = pause::FIRST;
         }
         self.state.status = Status::Restarting;
         self.write_state();
         self.again_at = Some(Instant::now() + self.pause);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.pause = (self.pause * 2).min(pause::LONGEST);
         // Who waited for an end has seen one.
         self.clients.tell_end(status);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -371,6 +371,3 @@ fn below(path: &Path, inside: &Path, access: &str, to: &mut Vec<Node>) {
         }
     }
 }
-
-/// As long as a container ran before it is not one that fails at its start.
-pub(super) const LONG_ENOUGH: Duration = Duration::from_secs(10);

@@ -28,7 +28,7 @@ use super::protocol::Notice;
 use super::record::Record;
 use super::rootless::User;
 use super::state::{State, Status};
-use super::{Engine, group, network};
+use super::{Engine, group, network, pause};
 use crate::cgroup::Watch;
 use crate::error::{Attempt, sentence};
 use crate::security::sealed_executable;
@@ -132,7 +132,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
         ended: None,
         kill_at: None,
         again_at: None,
-        pause: end::FIRST_PAUSE,
+        pause: pause::FIRST,
         group: String::new(),
         has_scope: false,
         going_down: false,
@@ -224,6 +224,9 @@ impl Monitor {
             self.ended = None;
             self.end(status);
         }
+        if let Err(error) = self.network.see_to_pauses(&self.engine, &self.record.id, now) {
+            self.clients.tell_all(&Notice::Warning(sentence(&error)));
+        }
         if is_due(self.again_at) {
             self.again_at = None;
             self.start_again();
@@ -288,9 +291,7 @@ impl Monitor {
         if let Some(probing) = &mut self.probing {
             probing.reaped(pid, status);
         }
-        if let Err(error) = self.network.reaped(&self.engine, &self.record.id, pid) {
-            self.clients.tell_all(&Notice::Warning(sentence(&error)));
-        }
+        self.network.reaped(pid);
     }
 
     /// Writes how the container stands. What can't be written is found out by whoever looks next: the monitor's lock says whether it

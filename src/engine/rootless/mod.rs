@@ -13,12 +13,15 @@
 //! | `RUNTIME/publishing` | locked by a new holder until it has written its pid, with which it replaces the file of the one before |
 //! | `RUNTIME/engine-HASH/` | what the engine has below `/run/corten` for root |
 //!
+//! Networks that the user makes are in a network namespace of their own ([`network`]).
+//!
 //! The first command makes the namespace and the holder; the holder ends when nobody is in it any more. When it was killed, any monitor
 //! shows the way in.
 
 pub mod holder;
 mod ids;
 mod join;
+pub(super) mod network;
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};

@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use rustix::event::PollFlags;
 use rustix::fs::inotify;
 use rustix::io::Errno;
@@ -50,30 +50,7 @@ impl Responder {
         namespace: BorrowedFd<'_>,
         servers: &[IpAddr],
     ) -> Result<Responder> {
-        let (datagrams, listener) = namespace::within(namespace, || {
-            let any = SocketAddr::from(([127, 0, 0, 11], 0));
-            let datagrams = UdpSocket::bind(any).attempt(|| format!("bind {any} in the container"))?;
-            let listener = TcpListener::bind(any).attempt(|| format!("listen on {any} in the container"))?;
-            let what = || "set up the sockets for names";
-            datagrams.set_nonblocking(true).and_then(|()| listener.set_nonblocking(true)).attempt(what)?;
-            let ports = [(Protocol::Udp, datagrams.local_addr()), (Protocol::Tcp, listener.local_addr())];
-            let mut rules = Vec::new();
-            for (protocol, address) in ports {
-                let address = address.attempt(what)?;
-                rules.push(vec![
-                    Statement::Address(End::Destination, Is::Is, any.ip().into()),
-                    Statement::Transport(protocol.number(), 53),
-                    Statement::TranslateTo(address.ip(), address.port()),
-                ]);
-            }
-            let chain = Chain { name: "output".into(), hook: Some(Hook::Output), rules };
-            Connection::open()?.replace(&Table {
-                name: "corten-names".into(),
-                sets: Vec::new(),
-                chains: vec![chain],
-            })?;
-            Ok((datagrams, listener))
-        })?;
+        let (datagrams, listener) = sockets(networks, namespace)?;
         let directory = Directory {
             networks: networks.clone(),
             container: container.to_owned(),
@@ -101,6 +78,44 @@ impl Responder {
         self.datagrams.serve(&mut self.directory);
         self.streams.serve(&mut self.directory);
     }
+}
+
+/// The sockets of a responder. A namespace that can't be left again is looked into by another process, which hands them over.
+fn sockets(networks: &Networks, namespace: BorrowedFd<'_>) -> Result<(UdpSocket, TcpListener)> {
+    if !networks.is_users {
+        return namespace::within(namespace, sockets_here);
+    }
+    let ((), sockets) = namespace::aside(namespace, || {
+        let (datagrams, listener) = sockets_here()?;
+        Ok(((), vec![datagrams.into(), listener.into()]))
+    })?;
+    let mut sockets = sockets.into_iter();
+    let (Some(datagrams), Some(listener)) = (sockets.next(), sockets.next()) else {
+        bail!("sockets got lost on their way")
+    };
+    Ok((datagrams.into(), listener.into()))
+}
+
+/// Makes them, and the rules that lead there, in the namespace that this thread is in.
+fn sockets_here() -> Result<(UdpSocket, TcpListener)> {
+    let any = SocketAddr::from(([127, 0, 0, 11], 0));
+    let datagrams = UdpSocket::bind(any).attempt(|| format!("bind {any} in the container"))?;
+    let listener = TcpListener::bind(any).attempt(|| format!("listen on {any} in the container"))?;
+    let what = || "set up the sockets for names";
+    datagrams.set_nonblocking(true).and_then(|()| listener.set_nonblocking(true)).attempt(what)?;
+    let ports = [(Protocol::Udp, datagrams.local_addr()), (Protocol::Tcp, listener.local_addr())];
+    let mut rules = Vec::new();
+    for (protocol, address) in ports {
+        let address = address.attempt(what)?;
+        rules.push(vec![
+            Statement::Address(End::Destination, Is::Is, any.ip().into()),
+            Statement::Transport(protocol.number(), 53),
+            Statement::TranslateTo(address.ip(), address.port()),
+        ]);
+    }
+    let chain = Chain { name: "output".into(), hook: Some(Hook::Output), rules };
+    Connection::open()?.replace(&Table { name: "corten-names".into(), sets: Vec::new(), chains: vec![chain] })?;
+    Ok((datagrams, listener))
 }
 
 /// What is to be done with a question.

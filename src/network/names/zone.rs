@@ -103,13 +103,11 @@ mod tests {
             network: "n".into(),
             order: 0,
             interface: "eth0".into(),
-            link: None,
             addresses: vec![format!("10.0.0.{last}/24").parse().unwrap(), format!("fd00::{last}/64").parse().unwrap()],
             mac: String::new(),
             aliases: vec!["App".into()],
             links: vec![Link { name: if name == "one" { "two" } else { "one" }.into(), alias: "Other".into() }],
-            link_local: Vec::new(),
-            ports: Vec::new(),
+            ..Endpoint::default()
         };
         Zone::new("one0123456789abcdef", &[(network, vec![endpoint("one", 2), endpoint("two", 3)])])
     }

@@ -102,7 +102,12 @@ fn new_set(table: &str, set: &Set, number: u32) -> Result<Message> {
     attributes = attributes.put(10, &big(number))?;
     if set.key == [Type::Link] {
         // For nft(8): the order of the key's bytes (type 0) is the host's (1), else it prints no name.
-        attributes = attributes.put(13, &[&[0, 4][..], &1u32.to_ne_bytes()].concat())?;
+        let mut order = [&[0, 4][..], &1u32.to_ne_bytes()].concat();
+        if set.value == Value::Data(&[Type::Mark]) {
+            // The same of what they lead to (type 1).
+            order.extend([&[1, 4][..], &1u32.to_ne_bytes()].concat());
+        }
+        attributes = attributes.put(13, &order)?;
     }
     Ok(message(Kind::NewSet, INET).with(&attributes))
 }
@@ -114,6 +119,7 @@ fn name_of_types(types: &[Type]) -> u32 {
         Type::Address6 => 8,
         Type::Protocol => 12,
         Type::Port => 13,
+        Type::Mark => 19,
         Type::Link => 41,
     };
     types.iter().fold(0, |whole, one| whole << 6 | number(one))
@@ -123,7 +129,7 @@ fn name_of_types(types: &[Type]) -> u32 {
 fn length(types: &[Type]) -> u32 {
     let bytes = |one: &Type| match one {
         Type::Address6 | Type::Link => 16,
-        Type::Address4 | Type::Protocol | Type::Port => 4,
+        Type::Address4 | Type::Protocol | Type::Port | Type::Mark => 4,
     };
     match types {
         // Alone, it has its own length.
@@ -195,6 +201,7 @@ fn data(parts: &[Datum]) -> Vec<u8> {
             Datum::Protocol(number) => bytes.push(*number),
             Datum::Port(number) => bytes.extend(number.to_be_bytes()),
             Datum::Link(name) => bytes.extend(link_name(name)),
+            Datum::Mark(number) => bytes.extend(number.to_ne_bytes()),
             Datum::Subnet(subnet) => return data(&[Datum::Address(subnet.network())]),
         }
         if parts.len() > 1 {
@@ -253,10 +260,13 @@ fn new_rule(table: &str, chain: &str, statements: &[Statement]) -> Result<Messag
 /// NFT_REG_1, which has 16 bytes, and is the same as the four registers from NFT_REG32_00 on.
 const FIRST: u32 = 1;
 const FIRST_OF_FOUR: u32 = 8;
+const META_MARK: u32 = 3;
 const META_INCOMING: u32 = 6;
 const META_OUTGOING: u32 = 7;
 const META_FAMILY: u32 = 15;
 const META_PROTOCOL: u32 = 16;
+/// NFT_CT_MARK.
+const CT_MARK: u32 = 3;
 const EQUAL: u32 = 0;
 const NOT_EQUAL: u32 = 1;
 
@@ -375,6 +385,14 @@ impl Expressions {
                 let with_address = self.immediate(FIRST, &value(&data(&[Datum::Address(*address)]))?)?;
                 let with_port = with_address.immediate(FIRST_OF_FOUR + 4, &value(&port.to_be_bytes())?)?;
                 with_port.translate(family, FIRST, FIRST_OF_FOUR + 4)
+            }
+            Statement::MarkByLink(map) => {
+                let found = self.link(Side::In)?.look_up(map, Some(FIRST), Is::Is)?;
+                found.add("ct", &Attributes::new().put(2, &big(CT_MARK))?.put(4, &big(FIRST))?)
+            }
+            Statement::RestoreMark => {
+                let loaded = self.add("ct", &Attributes::new().put(1, &big(FIRST))?.put(2, &big(CT_MARK))?)?;
+                loaded.add("meta", &Attributes::new().put(2, &big(META_MARK))?.put(3, &big(FIRST))?)
             }
             Statement::Masquerade => self.add("masq", &Attributes::new()),
             Statement::Accept => self.verdict(ACCEPT, None),

@@ -46,6 +46,7 @@ pub(super) enum Type {
     Protocol,
     Port,
     Link,
+    Mark,
 }
 
 /// A part of a key or a value.
@@ -56,6 +57,7 @@ pub(super) enum Datum {
     Protocol(u8),
     Port(u16),
     Link(String),
+    Mark(u32),
     /// All addresses of a subnet, in a set of ranges.
     Subnet(IpNet),
 }
@@ -89,6 +91,8 @@ pub(super) struct Chain {
 pub(super) enum Hook {
     /// Before connections are looked up.
     Raw,
+    /// Where a packet's connection is known, and its way not yet looked for.
+    Mangle,
     /// Where destinations change: for what comes in, and what this machine itself sends.
     Prerouting,
     Output,
@@ -103,6 +107,7 @@ impl Hook {
     fn parts(self) -> (&'static str, &'static str, u32, i32) {
         match self {
             Hook::Raw => ("filter", "prerouting", 0, -300),
+            Hook::Mangle => ("filter", "prerouting", 0, -150),
             Hook::Prerouting => ("nat", "prerouting", 0, -100),
             Hook::Output => ("nat", "output", 3, -100),
             Hook::Forward => ("filter", "forward", 2, 0),
@@ -162,6 +167,10 @@ pub(super) enum Statement {
         map: &'static str,
     },
     TranslateTo(IpAddr, u16),
+    /// Marks the connection with what a map has for the incoming link.
+    MarkByLink(&'static str),
+    /// Marks the packet as its connection is marked.
+    RestoreMark,
     Masquerade,
     Accept,
     Drop,
@@ -223,6 +232,8 @@ impl fmt::Display for Statement {
                 write!(f, "dnat {family} to {address}meta l4proto . th dport map @{map}")
             }
             Statement::TranslateTo(address, port) => write!(f, "dnat {} to {address}:{port}", Family::of(*address)),
+            Statement::MarkByLink(map) => write!(f, "ct mark set iifname map @{map}"),
+            Statement::RestoreMark => f.write_str("meta mark set ct mark"),
             Statement::Masquerade => f.write_str("masquerade"),
             Statement::Accept => f.write_str("accept"),
             Statement::Drop => f.write_str("drop"),

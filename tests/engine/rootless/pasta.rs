@@ -2,96 +2,10 @@
 
 use std::fs;
 use std::net::UdpSocket;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::user::{self, assert_nothing_left, processes};
+use super::wire::{HOST, OUTSIDE, Server, Wire};
 use crate::harness::*;
-
-/// A host with one link, and what is outside at that link's other end.
-struct Wire {
-    host: String,
-    outside: String,
-}
-
-/// The host's address, and the one outside, to which its default route leads.
-const HOST: &str = "10.99.0.2";
-const OUTSIDE: &str = "10.99.0.1";
-
-impl Wire {
-    fn new() -> Wire {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let [host, outside] = ["host", "outside"].map(|name| format!("pasta-{name}-{}-{number}", std::process::id()));
-        for line in [
-            format!("netns add {host}"),
-            format!("netns add {outside}"),
-            format!("-n {host} link add uplink type veth peer name peer netns {outside}"),
-            format!("-n {host} address add {HOST}/24 dev uplink"),
-            format!("-n {outside} address add {OUTSIDE}/24 dev peer"),
-            format!("-n {host} link set uplink up"),
-            format!("-n {host} link set lo up"),
-            format!("-n {outside} link set peer up"),
-            format!("-n {outside} link set lo up"),
-            format!("-n {host} route add default via {OUTSIDE}"),
-        ] {
-            succeeded(&Command::new("ip").args(line.split(' ')).output().unwrap(), &line);
-        }
-        Wire { host, outside }
-    }
-
-    /// A place of the user's on this host; `more` is done before each command.
-    fn place(&self, more: &str) -> Place {
-        // In the network's own sysfs nothing is needed, so entering is all.
-        let enter = format!("set -e\n{more}\nset -- nsenter --net=/run/netns/{} \"$@\"", self.host);
-        user::place_in(&enter)
-    }
-
-    fn run(namespace: &str, script: &str) -> Output {
-        let net = format!("--net=/run/netns/{namespace}");
-        Command::new("nsenter").args([&net, "busybox", "sh", "-c", script]).output().unwrap()
-    }
-
-    fn outside(&self, script: &str) -> Output {
-        Wire::run(&self.outside, script)
-    }
-
-    /// What a web server on the host answers who asks from outside, once it is there.
-    fn fetched(&self, port: u16) -> String {
-        let mut answer = String::new();
-        until("the server answers", || {
-            let output = self.outside(&format!("wget -qO- http://{HOST}:{port}/of-image"));
-            answer = String::from_utf8_lossy(&output.stdout).into_owned();
-            output.status.success()
-        });
-        answer
-    }
-
-    /// Does something in a thread that is in a network.
-    fn within<T: Send>(namespace: &str, work: impl FnOnce() -> T + Send) -> T {
-        let namespace = fs::File::open(namespace).unwrap();
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                rustix::thread::move_into_link_name_space(
-                    std::os::fd::AsFd::as_fd(&namespace),
-                    Some(rustix::thread::LinkNameSpaceType::Network),
-                )
-                .unwrap();
-                work()
-            });
-            thread.join().unwrap()
-        })
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        for name in [&self.host, &self.outside] {
-            let _ = Command::new("ip").args(["netns", "del", name]).status();
-        }
-    }
-}
 
 fn pastas(place: &Place) -> Vec<i32> {
     let lines = processes(place).into_iter().filter(|line| line.contains(" pasta "));
@@ -184,37 +98,6 @@ fn a_container_reaches_what_is_outside_and_not_the_hosts_loopback() {
     assert_nothing_left(&place);
 }
 
-/// A web server with one file, which ends with the test.
-struct Server {
-    process: Child,
-    directory: PathBuf,
-}
-
-impl Server {
-    fn start(namespace: &str, address: &str) -> Server {
-        let directory = std::env::temp_dir().join(format!("www-{namespace}"));
-        fs::create_dir_all(&directory).unwrap();
-        fs::write(directory.join("hello"), "hello\n").unwrap();
-        let net = format!("--net=/run/netns/{namespace}");
-        let mut command = Command::new("nsenter");
-        command.args([&net, "busybox", "httpd", "-f", "-p", address, "-h"]).arg(&directory);
-        let server = Server { process: command.spawn().unwrap(), directory };
-        let (host, port) = address.split_once(':').unwrap();
-        until("the server answers", || {
-            Wire::run(namespace, &format!("wget -qO- http://{host}:{port}/hello")).status.success()
-        });
-        server
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = fs::remove_dir_all(&self.directory);
-    }
-}
-
 #[test]
 fn names_are_asked_for_where_the_host_asks() {
     let wire = Wire::new();
@@ -258,6 +141,31 @@ fn a_killed_pasta_is_started_again() {
     let status = fs::read_to_string(format!("/proc/{again}/status")).unwrap();
     assert!(status.contains("SigBlk:\t0000000000000000\n"), "{status}");
     place.ctn(&["rm", "-f", "web"]);
+    assert_nothing_left(&place);
+}
+
+#[test]
+fn no_process_of_a_container_is_taken_for_pasta() {
+    let wire = Wire::new();
+    let place = wire.place("");
+    // Whose parents have ended are the monitor's children, in the machine's pid namespace.
+    let script = "while :; do (sleep 1 &); busybox usleep 2000; done";
+    let id = place.ctn(&["run", "-d", "--name", "busy", "--pid", "host", "box", "sh", "-c", script]);
+    let record = place.run().unwrap().join(id.trim()).join("pasta.json");
+    for _ in 0..4 {
+        let [pasta] = pastas(&place)[..] else { panic!("one pasta: {:?}", processes(&place)) };
+        let noted: serde_json::Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+        assert_eq!(noted["process"]["pid"], pasta);
+        kill(pasta);
+        until("there is another one, and it is noted", || {
+            let Ok(noted) = serde_json::from_slice::<serde_json::Value>(&fs::read(&record).unwrap()) else {
+                return false;
+            };
+            pastas(&place).len() == 1 && noted["process"]["pid"] != pasta
+        });
+    }
+    place.ctn(&["rm", "-f", "busy"]);
+    until("those that were left end", || place.leftovers().is_empty());
     assert_nothing_left(&place);
 }
 
@@ -309,25 +217,12 @@ fn what_can_not_be() {
         (["-p", "80:80"], "permission denied (ordinary users have those from net.ipv4.ip_unprivileged_port_start"),
         (["-p", "8081:80/sctp"], "pasta carries TCP and UDP"),
         (["--ip", "10.0.0.9"], "pasta is none"),
-        (["--network", "bridge"], "the network bridge is not for an ordinary user"),
         (["--network", "pasta:--nonsense"], "pasta: unrecognized option '--nonsense'"),
         (["--network", "pasta:--foreground"], "the option --foreground of pasta is not for containers"),
     ] {
         let refusal = place.refusal(125, &[&["run", "--rm"], &flags[..], &["box", "true"]].concat());
         assert!(refusal.contains(words), "{flags:?}: {refusal}");
     }
-    assert_nothing_left(&place);
-}
-
-#[test]
-fn networks_are_not_made_by_a_user() {
-    let place = user::place();
-    let refusal = place.refusal(1, &["network", "create", "mine"]);
-    assert!(refusal.contains("an ordinary user may not make links of the machine"), "{refusal}");
-    place.detached("web", &[], "sleep 1000");
-    let refusal = place.refusal(1, &["network", "connect", "bridge", "web"]);
-    assert!(refusal.contains("the network bridge is not for an ordinary user"), "{refusal}");
-    place.ctn(&["rm", "-f", "web"]);
     assert_nothing_left(&place);
 }
 

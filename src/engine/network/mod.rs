@@ -1,27 +1,27 @@
-//! A container's network: which namespace it gets, and what [`crate::network`] does for it there.
+//! A container's network: which namespace it gets, and what [`crate::network`] does for it there ([`attached`] while it runs).
 
+mod attached;
 mod described;
 
 use std::fs::{self, File};
-use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::{IpAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::event::{PollFd, PollFlags};
-use rustix::process::Pid;
+
+pub(super) use attached::Attached;
+pub use described::described;
 
 use super::pasta::{self, Pasta};
 use super::record::{HostConfig, Record};
+use super::rootless::network as users;
 use super::{Container, Engine, links, membership};
 use crate::error::Attempt;
 use crate::network::endpoint::Endpoint;
 use crate::network::files::{self, Hosts, Resolving};
 use crate::network::names::Responder;
-use crate::network::{Network, Networks, Published, port};
-
-pub use described::described;
+use crate::network::{Network, Networks, Published, Reserved, port};
 
 /// What `--network` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,8 @@ impl Mode {
 impl Engine {
     /// The networks of the same store.
     pub fn networks(&self) -> Result<Networks> {
-        Networks::open(self.store.root(), &self.run)
+        let open = if self.user.is_some() { Networks::of_user } else { Networks::open };
+        open(self.store.root(), &self.run)
     }
 
     /// The ports of a container (`80/tcp`), and what they are on the host.
@@ -95,8 +96,10 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
     servers(host)?;
     let published = published(record)?;
     match Mode::of(&host.network_mode) {
-        Mode::Network(name) => {
-            ensure_bridges(engine, &name)?;
+        Mode::Network(_) => {
+            if engine.user.is_some() {
+                pasta::check_ports(&published)?;
+            }
             record.networks = membership::all_settled(&engine.networks()?, memberships)?;
             return record.networks.iter_mut().try_for_each(|membership| links::settle(engine, membership));
         }
@@ -126,16 +129,6 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
             host.network_mode
         );
     }
-    Ok(())
-}
-
-/// Refuses what needs links of the machine.
-pub(super) fn ensure_bridges(engine: &Engine, network: &str) -> Result<()> {
-    ensure!(
-        engine.user.is_none(),
-        "the network {network} is not for an ordinary user, who may not make links of the machine: there are pasta, host, none and \
-         container:NAME"
-    );
     Ok(())
 }
 
@@ -204,52 +197,6 @@ pub(super) fn owner_of_files(engine: &Engine, record: &Record) -> PathBuf {
     }
 }
 
-/// What a container has of the network while it runs.
-#[derive(Debug, Default)]
-pub(super) struct Attached {
-    /// Bound, so that nobody else takes the host's ports.
-    #[allow(dead_code, reason = "open is what they are to be")]
-    ports: Vec<OwnedFd>,
-    names: Option<Responder>,
-    pasta: Option<Pasta>,
-    /// What should be known.
-    pub(super) warnings: Vec<String>,
-}
-
-impl Attached {
-    /// Adds what is waited for.
-    pub(super) fn wants<'a>(&'a self, to: &mut Vec<PollFd<'a>>) {
-        if let Some(names) = &self.names {
-            to.extend(
-                names.descriptors().into_iter().map(|(descriptor, flags)| PollFd::from_borrowed_fd(descriptor, flags)),
-            );
-        }
-    }
-
-    /// When it is to be called though nothing came.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.names.as_ref().and_then(Responder::deadline)
-    }
-
-    /// A child of the monitor's has ended: without pasta, which somebody killed then, the container would be cut off.
-    pub(super) fn reaped(&mut self, engine: &Engine, id: &str, pid: Pid) -> Result<()> {
-        match self.pasta.as_mut().filter(|pasta| pasta.is(pid)) {
-            Some(pasta) => pasta.again(engine, id),
-            None => Ok(()),
-        }
-    }
-
-    /// Answers who asked for names.
-    pub(super) fn serve(&mut self, ready: &[PollFlags]) {
-        let is_due = self.next_deadline().is_some_and(|at| at <= Instant::now());
-        if let Some(names) = &mut self.names
-            && (is_due || ready.iter().any(|ready| !ready.is_empty()))
-        {
-            names.serve_ready();
-        }
-    }
-}
-
 /// Does what is needed in a new namespace, before anything of the container runs, and writes the files that depend on it.
 pub(super) fn attach(engine: &Engine, record: &Record, hostname: &str, pid: i32) -> Result<Attached> {
     let mut attached = Attached::default();
@@ -270,12 +217,21 @@ pub(super) fn attach(engine: &Engine, record: &Record, hostname: &str, pid: i32)
     let mut places = Vec::new();
     for membership in &record.networks {
         let network = networks.get(&membership.network)?;
-        let reserved = networks.reserve_in(&network, &std::mem::take(&mut ports))?;
-        let (endpoint, warnings) = membership.attach(&networks, record, namespace.as_fd(), &reserved.ports)?;
+        let wanted = std::mem::take(&mut ports);
+        let reserved = match &engine.user {
+            // Pasta binds them.
+            Some(_) => Reserved { ports: networks.choose_in(&network, &wanted)?, sockets: Vec::new() },
+            None => networks.reserve_in(&network, &wanted)?,
+        };
+        let (endpoint, warnings) = membership.attach(engine, record, namespace.as_fd(), &reserved.ports)?;
         attached.ports.extend(reserved.sockets);
         attached.warnings.extend(warnings);
+        if endpoint.tap.is_some() {
+            attached.pasta = Some(pasta::lead_in(engine, &endpoint)?);
+        }
         places.push((network, endpoint));
     }
+    attached.edge = users::edge(engine);
     if places.iter().any(|(network, _)| network.has_names()) {
         let servers = servers(&record.host_config)?;
         attached.names = Some(Responder::open(&networks, &record.id, namespace.as_fd(), &servers)?);
@@ -313,6 +269,14 @@ pub(super) fn look_again(engine: &Engine, record: &Record, pid: i32, attached: &
         let servers = servers(&record.host_config)?;
         attached.names = Some(Responder::open(&networks, &record.id, namespace(pid)?.as_fd(), &servers)?);
     }
+    if attached.edge.is_none() && attached.edge_pause.until().is_none() {
+        attached.edge = users::edge(engine);
+    }
+    let endpoints: Vec<Endpoint> = places.iter().map(|(_, endpoint)| endpoint.clone()).collect();
+    if attached.pasta.as_ref().is_some_and(|pasta| pasta.is_useless(&endpoints)) {
+        attached.pasta = None;
+        pasta::end(engine, &record.id)?;
+    }
     rewrite_files(engine, record, &places)
 }
 
@@ -348,8 +312,12 @@ pub(super) fn release(engine: &Engine, record: &Record) -> Result<()> {
     if !is_attachable(record) {
         return Ok(());
     }
-    let networks = engine.networks()?;
-    if joined(engine, &record.id).exists() { networks.detach(&record.id, None) } else { networks.release(&record.id) }
+    let (id, is_joined) = (&record.id, joined(engine, &record.id).exists());
+    let give_back = move |networks: &Networks| if is_joined { networks.detach(id, None) } else { networks.release(id) };
+    if engine.user.is_some() && !engine.networks()?.has_records(id)? {
+        return Ok(());
+    }
+    engine.at_networks(give_back)
 }
 
 /// Writes the files that are mounted on some of `/etc`, in place: what is mounted in a container is the file itself.
@@ -361,16 +329,35 @@ pub(super) fn write_files(
 ) -> Result<()> {
     let addresses: Vec<IpAddr> =
         places.iter().flat_map(|(_, place)| &place.addresses).map(ipnet::IpNet::addr).collect();
-    let gateway = places.first().and_then(|(network, _)| network.pools.first()).map(|pool| pool.gateway);
+    let of_network = || places.first().and_then(|(network, _)| network.pools.first()).map(|pool| pool.gateway);
+    // A user's network ends before the machine, which is reached by its own address.
+    let gateway = if engine.user.is_some() { address_outside() } else { of_network() };
     let has_names = places.iter().any(|(network, _)| network.has_names());
-    write_files_with(engine, record, hostname, &Written { addresses: &addresses, gateway, has_names, forwards: false })
+    let leads_outside = places.iter().any(|(network, _)| !network.internal);
+    let forwards = engine.user.is_some()
+        && !has_names
+        && leads_outside
+        && record.host_config.dns.is_empty()
+        && files::is_own_resolver(&files::host_resolv_conf());
+    write_files_with(engine, record, hostname, &Written { addresses: &addresses, gateway, has_names, forwards })
+}
+
+/// The address by which the machine reaches what is outside: that which a socket has that is connected there. Nothing is sent.
+fn address_outside() -> Option<IpAddr> {
+    // Of the addresses that are for documentation (RFC 5737, RFC 3849), the discard port.
+    let of = |own: &str, other: &str| -> std::io::Result<IpAddr> {
+        let socket = UdpSocket::bind((own, 0))?;
+        socket.connect((other, 9))?;
+        Ok(socket.local_addr()?.ip())
+    };
+    of("0.0.0.0", "192.0.2.1").or_else(|_| of("::", "2001:db8::1")).ok()
 }
 
 /// What the files depend on beside the record.
 #[derive(Debug, Default)]
 struct Written<'a> {
     addresses: &'a [IpAddr],
-    /// The host's address in the first network.
+    /// The host's address, as the container reaches it.
     gateway: Option<IpAddr>,
     /// Whether names are answered at an address of the container's own.
     has_names: bool,
