@@ -55,7 +55,11 @@ impl Mode {
 impl Engine {
     /// The networks of the same store.
     pub fn networks(&self) -> Result<Networks> {
-        Networks::open(self.store.root(), &self.run)
+        if let Some(networks) = self.networks.get() {
+            return Ok(networks.clone());
+        }
+        let networks = Networks::open(self.store.root(), &self.run)?;
+        Ok(self.networks.get_or_init(|| networks).clone())
     }
 
     /// The ports of a container (`80/tcp`), and what they are on the host.

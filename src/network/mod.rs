@@ -68,7 +68,10 @@ pub use endpoint::Endpoint;
 pub use port::{Protocol, Published};
 pub use reserve::Reserved;
 
-/// The networks of a machine.
+use nftables::transaction::Kept;
+
+/// The networks of a machine. What is done over one value, and over clones of it, is done over one connection to the kernel's rules, whose
+/// end takes some milliseconds where rules were deleted: it is best dropped when nobody waits any more.
 #[derive(Debug, Clone)]
 pub struct Networks {
     root: PathBuf,
@@ -79,6 +82,8 @@ pub struct Networks {
     bridge: String,
     /// Where the search for a free subnet begins.
     offset: u32,
+    /// Of the network namespace that rules were needed in first.
+    rules: Kept,
 }
 
 /// What makes a network.
@@ -211,6 +216,7 @@ impl Networks {
             table: ruleset::TABLE.into(),
             bridge: defaults::BRIDGE_LINK.into(),
             offset: 0,
+            rules: Kept::default(),
         };
         if let Some(hash) = hash_of(root) {
             networks.table = format!("{}-{hash}", ruleset::TABLE);

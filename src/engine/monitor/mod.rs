@@ -49,7 +49,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Everything of one container.
 struct Monitor {
-    engine: Engine,
     record: Record,
     state: State,
     signals: OwnedFd,
@@ -83,6 +82,8 @@ struct Monitor {
     /// The machine goes down, or at least systemd wants the container to end: it is not started again, and nobody has stopped it.
     going_down: bool,
     over: bool,
+    /// The last to go: with it goes the connection to the rules, which takes its time, and nobody waits for the monitor any more.
+    engine: Engine,
 }
 
 /// Is a container's monitor for as long as the container is there to be looked after.

@@ -1,17 +1,61 @@
 //! The kernel takes all of a transaction or nothing.
+//!
+//! What a transaction deletes is out of every packet's way at once, and freed when none of the kernel's readers has it in hand any more
+//! (RCU): some ten milliseconds later. Nobody waits for that but who closes a netlink socket of netfilter, whoever it is, and he waits with
+//! the lock in his hand without which nobody else's transaction begins (`nft_rcv_nl_event()` of net/netfilter/nf_tables_api.c). So
+//! connections are [`Kept`], and the end of one that has deleted something waits before it closes, when it keeps nobody.
+
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
-use super::encode::{self, Kind, batch, delete, get_chain, list_chains};
+use super::encode::{self, Kind, batch, delete, get_chain, get_table, list_chains};
 use super::{Element, Table};
-use crate::error::{Attempt, Refusal};
+use crate::error::{Attempt, Refusal, errno};
 use crate::netlink::{ACKNOWLEDGE, Message, Socket, attributes};
+use crate::sys::barrier;
 
 /// A connection to nf_tables.
 #[derive(Debug)]
-pub(in crate::network) struct Connection(Socket);
+pub(in crate::network) struct Connection {
+    socket: Socket,
+    /// Whether a transaction has deleted something.
+    has_deleted: Cell<bool>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.has_deleted.get() {
+            barrier::wait_for_readers();
+        }
+    }
+}
+
+/// A connection that is opened when it is needed first, in the network namespace that the thread is in then, and stays.
+#[derive(Debug, Clone, Default)]
+pub(in crate::network) struct Kept(Arc<Mutex<Option<Connection>>>);
+
+impl Kept {
+    /// Does something over it.
+    pub(in crate::network) fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(connection) => work(connection),
+            None => work(kept.insert(Connection::open()?)),
+        }
+    }
+
+    /// The same; where the kernel has no nftables there is nothing to be done.
+    pub(in crate::network) fn if_there(&self, work: impl FnOnce(&Connection) -> Result<()>) -> Result<()> {
+        match self.with(work) {
+            Err(error) if errno(&error) == Some(Errno::PROTONOSUPPORT) => Ok(()),
+            done => done,
+        }
+    }
+}
 
 /// A chain of somebody's that packets go through.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,27 +72,26 @@ pub(in crate::network) struct BaseChain {
 impl Connection {
     /// Opens one, in the network namespace that this thread is in.
     pub(in crate::network) fn open() -> Result<Connection> {
-        Socket::netfilter().map(Connection).map_err(without_nftables)
+        let socket = Socket::netfilter().map_err(without_nftables)?;
+        Ok(Connection { socket, has_deleted: Cell::new(false) })
     }
 
-    /// Opens one, if the kernel has it: where it hasn't, there is nothing to be removed.
-    pub(in crate::network) fn open_if_there() -> Result<Option<Connection>> {
-        match Socket::netfilter() {
-            Ok(socket) => Ok(Some(Connection(socket))),
-            Err(Errno::PROTONOSUPPORT) => Ok(None),
-            Err(error) => Err(without_nftables(error)),
-        }
+    /// The socket, for what else there is of netfilter.
+    pub(in crate::network) fn socket(&self) -> &Socket {
+        &self.socket
     }
 
-    /// Makes a table, in place of the one of its name.
+    /// Makes a table, in place of the one of its name if there is one.
     pub(in crate::network) fn replace(&self, table: &Table) -> Result<()> {
         let what = || format!("load the nftables table inet {}", table.name);
-        self.commit(encode::replace(table)?).map_err(|error| without_nftables(error).context(what()))
+        let is_there = self.is_there(get_table(&table.name)?)?;
+        let messages = if is_there { encode::replace(table)? } else { encode::make(table)? };
+        self.commit(messages, is_there).map_err(|error| without_nftables(error).context(what()))
     }
 
     /// Deletes a table; one that isn't there is deleted.
     pub(in crate::network) fn delete(&self, name: &str) -> Result<()> {
-        match self.commit(vec![delete(name)?]) {
+        match self.commit(vec![delete(name)?], true) {
             Err(Errno::NOENT) => Ok(()),
             deleted => deleted.attempt(|| format!("delete the nftables table inet {name}")),
         }
@@ -57,20 +100,20 @@ impl Connection {
     /// Adds elements to sets.
     pub(in crate::network) fn add(&self, table: &str, elements: &[(&'static str, Element)]) -> Result<()> {
         let messages = self.messages(Kind::NewElements, table, elements)?;
-        self.commit(messages).attempt(|| format!("publish ports in the nftables table inet {table}"))
+        self.commit(messages, false).attempt(|| format!("publish ports in the nftables table inet {table}"))
     }
 
     /// Deletes elements of sets, all that are there.
     pub(in crate::network) fn remove(&self, table: &str, elements: &[(&'static str, Element)]) -> Result<()> {
         let what = || format!("take published ports out of the nftables table inet {table}");
-        match self.commit(self.messages(Kind::DeleteElements, table, elements)?) {
+        match self.commit(self.messages(Kind::DeleteElements, table, elements)?, true) {
             Err(Errno::OPNOTSUPP) => return Ok(()),
             Err(Errno::NOENT) => {}
             removed => return removed.attempt(what),
         }
         // Some are missing: a killed process never came to make them, or somebody has flushed the table.
         for element in elements {
-            match self.commit(self.messages(Kind::DeleteElements, table, std::slice::from_ref(element))?) {
+            match self.commit(self.messages(Kind::DeleteElements, table, std::slice::from_ref(element))?, true) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => return Err(error).attempt(what),
             }
@@ -80,7 +123,11 @@ impl Connection {
 
     /// Whether a chain is there.
     pub(in crate::network) fn has_chain(&self, table: &str, chain: &str) -> Result<bool> {
-        match self.0.get(get_chain(table, chain)?) {
+        self.is_there(get_chain(table, chain)?)
+    }
+
+    fn is_there(&self, question: Message) -> Result<bool> {
+        match self.socket.get(question) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(without_nftables(error)),
@@ -90,7 +137,7 @@ impl Connection {
     /// All chains that packets go through.
     pub(in crate::network) fn base_chains(&self) -> Result<Vec<BaseChain>> {
         let mut chains = Vec::new();
-        self.0.list(list_chains(), |body| chains.extend(base_chain(body)))?;
+        self.socket.list(list_chains(), |body| chains.extend(base_chain(body)))?;
         Ok(chains)
     }
 
@@ -104,7 +151,7 @@ impl Connection {
     }
 
     /// Sends a transaction and waits for the answer: that of the last message, or the first refusal.
-    fn commit(&self, messages: Vec<Message>) -> Result<(), Errno> {
+    fn commit(&self, messages: Vec<Message>, deletes: bool) -> Result<(), Errno> {
         if messages.is_empty() {
             return Ok(());
         }
@@ -116,15 +163,20 @@ impl Connection {
         }
         bytes.extend(batch(false).numbered(last + 1).finished(0));
         self.make_room(bytes.len());
-        self.0.send(&bytes)?;
+        self.socket.send(&bytes)?;
         let mut first = Ok(());
         let mut is_last = false;
         while !is_last {
-            self.0.answers(|number, answer| {
+            self.socket.answers(|number, answer| {
                 first = first.and(answer);
                 // A refusal of the whole is that of its beginning, and may be all that comes.
                 is_last |= number == last || (number == 0 && first.is_err());
             })?;
+        }
+        match first {
+            Ok(()) => self.has_deleted.set(self.has_deleted.get() || deletes),
+            // Further refusals of the same transaction are nobody's answers.
+            Err(_) => self.socket.drain(),
         }
         first
     }
@@ -132,9 +184,9 @@ impl Connection {
     /// A transaction is one packet, and a socket's buffer is sized for small ones. Who may change rules may do this.
     fn make_room(&self, bytes: usize) {
         if bytes > 100_000 {
-            let _ = sockopt::set_socket_send_buffer_size_force(&self.0, bytes * 2);
+            let _ = sockopt::set_socket_send_buffer_size_force(&self.socket, bytes * 2);
             // Refusals come one for each message.
-            let _ = sockopt::set_socket_recv_buffer_size_force(&self.0, bytes * 4);
+            let _ = sockopt::set_socket_recv_buffer_size_force(&self.socket, bytes * 4);
         }
     }
 }
