@@ -52,6 +52,7 @@ fn round(networks: &Networks, number: u32) -> Result<(Duration, Duration)> {
         .attach(&Attachment {
             container: &id,
             name: "web",
+            hostname: "",
             namespace: namespace.as_fd(),
             network: "bridge",
             interface: "eth0",

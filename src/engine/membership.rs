@@ -36,6 +36,7 @@ impl Membership {
         networks.attach(&Attachment {
             container: &record.id,
             name: &record.name,
+            hostname: &record.config.hostname,
             namespace,
             network: &self.network,
             interface: &free.unwrap_or_default(),

@@ -253,6 +253,7 @@ mod tests {
         Endpoint {
             container: "c".into(),
             name: "c".into(),
+            hostname: String::new(),
             network: "n".into(),
             order: 0,
             interface: "eth0".into(),

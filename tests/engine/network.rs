@@ -36,12 +36,15 @@ fn names_addresses_and_files() {
     place.ctn(&["network", "create", "--subnet", "10.87.65.0/24", "mine"]);
     let flags =
         ["--network", "mine", "--ip", "10.87.65.77", "--network-alias", "alias", "--mac-address", "02:00:00:00:00:77"];
-    place.ctn(&[&["run", "-d", "--name", "known"], &flags[..], &["box", "sleep", "1000"]].concat());
+    place.ctn(&[&["run", "-d", "--name", "known", "-h", "of-host"], &flags[..], &["box", "sleep", "1000"]].concat());
     let look = |script: &str| place.ctn(&["run", "--rm", "--network", "mine", "box", "sh", "-c", script]);
-    for name in ["known", "alias"] {
+    let short = place.field("known", ".Id")[..12].to_owned();
+    for name in ["known", "alias", "of-host", "of-host.mine", &short] {
         let found = look(&format!("busybox nslookup {name}"));
         assert!(found.contains("10.87.65.77"), "{found}");
     }
+    let names = place.field("known", ".NetworkSettings.Networks.mine.DNSNames");
+    assert_eq!(names, format!("[known alias {short} of-host]"));
     assert!(look("cat /etc/resolv.conf").starts_with("nameserver 127.0.0.11\n"));
     assert!(place.ctn(&["exec", "known", "cat", "/sys/class/net/eth0/address"]).starts_with("02:00:00:00:00:77"));
     assert_eq!(place.field("known", ".NetworkSettings.Networks.mine.IPAddress"), "10.87.65.77");

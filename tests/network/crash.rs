@@ -38,6 +38,7 @@ fn attach(networks: &Networks, namespace: &File) {
     let request = Attachment {
         container,
         name,
+        hostname: "",
         namespace,
         network: "mine",
         interface: "eth0",

@@ -250,6 +250,7 @@ pub fn request<'a>(id: &'a str, name: &'a str, namespace: &'a Namespace, network
     Attachment {
         container: id,
         name,
+        hostname: "",
         namespace,
         network,
         interface: "eth0",

@@ -81,6 +81,7 @@ mod tests {
         let endpoint = |name: &str, last: u8| Endpoint {
             container: format!("{name}0123456789abcdef"),
             name: name.into(),
+            hostname: String::new(),
             network: "n".into(),
             order: 0,
             interface: "eth0".into(),
