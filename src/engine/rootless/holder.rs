@@ -1,7 +1,7 @@
 //! The holder: a process that does nothing but keep the user's namespaces from one command to the next, until nobody is in them.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{getegid, geteuid};
 
 use super::{ids, join};
@@ -115,6 +115,10 @@ fn hold(arguments: &[OsString], channel: &mut UnixStream) -> Result<()> {
     channel.write_all(READY).attempt(|| "tell the command")?;
     let _ = channel.shutdown(std::net::Shutdown::Both);
     crate::engine::monitor::to_null()?;
+    // What is old below /tmp is removed by systemd-tmpfiles(8), but not from a directory that somebody has locked (tmpfiles.d(5), "Age").
+    let directory = File::open(runtime).attempt(|| format!("open {runtime:?}"))?;
+    rustix::io::retry_on_intr(|| flock(&directory, FlockOperation::LockExclusive))
+        .attempt(|| format!("lock {runtime:?}"))?;
     // Everybody who is in the namespaces has it shared.
     let _alone = join::locked(&runtime.join("members"), FlockOperation::LockExclusive)?;
     // Nobody is led here any more, for both locks don't go in the same moment.

@@ -307,7 +307,7 @@ pub(in crate::companion) struct Flags {
     #[arg(long)]
     pub(in crate::companion::container) rootfs: bool,
 
-    /// seccomp=PROFILE, apparmor=PROFILE, no-new-privileges, label=disable, systempaths=unconfined
+    /// seccomp=PROFILE, apparmor=PROFILE, no-new-privileges, label=disable, label=type:TYPE, systempaths=unconfined
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
 
