@@ -4,7 +4,6 @@
 //! owned ones, and leaves words about what was attempted to its caller.
 #![allow(unsafe_code)]
 
-pub mod barrier;
 pub mod bpf;
 pub mod clone;
 pub mod execute;

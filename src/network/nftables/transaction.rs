@@ -3,9 +3,8 @@
 //! What a transaction deletes is out of every packet's way at once, and freed when none of the kernel's readers has it in hand any more
 //! (RCU): some ten milliseconds later. Nobody waits for that but who closes a netlink socket of netfilter, whoever it is, and he waits with
 //! the lock in his hand without which nobody else's transaction begins (`nft_rcv_nl_event()` of net/netfilter/nf_tables_api.c). So
-//! connections are [`Kept`], and the end of one that has deleted something waits before it closes, when it keeps nobody.
+//! connections are [`Kept`].
 
-use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
@@ -16,23 +15,10 @@ use super::encode::{self, Kind, batch, delete, get_chain, get_table, list_chains
 use super::{Element, Table};
 use crate::error::{Attempt, Refusal, errno};
 use crate::netlink::{ACKNOWLEDGE, Message, Socket, attributes};
-use crate::sys::barrier;
 
 /// A connection to nf_tables.
 #[derive(Debug)]
-pub(in crate::network) struct Connection {
-    socket: Socket,
-    /// Whether a transaction has deleted something.
-    has_deleted: Cell<bool>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if self.has_deleted.get() {
-            barrier::wait_for_readers();
-        }
-    }
-}
+pub(in crate::network) struct Connection(Socket);
 
 /// A connection that is opened when it is needed first, in the network namespace that the thread is in then, and stays.
 #[derive(Debug, Clone, Default)]
@@ -72,13 +58,12 @@ pub(in crate::network) struct BaseChain {
 impl Connection {
     /// Opens one, in the network namespace that this thread is in.
     pub(in crate::network) fn open() -> Result<Connection> {
-        let socket = Socket::netfilter().map_err(without_nftables)?;
-        Ok(Connection { socket, has_deleted: Cell::new(false) })
+        Socket::netfilter().map(Connection).map_err(without_nftables)
     }
 
     /// The socket, for what else there is of netfilter.
     pub(in crate::network) fn socket(&self) -> &Socket {
-        &self.socket
+        &self.0
     }
 
     /// Makes a table, in place of the one of its name if there is one.
@@ -86,12 +71,12 @@ impl Connection {
         let what = || format!("load the nftables table inet {}", table.name);
         let is_there = self.is_there(get_table(&table.name)?)?;
         let messages = if is_there { encode::replace(table)? } else { encode::make(table)? };
-        self.commit(messages, is_there).map_err(|error| without_nftables(error).context(what()))
+        self.commit(messages).map_err(|error| without_nftables(error).context(what()))
     }
 
     /// Deletes a table; one that isn't there is deleted.
     pub(in crate::network) fn delete(&self, name: &str) -> Result<()> {
-        match self.commit(vec![delete(name)?], true) {
+        match self.commit(vec![delete(name)?]) {
             Err(Errno::NOENT) => Ok(()),
             deleted => deleted.attempt(|| format!("delete the nftables table inet {name}")),
         }
@@ -100,20 +85,20 @@ impl Connection {
     /// Adds elements to sets.
     pub(in crate::network) fn add(&self, table: &str, elements: &[(&'static str, Element)]) -> Result<()> {
         let messages = self.messages(Kind::NewElements, table, elements)?;
-        self.commit(messages, false).attempt(|| format!("publish ports in the nftables table inet {table}"))
+        self.commit(messages).attempt(|| format!("publish ports in the nftables table inet {table}"))
     }
 
     /// Deletes elements of sets, all that are there.
     pub(in crate::network) fn remove(&self, table: &str, elements: &[(&'static str, Element)]) -> Result<()> {
         let what = || format!("take published ports out of the nftables table inet {table}");
-        match self.commit(self.messages(Kind::DeleteElements, table, elements)?, true) {
+        match self.commit(self.messages(Kind::DeleteElements, table, elements)?) {
             Err(Errno::OPNOTSUPP) => return Ok(()),
             Err(Errno::NOENT) => {}
             removed => return removed.attempt(what),
         }
         // Some are missing: a killed process never came to make them, or somebody has flushed the table.
         for element in elements {
-            match self.commit(self.messages(Kind::DeleteElements, table, std::slice::from_ref(element))?, true) {
+            match self.commit(self.messages(Kind::DeleteElements, table, std::slice::from_ref(element))?) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => return Err(error).attempt(what),
             }
@@ -127,7 +112,7 @@ impl Connection {
     }
 
     fn is_there(&self, question: Message) -> Result<bool> {
-        match self.socket.get(question) {
+        match self.0.get(question) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(without_nftables(error)),
@@ -137,7 +122,7 @@ impl Connection {
     /// All chains that packets go through.
     pub(in crate::network) fn base_chains(&self) -> Result<Vec<BaseChain>> {
         let mut chains = Vec::new();
-        self.socket.list(list_chains(), |body| chains.extend(base_chain(body)))?;
+        self.0.list(list_chains(), |body| chains.extend(base_chain(body)))?;
         Ok(chains)
     }
 
@@ -151,7 +136,7 @@ impl Connection {
     }
 
     /// Sends a transaction and waits for the answer: that of the last message, or the first refusal.
-    fn commit(&self, messages: Vec<Message>, deletes: bool) -> Result<(), Errno> {
+    fn commit(&self, messages: Vec<Message>) -> Result<(), Errno> {
         if messages.is_empty() {
             return Ok(());
         }
@@ -163,20 +148,19 @@ impl Connection {
         }
         bytes.extend(batch(false).numbered(last + 1).finished(0));
         self.make_room(bytes.len());
-        self.socket.send(&bytes)?;
+        self.0.send(&bytes)?;
         let mut first = Ok(());
         let mut is_last = false;
         while !is_last {
-            self.socket.answers(|number, answer| {
+            self.0.answers(|number, answer| {
                 first = first.and(answer);
                 // A refusal of the whole is that of its beginning, and may be all that comes.
                 is_last |= number == last || (number == 0 && first.is_err());
             })?;
         }
-        match first {
-            Ok(()) => self.has_deleted.set(self.has_deleted.get() || deletes),
+        if first.is_err() {
             // Further refusals of the same transaction are nobody's answers.
-            Err(_) => self.socket.drain(),
+            self.0.drain();
         }
         first
     }
@@ -184,9 +168,9 @@ impl Connection {
     /// A transaction is one packet, and a socket's buffer is sized for small ones. Who may change rules may do this.
     fn make_room(&self, bytes: usize) {
         if bytes > 100_000 {
-            let _ = sockopt::set_socket_send_buffer_size_force(&self.socket, bytes * 2);
+            let _ = sockopt::set_socket_send_buffer_size_force(&self.0, bytes * 2);
             // Refusals come one for each message.
-            let _ = sockopt::set_socket_recv_buffer_size_force(&self.socket, bytes * 4);
+            let _ = sockopt::set_socket_recv_buffer_size_force(&self.0, bytes * 4);
         }
     }
 }
