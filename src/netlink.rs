@@ -154,6 +154,12 @@ impl Socket {
         Ok(())
     }
 
+    /// Forgets answers that are there. The kernel has given all of them when a request is sent.
+    #[cfg(feature = "companion")]
+    pub(crate) fn drain(&self) {
+        while recv(&self.0, &mut [0; 16], RecvFlags::DONTWAIT).is_ok() {}
+    }
+
     /// Asks for one thing, and hands on the body of what the kernel says.
     #[cfg(feature = "companion")]
     pub(crate) fn get(&self, message: Message) -> Result<Vec<u8>, Errno> {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::output::print;
 use super::template::Template;
 use super::{Context, Operation};
-use crate::engine::group;
 use crate::engine::state::Status;
+use crate::engine::{apparmor, group};
 
 /// Show what there is on this machine
 #[derive(Debug, Args)]
@@ -61,7 +61,7 @@ impl Operation for Info {
             "DefaultRuntime": "corten",
             "InitBinary": "ctn-init",
             "IndexServerAddress": "https://index.docker.io/v1/",
-            "SecurityOptions": security_options(),
+            "SecurityOptions": security_options(engine.user.is_some()),
             "IPv4Forwarding": setting("net/ipv4/ip_forward"),
             "BridgeNfIptables": setting("net/bridge/bridge-nf-call-iptables"),
             "BridgeNfIp6tables": setting("net/bridge/bridge-nf-call-ip6tables"),
@@ -126,12 +126,15 @@ fn distribution() -> (String, String) {
     (field("PRETTY_NAME"), field("VERSION_ID"))
 }
 
-fn security_options() -> Vec<&'static str> {
-    let mut options = vec!["name=seccomp,profile=builtin", "name=cgroupns"];
-    if std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y')) {
-        options.insert(0, "name=apparmor");
-    }
-    options
+/// What keeps containers in, in docker's order. An ordinary user may load no profile.
+fn security_options(is_rootless: bool) -> Vec<&'static str> {
+    let all = [
+        (!is_rootless && apparmor::is_available(), "name=apparmor"),
+        (true, "name=seccomp,profile=builtin"),
+        (is_rootless, "name=rootless"),
+        (true, "name=cgroupns"),
+    ];
+    all.into_iter().filter(|(is_so, _)| *is_so).map(|(_, option)| option).collect()
 }
 
 /// Whether a setting of the kernel is on.

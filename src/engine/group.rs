@@ -31,10 +31,17 @@ use crate::cgroup::systemd::properties::{Property, limits};
 use crate::cgroup::systemd::value::Value;
 use crate::cgroup::systemd::{Systemd, Unit, slice_path};
 use crate::cgroup::{Group, Hierarchy, Manager};
+use crate::sys::signal::Received;
 
 /// The signal by which systemd stops a scope. Every process of it gets this one, but it is meant for the monitor, which stops the
 /// container in the way that this one wants it: by default nothing comes of it in other processes (signal(7)).
-pub(super) const STOP: i32 = libc::SIGCONT;
+const STOP: i32 = libc::SIGCONT;
+
+/// Whether systemd says so: it is the first process, or in a pid namespace around this one. Others send SIGCONT to what they have
+/// stopped, and mean nothing by it.
+pub(super) fn is_stop(signal: &Received) -> bool {
+    signal.number == STOP && matches!(signal.sender, Some(0 | 1))
+}
 
 /// How much longer than the container's own time to stop systemd waits.
 const GRACE: u64 = 10;

@@ -1,14 +1,22 @@
 //! The networks that a container is in: kept in its record, and carried out where it runs.
+//!
+//! A change while it runs is noted first, beside the container's other files below `/run`, and the note goes last: of a command that is
+//! killed between, the next one sees that a place which the record doesn't have yet is given back, and that one who was to leave has left
+//! ([`settle`]).
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 
 use super::network::{Mode, is_attachable, namespace};
 use super::record::{Membership, Record};
 use super::rootless::network::Outside;
-use super::{Container, Engine, links};
+use super::{Container, Engine, links, locks};
+use crate::error::Attempt;
 use crate::network::{Attachment, Endpoint, Networks, Published, address};
 
 impl Membership {
@@ -35,6 +43,7 @@ impl Membership {
         let attachment = Attachment {
             container: &record.id,
             name: &record.name,
+            hostname: &record.config.hostname,
             namespace,
             network: &self.network,
             interface: &interface,
@@ -150,7 +159,9 @@ impl Container<'_> {
         let is_there = self.record.networks.iter().any(|other| other.network == *network);
         ensure!(!is_there, "the container {name} is in the network {network} already");
         let state = self.state()?;
+        let change = Change { network: network.clone(), leaves: false };
         if state.status.is_up() {
+            change.note(&self.running())?;
             let (_, warnings) = wanted.attach(self.engine, &self.record, namespace(state.pid)?.as_fd(), &[])?;
             warnings.iter().for_each(|text| warn(text));
         }
@@ -172,6 +183,7 @@ impl Container<'_> {
         };
         let state = self.state()?;
         if state.status.is_up() {
+            Change { network: name.clone(), leaves: true }.note(&self.running())?;
             let namespace = namespace(state.pid)?;
             let id = self.id();
             self.engine.at_networks(|networks| networks.disconnect(id, &name, namespace.as_fd()))?;
@@ -180,14 +192,63 @@ impl Container<'_> {
         self.have_written(warn)
     }
 
-    /// Writes the record; a monitor reads it, and looks whether names are to be answered now.
+    /// Writes the record; a monitor reads it, and looks whether names are to be answered now. That is all of a change.
     pub(super) fn have_written(&self, warn: impl Fn(&str)) -> Result<()> {
         self.write()?;
         if self.has_monitor() {
             self.monitor()?.reload(warn)?;
         }
-        Ok(())
+        let note = note(&self.running());
+        match fs::remove_file(&note) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).attempt(|| format!("remove {note:?}"))
+            }
+            _ => Ok(()),
+        }
     }
+}
+
+/// What is done to the networks of a container that runs.
+#[derive(Debug, Serialize, Deserialize)]
+struct Change {
+    network: String,
+    leaves: bool,
+}
+
+impl Change {
+    fn note(&self, running: &Path) -> Result<()> {
+        let path = note(running);
+        fs::write(&path, serde_json::to_vec(self).context("write a note")?).attempt(|| format!("write {path:?}"))
+    }
+}
+
+fn note(running: &Path) -> PathBuf {
+    running.join("change-of-networks")
+}
+
+/// Whether the networks of a container are being changed, or were when somebody was killed.
+pub(super) fn is_unsettled(running: &Path) -> bool {
+    note(running).exists()
+}
+
+/// Takes a change that nobody is at any more back, or to its end.
+pub(super) fn settle(engine: &Engine, id: &str) -> Result<()> {
+    let Some(_alone) = locks::try_alone(&engine.directory(id)) else { return Ok(()) };
+    let Ok(record) = engine.record(id) else { return Ok(()) };
+    let mut container = Container { engine, record };
+    let Ok(bytes) = fs::read(note(&container.running())) else { return Ok(()) };
+    // Half a note is of one who was killed before he began.
+    let change: Option<Change> = serde_json::from_slice(&bytes).ok();
+    let state = container.state()?;
+    if let Some(Change { network, leaves }) = change {
+        let is_recorded = container.record.networks.iter().any(|one| one.network == network);
+        if state.status.is_up() && (leaves || !is_recorded) {
+            let namespace = namespace(state.pid)?;
+            engine.at_networks(|networks| networks.leave(id, &network, namespace.as_fd()))?;
+            container.record.networks.retain(|one| one.network != network);
+        }
+    }
+    container.have_written(|_| ())
 }
 
 #[cfg(test)]

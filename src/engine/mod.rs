@@ -18,6 +18,7 @@
 //! | `RUN/ID/monitor` | its pid; locked by the monitor for as long as it lives |
 //! | `RUN/ID/socket` | where it is spoken to ([`protocol`]) |
 //! | `RUN/volumes/NAME/ID`, `RUN/subpaths/ID/` | who needs a volume mounted, and parts of volumes ([`volume`]) |
+//! | `RUN/ID/change-of-networks` | which one it is about to be in, or to leave ([`membership`]) |
 //! | `RUN/runtime/ID/` | the runtime's state directory |
 //! | `RUN/events` | what happened ([`events`]) |
 //!
@@ -69,6 +70,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use anyhow::{Result, ensure};
 
@@ -83,6 +85,7 @@ use crate::error::Attempt;
 use crate::image::digest::Digest;
 use crate::image::layer::Form;
 use crate::image::store::{self, Store};
+use crate::network::Networks;
 use rootless::User;
 
 /// Where what doesn't outlive the machine's run is.
@@ -96,6 +99,7 @@ pub struct Engine {
     /// Whose they are, if not root's.
     pub user: Option<User>,
     run: PathBuf,
+    networks: OnceLock<Networks>,
 }
 
 impl Engine {
@@ -117,7 +121,7 @@ impl Engine {
             root if root == Path::new(store::DEFAULT) => "engine".to_owned(),
             root => format!("engine-{}", &Digest::of(root.as_os_str().as_bytes()).hex()[..8]),
         });
-        let engine = Engine { store, user, run };
+        let engine = Engine { store, user, run, networks: OnceLock::new() };
         if !engine.run.join("runtime").is_dir() {
             // The machine was started since, or nothing has run yet.
             reconcile::after_boot(&engine)?;

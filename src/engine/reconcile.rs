@@ -6,7 +6,7 @@ use anyhow::Result;
 use rustix::fs::FlockOperation;
 
 use super::state::{State, Status};
-use super::{Engine, locks, make_directory, network, now, pasta, remove, root, rootless, volume};
+use super::{Engine, locks, make_directory, membership, network, now, pasta, remove, root, rootless, volume};
 use crate::container;
 use crate::error::sentence;
 
@@ -16,6 +16,8 @@ pub(super) fn all(engine: &Engine) -> Result<()> {
         let Ok(id) = entry.file_name().into_string() else { continue };
         if id.len() == 64 && !locks::is_held(&entry.path().join("monitor")) {
             one(engine, &id)?;
+        } else if membership::is_unsettled(&entry.path()) {
+            membership::settle(engine, &id)?;
         }
     }
     volume::unmount_strays(engine)?;

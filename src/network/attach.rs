@@ -24,6 +24,8 @@ pub struct Attachment<'a> {
     pub container: &'a str,
     /// The container's name.
     pub name: &'a str,
+    /// The host name that it was given; empty for none.
+    pub hostname: &'a str,
     /// Its network namespace.
     pub namespace: BorrowedFd<'a>,
     /// The network's name or id.
@@ -52,6 +54,7 @@ impl<'a> Attachment<'a> {
         Attachment {
             container,
             name,
+            hostname: "",
             namespace,
             network,
             interface: "eth0",
@@ -95,6 +98,7 @@ impl Networks {
         Ok(Endpoint {
             container: request.container.to_owned(),
             name: request.name.to_owned(),
+            hostname: request.hostname.to_owned(),
             network: network.id.clone(),
             order: others.iter().map(|other| other.order + 1).max().unwrap_or(0),
             interface: request.interface.to_owned(),

@@ -30,7 +30,7 @@ const BY_DESTINATION_PORT: u32 = 32;
 /// Forgets the flows to an endpoint's published ports for datagrams: those to the host's side, and those to the container's.
 ///
 /// It helps those who send and does no harm if it can't be done: kernels before 6.9 don't know the filter, and refuse.
-pub(super) fn forget(endpoint: &Endpoint) -> Result<()> {
+pub(super) fn forget(endpoint: &Endpoint, socket: &Socket) -> Result<()> {
     let mut messages = Vec::new();
     for port in endpoint.ports.iter().filter(|port| port.protocol == Protocol::Udp) {
         for address in endpoint.addresses.iter().map(ipnet::IpNet::addr) {
@@ -38,10 +38,6 @@ pub(super) fn forget(endpoint: &Endpoint) -> Result<()> {
             messages.push(from_container(port, address)?);
         }
     }
-    if messages.is_empty() {
-        return Ok(());
-    }
-    let Ok(socket) = Socket::netfilter() else { return Ok(()) };
     for message in messages {
         let _: Result<(), Errno> = socket.request(message);
     }

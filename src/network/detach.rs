@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, ensure};
 use ipnet::IpNet;
 
 use super::endpoint::{Endpoint, is_link_name, link_name};
@@ -42,8 +42,16 @@ impl Networks {
     /// Detaches a running container from a network.
     pub fn disconnect(&self, container: &str, network: &str, namespace: BorrowedFd<'_>) -> Result<()> {
         let endpoints = self.endpoints_of(container)?;
+        let is_in = endpoints.iter().any(|endpoint| self.is_meant(endpoint, network));
+        ensure!(is_in, "container {container} is not connected to network {network}");
+        self.leave(container, network, namespace)
+    }
+
+    /// The same, whatever there is of its place in the network: somebody was killed who made it, or took it away.
+    pub fn leave(&self, container: &str, network: &str, namespace: BorrowedFd<'_>) -> Result<()> {
+        let endpoints = self.endpoints_of(container)?;
         let Some(endpoint) = endpoints.iter().find(|endpoint| self.is_meant(endpoint, network)) else {
-            bail!("container {container} is not connected to network {network}");
+            return self.detach(container, Some(network));
         };
         // Those on a link of the host have no end here.
         if endpoint.link.is_none() {

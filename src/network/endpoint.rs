@@ -16,6 +16,9 @@ pub struct Endpoint {
     pub container: String,
     /// The container's name.
     pub name: String,
+    /// Its name for itself, where it was given one (`--hostname`).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hostname: String,
     /// The network's id.
     pub network: String,
     /// The how-manieth of the container's networks it is: the first one has the default route.
@@ -62,10 +65,18 @@ impl Endpoint {
         Digest::of(format!("{} {}", self.container, self.network).as_bytes()).hex().to_owned()
     }
 
-    /// All names by which others find it: the container's, its short id, its aliases.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    /// All names by which others find it, each once, in docker's order: the container's, its aliases, its short id, its host name.
+    pub fn names(&self) -> Vec<&str> {
         let short = self.container.get(..12).unwrap_or(&self.container);
-        [self.name.as_str(), short].into_iter().chain(self.aliases.iter().map(String::as_str))
+        let aliases = self.aliases.iter().map(String::as_str);
+        let all = [self.name.as_str()].into_iter().chain(aliases).chain([short, &self.hostname]);
+        let mut names: Vec<&str> = Vec::new();
+        for name in all.filter(|name| !name.is_empty()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
     }
 }
 

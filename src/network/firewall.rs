@@ -17,16 +17,15 @@ impl Networks {
             endpoints
                 .extend(self.endpoints(network)?.into_iter().map(|endpoint| self.with_own_ports(endpoint).arriving()));
         }
-        let connection = Connection::open()?;
-        if !networks.iter().any(has_rules) {
-            return connection.delete(&self.table);
-        }
-        connection.replace(&table(&self.table, networks, &endpoints, self.is_users))
+        self.rules.with(|rules| match networks.iter().any(has_rules) {
+            true => rules.replace(&table(&self.table, networks, &endpoints, self.is_users)),
+            false => rules.delete(&self.table),
+        })
     }
 
     /// Makes all rules anew if a network's are not there: at its first use, and after somebody has flushed the ruleset.
     pub(super) fn need_rules(&self, alone: &Lock, network: &Network) -> Result<bool> {
-        if Connection::open()?.has_chain(&self.table, &chain_into(network))? {
+        if self.rules.with(|rules| rules.has_chain(&self.table, &chain_into(network)))? {
             return Ok(false);
         }
         self.write_rules(alone, &self.definitions()?).map(|()| true)
@@ -38,8 +37,10 @@ impl Networks {
         if elements.is_empty() {
             return Ok(());
         }
-        Connection::open()?.add(&self.table, &elements)?;
-        conntrack::forget(&endpoint)
+        self.rules.with(|rules| {
+            rules.add(&self.table, &elements)?;
+            conntrack::forget(&endpoint, rules.socket())
+        })
     }
 
     /// Takes back what was published; only ports that are the container's own.
@@ -49,9 +50,10 @@ impl Networks {
         if elements.is_empty() {
             return Ok(());
         }
-        let Some(connection) = Connection::open_if_there()? else { return Ok(()) };
-        connection.remove(&self.table, &elements)?;
-        conntrack::forget(&endpoint)
+        self.rules.if_there(|rules| {
+            rules.remove(&self.table, &elements)?;
+            conntrack::forget(&endpoint, rules.socket())
+        })
     }
 
     /// Without the ports, and the link that they lead in by, that it never came to claim.
@@ -69,7 +71,7 @@ impl Networks {
 
     /// What others' rules do to containers, a sentence each: a packet has to be let through by everybody's.
     pub fn foreign_firewalls(&self) -> Result<Vec<String>> {
-        let mut told = others(&Connection::open()?.base_chains()?);
+        let mut told = others(&self.rules.with(Connection::base_chains)?);
         // Those of the older interface are no chains of nftables, and their policy is told to nobody but their own program.
         let legacy = std::fs::read_to_string("/proc/thread-self/net/ip_tables_names").unwrap_or_default();
         if legacy.lines().any(|table| table == "filter") {

@@ -26,6 +26,8 @@ const PARENT: u16 = 5;
 const MASTER: u16 = 10;
 const INFO: u16 = 18;
 const ALIAS: u16 = 20;
+const TRANSMIT_QUEUES: u16 = 31;
+const RECEIVE_QUEUES: u16 = 32;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
 const INFO_SLAVE_KIND: u16 = 4;
@@ -115,12 +117,12 @@ impl Links {
 
     /// Makes a pair of links, this end up and at its bridge, the other one in the container, down.
     pub(super) fn add_pair(&self, pair: &Pair<'_>) -> Result<()> {
-        let inside = self.inside(&pair.inside, Attributes::behind(&[0; 16]))?;
+        let inside = one_queue(self.inside(&pair.inside, Attributes::behind(&[0; 16]))?)?;
         // VETH_INFO_PEER
         let data = Attributes::new().nest(1, &inside)?;
         let info = Attributes::new().text(INFO_KIND, "veth")?.nest(INFO_DATA, &data)?;
         let attributes = Attributes::new().text(LINK_NAME, pair.outside)?.put(MTU, &pair.inside.mtu.to_ne_bytes())?;
-        let attributes = attributes.put(MASTER, &pair.bridge.to_ne_bytes())?.nest(INFO, &info)?;
+        let attributes = one_queue(attributes.put(MASTER, &pair.bridge.to_ne_bytes())?.nest(INFO, &info)?)?;
         let message = Message::new(NEW_LINK, CREATE | EXCLUSIVE, &link_fixed(0, UP, UP)).with(&attributes);
         let what = || format!("make the link {} in the container, with {} outside", pair.inside.name, pair.outside);
         match self.0.request(message.clone()) {
@@ -276,6 +278,12 @@ fn rule_for_mark(kind: u16, flags: u16, family: u8, mark: u32) -> Result<Message
     const TABLE: u16 = 15;
     let attributes = Attributes::new().put(MARK, &mark.to_ne_bytes())?.put(TABLE, &mark.to_ne_bytes())?;
     Ok(Message::new(kind, flags, &[family, 0, 0, 0, 252, 0, 0, 1, 0, 0, 0, 0]).with(&attributes))
+}
+
+/// A veth has one queue in use, and unless that is said one for each processor that it has no use for: to put them aside the kernel waits
+/// for its readers, for each end (`veth_init_queues()` of drivers/net/veth.c), which is most of the time that the pair takes.
+fn one_queue(link: Attributes) -> Result<Attributes> {
+    link.put(TRANSMIT_QUEUES, &1u32.to_ne_bytes())?.put(RECEIVE_QUEUES, &1u32.to_ne_bytes())
 }
 
 /// `struct ifinfomsg`.

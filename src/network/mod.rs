@@ -73,7 +73,10 @@ pub use port::{Protocol, Published};
 pub use reserve::Reserved;
 pub use tap::Tap;
 
-/// The networks of a machine.
+use nftables::transaction::Kept;
+
+/// The networks of a machine. What is done over one value, and over clones of it, is done over one connection to the kernel's rules, whose
+/// end takes some milliseconds where rules were deleted: it is best dropped when nobody waits any more.
 #[derive(Debug, Clone)]
 pub struct Networks {
     root: PathBuf,
@@ -86,6 +89,8 @@ pub struct Networks {
     offset: u32,
     /// Whether they are an ordinary user's: in a network namespace of the user's, where ports lead in by links of their own ([`tap`]).
     is_users: bool,
+    /// Of the network namespace that rules were needed in first.
+    rules: Kept,
 }
 
 /// What makes a network.
@@ -228,6 +233,7 @@ impl Networks {
             bridge: defaults::BRIDGE_LINK.into(),
             offset: 0,
             is_users: false,
+            rules: Kept::default(),
         };
         if let Some(hash) = hash_of(root) {
             networks.table = format!("{}-{hash}", ruleset::TABLE);

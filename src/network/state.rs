@@ -25,9 +25,17 @@ impl Networks {
         Ok(())
     }
 
-    /// Keeps others from making and removing networks.
+    /// Keeps others from making and removing networks. What one who was killed had half-written goes.
     pub(super) fn lock_definitions(&self) -> Result<Lock> {
-        Lock::take(&self.root.join("lock"), FlockOperation::LockExclusive)
+        let lock = Lock::take(&self.root.join("lock"), FlockOperation::LockExclusive)?;
+        let what = || format!("read the directory {:?}", self.root);
+        for entry in fs::read_dir(&self.root).attempt(what)? {
+            let path = entry.attempt(what)?.path();
+            if path.extension().is_some_and(|end| end == "new") {
+                remove(&path)?;
+            }
+        }
+        Ok(lock)
     }
 
     /// Keeps others from changing endpoints, links and rules.

@@ -69,12 +69,30 @@ pub fn descriptor() -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw as i32) })
 }
 
+/// A signal that has come, and from where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Which.
+    pub number: i32,
+    /// Who sent it by kill(2) or the like, if somebody did; 0 is one whom this pid namespace doesn't see.
+    pub sender: Option<u32>,
+}
+
 /// Takes the next waiting signal's number off a signalfd.
 pub fn next(signals: BorrowedFd<'_>) -> Result<Option<i32>> {
+    next_received(signals).map(|received| received.map(|received| received.number))
+}
+
+/// Takes the next waiting signal off a signalfd.
+pub fn next_received(signals: BorrowedFd<'_>) -> Result<Option<Received>> {
     let mut record = [0u8; size_of::<libc::signalfd_siginfo>()];
     match rustix::io::read(signals, &mut record[..]) {
-        // `ssi_signo` is the first field of signalfd_siginfo.
-        Ok(length) if length >= 4 => Ok(Some(i32::from_ne_bytes([record[0], record[1], record[2], record[3]]))),
+        // signalfd_siginfo begins with ssi_signo, ssi_errno, ssi_code and ssi_pid, four bytes each.
+        Ok(length) if length >= 16 => {
+            let field = |at: usize| u32::from_ne_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]]);
+            let is_sent = field(8).cast_signed() == libc::SI_USER;
+            Ok(Some(Received { number: field(0).cast_signed(), sender: is_sent.then(|| field(12)) }))
+        }
         Ok(_) | Err(rustix::io::Errno::AGAIN) => Ok(None),
         Err(error) => Err(error),
     }

@@ -1,5 +1,7 @@
 //! SIGKILL of everything at any time: one command later nothing is leaked and what is said is true.
 
+mod networks;
+
 use std::fs;
 use std::process::Command;
 

@@ -36,12 +36,15 @@ fn names_addresses_and_files() {
     place.ctn(&["network", "create", "--subnet", "10.87.65.0/24", "mine"]);
     let flags =
         ["--network", "mine", "--ip", "10.87.65.77", "--network-alias", "alias", "--mac-address", "02:00:00:00:00:77"];
-    place.ctn(&[&["run", "-d", "--name", "known"], &flags[..], &["box", "sleep", "1000"]].concat());
+    place.ctn(&[&["run", "-d", "--name", "known", "-h", "of-host"], &flags[..], &["box", "sleep", "1000"]].concat());
     let look = |script: &str| place.ctn(&["run", "--rm", "--network", "mine", "box", "sh", "-c", script]);
-    for name in ["known", "alias"] {
+    let short = place.field("known", ".Id")[..12].to_owned();
+    for name in ["known", "alias", "of-host", "of-host.mine", &short] {
         let found = look(&format!("busybox nslookup {name}"));
         assert!(found.contains("10.87.65.77"), "{found}");
     }
+    let names = place.field("known", ".NetworkSettings.Networks.mine.DNSNames");
+    assert_eq!(names, format!("[known alias {short} of-host]"));
     assert!(look("cat /etc/resolv.conf").starts_with("nameserver 127.0.0.11\n"));
     assert!(place.ctn(&["exec", "known", "cat", "/sys/class/net/eth0/address"]).starts_with("02:00:00:00:00:77"));
     assert_eq!(place.field("known", ".NetworkSettings.Networks.mine.IPAddress"), "10.87.65.77");
@@ -248,5 +251,30 @@ fn a_port_at_the_loopback_of_ipv6_is_told_to_be_dead() {
     let (status, _, errors) = place.outcome(&["run", "--rm", "-p", "[::1]:18084:80", "box", "true"]);
     assert_eq!(status, Some(0));
     assert!(errors.contains("[::1]:18084/tcp reaches nobody"), "{errors}");
+    place.assert_nothing_left();
+}
+
+/// The end of each connection to the rules waits for the kernel's readers, and keeps others from theirs: a start and an end have one, and it
+/// ends when nobody waits for the container any more.
+#[test]
+fn one_connection_to_the_rules() {
+    let place = Place::new();
+    place.ctn(&["run", "--rm", "-p", "127.0.0.1:18081:80", "box", "true"]);
+    let log = place.join("log");
+    let mut command = std::process::Command::new("strace");
+    command.args(["-f", "-yy", "-e", "trace=socket,close,sendmsg", "-o"]).arg(&log).arg(crate::harness::ctn());
+    command.args(["run", "--rm", "-p", "127.0.0.1:18081:80", "box", "true"]).env("CTN_ROOT", place.store());
+    assert!(command.status().unwrap().success());
+    let log = std::fs::read_to_string(log).unwrap();
+    let lines = |words: [&str; 2]| -> Vec<usize> {
+        let is_one = |line: &&str| words.iter().all(|word| line.contains(word));
+        log.lines().enumerate().filter(|(_, line)| is_one(line)).map(|(number, _)| number).collect()
+    };
+    let opened = lines(["socket(", "NETLINK_NETFILTER"]);
+    assert_eq!(opened.len(), 1, "{log}");
+    let closed = lines(["close(", "NETFILTER"]);
+    // The notice of the end.
+    let told = lines(["sendmsg(", "iov_base=\"x\""]);
+    assert!(told.len() == 1 && closed.len() == 1 && closed[0] > told[0], "{told:?} {closed:?}");
     place.assert_nothing_left();
 }

@@ -58,6 +58,18 @@ fn two_hundred_on_one_bridge() {
     assert_eq!(host.leftovers(), [""; 0]);
 }
 
+/// More queues than the one that is used are put aside by the kernel, which waits for that.
+#[test]
+fn a_pair_has_no_queues_to_put_aside() {
+    let host = Host::new();
+    let web = host.container("web", "bridge", &[]);
+    let ends =
+        [ip(&format!("-d link show {}", web.endpoint.link.clone().unwrap())), web.namespace.ip("-d link show eth0")];
+    for end in ends {
+        assert!(end.contains("numtxqueues 1 numrxqueues 1 "), "{end}");
+    }
+}
+
 #[test]
 fn many_at_a_time_have_addresses_of_their_own() {
     let host = Host::new();

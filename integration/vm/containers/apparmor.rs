@@ -57,6 +57,15 @@ fn attacks_that_other_walls_let_through_are_refused() {
             "the kernel's modules",
             "(cat /proc/sys/kernel/modprobe >/tmp/x && cat /tmp/x >/proc/sys/kernel/modprobe) 2>&1 && echo done",
         ),
+        (
+            "the program at power-off",
+            "(cat /proc/sys/kernel/poweroff_cmd >/tmp/x && cat /tmp/x >/proc/sys/kernel/poweroff_cmd) 2>&1 && echo done",
+        ),
+        (
+            "the most mounts of all namespaces",
+            "(cat /proc/sys/fs/mount-max >/tmp/x && cat /tmp/x >/proc/sys/fs/mount-max) 2>&1 && echo done",
+        ),
+        ("when the kernel says that it waits", "(echo 'some 150000 1000000' >/proc/pressure/memory) 2>&1 && echo done"),
     ] {
         let confined = with(&[], &format!("{script} || :"));
         assert!(
@@ -66,6 +75,43 @@ fn attacks_that_other_walls_let_through_are_refused() {
         let free = with(&["--security-opt", "apparmor=unconfined"], &format!("{script} || :"));
         assert!(free.contains("done"), "{attack} is none without the profile: {free}");
     }
+}
+
+#[test]
+fn what_is_a_containers_own_it_may_set() {
+    let place = Place::new();
+    let open = ["--cap-add", "ALL", "--security-opt", "systempaths=unconfined"];
+    for own in ["net/ipv4/ip_forward", "kernel/msgmax", "kernel/sem", "kernel/shmmax", "fs/mqueue/msg_max"] {
+        let script = format!("cat /proc/sys/{own} >/tmp/x && cat /tmp/x >/proc/sys/{own} && echo done");
+        assert_eq!(place.inside(&open, &script), "done\n", "{own}");
+    }
+}
+
+/// A machine that tells of its power shows it there; this one is made up, for virtual ones don't.
+#[test]
+fn what_the_machine_draws_is_not_read() {
+    let place = Place::new();
+    let energy = place.join("sys/devices/virtual/powercap/intel-rapl");
+    fs::create_dir_all(&energy).unwrap();
+    fs::write(energy.join("energy_uj"), "1\n").unwrap();
+    fs::write(place.join("sys/devices/virtual/other"), "2\n").unwrap();
+    let volume = format!("{}:/sys", place.join("sys").display());
+    let open = ["-v", &volume, "--security-opt", "systempaths=unconfined"];
+    let script = "cd /sys/devices/virtual; cat other powercap/intel-rapl/energy_uj 2>&1 || :";
+    let confined = place.inside(&open, script);
+    assert!(confined.starts_with("2\n") && confined.contains("ermission denied"), "{confined}");
+    let free = place.inside(&[&open[..], &["--security-opt", "apparmor=unconfined"]].concat(), script);
+    assert_eq!(free, "2\n1\n");
+}
+
+/// There is no SELinux beside AppArmor.
+#[test]
+fn a_label_that_nobody_looks_at_is_told_of() {
+    let place = Place::new();
+    let flags = ["run", "--rm", "--network", "none", "--security-opt", "label=type:some_t", "box", "echo", "ran"];
+    let (code, output, errors) = place.outcome(&flags);
+    let warning = "Warning: this machine has no SELinux: the label system_u:system_r:some_t:s0 is discarded\n";
+    assert_eq!((code, output.as_str(), errors.as_str()), (Some(0), "ran\n", warning));
 }
 
 #[test]

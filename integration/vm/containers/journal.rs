@@ -1,11 +1,13 @@
 //! `--log-driver journald`.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::group::{host, said};
-use crate::harness::{Place, succeeded};
+use crate::harness::{Place, succeeded, until};
 
 /// What the journal has of a container, entry by entry.
 fn entries(id: &str) -> Vec<Value> {
@@ -90,6 +92,53 @@ fn who_follows_hears_everything_and_the_end() {
     place.detached("short", &["--log-driver", "journald"], "seq 1 2000");
     let output = place.call(&["logs", "-f", "short"]);
     assert_eq!(succeeded(&output, "logs").lines().count(), 2000);
+}
+
+/// A journalctl of the test's own, for calls with some word, in place of the machine's.
+fn with_journalctl(place: &Place, word: &str, then: &str) -> String {
+    let directory = place.join("bin");
+    let script = format!("#!/bin/sh\ncase \" $* \" in *' {word}'*) {then};; esac\nexec /usr/bin/journalctl \"$@\"\n");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("journalctl"), script).unwrap();
+    std::fs::set_permissions(directory.join("journalctl"), PermissionsExt::from_mode(0o755)).unwrap();
+    format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", directory.display())
+}
+
+/// The journalctl that follows says nothing before the container has ended: all that was said since is still to come.
+#[test]
+fn who_follows_from_now_on_misses_no_last_words() {
+    let place = Place::new();
+    let note = place.join("follows");
+    let path = with_journalctl(&place, "--follow", &format!("echo >{}; exec sleep 1000", note.display()));
+    for (tail, wanted) in [("0", "last\nwords\n"), ("2", "2\n3\nlast\nwords\n")] {
+        place.detached("talks", &["-i", "--log-driver", "journald"], "seq 1 3; head -n 1; echo words");
+        said(&place, "talks", "3\n");
+        let mut following = place.command(&["logs", "-f", "--tail", tail, "talks"]);
+        let following = following.env("PATH", &path).stdout(Stdio::piped()).spawn().unwrap();
+        until("it follows", || note.exists());
+        let mut attached = place.command(&["attach", "talks"]).stdin(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(attached.stdin.as_mut().unwrap(), b"last\n").unwrap();
+        drop(attached.stdin.take());
+        attached.wait().unwrap();
+        assert_eq!(succeeded(&following.wait_with_output().unwrap(), "logs"), wanted);
+        std::fs::remove_file(&note).unwrap();
+        place.ctn(&["rm", "-f", "talks"]);
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_journal_that_cant_be_read_is_an_error() {
+    let place = Place::new();
+    place.detached("talks", &["--log-driver", "journald"], "echo said");
+    place.ctn(&["wait", "talks"]);
+    let path = with_journalctl(&place, "--output=export", "echo 'it is torn' >&2; exit 3");
+    let output = place.command(&["logs", "talks"]).env("PATH", path).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(errors, "Error: read the log: read the journal by journalctl (exit status: 3): it is torn\n");
+    place.ctn(&["rm", "talks"]);
+    place.assert_nothing_left();
 }
 
 #[test]

@@ -120,6 +120,26 @@ fn systemd_stops_a_container_as_it_wants_to_be_stopped() {
 }
 
 #[test]
+fn others_may_have_a_monitor_go_on() {
+    let place = Place::new();
+    let script = "trap 'echo told' USR1; trap 'echo again' USR2; echo ready; while :; do sleep 0.05; done";
+    let id = place.detached("web", &["--stop-signal", "USR1"], script);
+    said(&place, "web", "ready\n");
+    let monitor = place.monitor_of("web");
+    host(&format!("kill -STOP {monitor}; kill -CONT {monitor}; kill -CONT {monitor}"));
+    // It takes signals in their order, by number: what comes of this one came of those before.
+    place.ctn(&["kill", "-s", "USR2", "web"]);
+    said(&place, "web", "ready\nagain\n");
+    assert_eq!(place.field("web", ".State.Running"), "true");
+    host(&format!("kill -CONT {monitor}"));
+    // And systemd's word still has its meaning.
+    host(&format!("systemctl stop --no-block corten-{id}.scope"));
+    said(&place, "web", "ready\nagain\ntold\n");
+    place.ctn(&["rm", "-f", "web"]);
+    place.assert_nothing_left();
+}
+
+#[test]
 fn a_killed_monitor_leaves_no_scope() {
     let place = Place::new();
     let id = place.detached("web", &[], "exec sleep 1000");

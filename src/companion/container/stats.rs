@@ -128,6 +128,12 @@ impl Stats {
         let number = |sample: &Sample, path: &str| {
             sample.statistics.as_ref().and_then(|value| value.pointer(path)).and_then(Value::as_u64).unwrap_or(0)
         };
+        // What nobody counts, which is another thing than nothing: one that runs without a group.
+        let is_up = container.state().is_ok_and(|state| state.status.is_up());
+        let known = |text: String, otherwise: &str| match is_up && now.statistics.is_none() {
+            true => otherwise.to_owned(),
+            false => text,
+        };
         let cpu = before.map_or(0.0, |before| {
             let used = number(now, "/cpu/usage/total").saturating_sub(number(before, "/cpu/usage/total"));
             used as f64 / now.at.duration_since(before.at).as_nanos() as f64
@@ -146,12 +152,12 @@ impl Stats {
             ("Container", record.name.clone()),
             ("ID", if self.no_trunc { record.id.clone() } else { record.short().to_owned() }),
             ("Name", record.name.clone()),
-            ("CPUPerc", format!("{:.2}%", cpu * 100.0)),
-            ("MemUsage", format!("{} / {}", binary(usage), binary(limit))),
-            ("MemPerc", format!("{:.2}%", usage as f64 / limit.max(1) as f64 * 100.0)),
+            ("CPUPerc", known(format!("{:.2}%", cpu * 100.0), "--")),
+            ("MemUsage", known(format!("{} / {}", binary(usage), binary(limit)), "-- / --")),
+            ("MemPerc", known(format!("{:.2}%", usage as f64 / limit.max(1) as f64 * 100.0), "--")),
             ("NetIO", format!("{} / {}", units::size(received), units::size(sent))),
-            ("BlockIO", format!("{} / {}", units::size(blocks("read")), units::size(blocks("write")))),
-            ("PIDs", number(now, "/pids/current").to_string()),
+            ("BlockIO", known(format!("{} / {}", units::size(blocks("read")), units::size(blocks("write"))), "--")),
+            ("PIDs", known(number(now, "/pids/current").to_string(), "--")),
         ];
         Ok(row.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect())
     }

@@ -124,7 +124,8 @@ impl Monitor {
         let config = serde_json::to_vec(&specification::config(record, &facts)?).context("write the configuration")?;
         let (mut stdio, theirs) = Stdio::make(record.config.tty, record.config.open_stdin)?;
         let mut host = engine.host();
-        let warnings = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+        let discarded = specification::discarded_label(record, &facts)?;
+        let warnings = std::rc::Rc::new(std::cell::RefCell::new(Vec::from_iter(discarded)));
         let heard = std::rc::Rc::clone(&warnings);
         host.warn = Warn(std::rc::Rc::new(move |text| heard.borrow_mut().push(text.to_owned())));
         let opens_root = record.ids.is_some();
@@ -200,6 +201,8 @@ pub(in crate::engine) fn facts(engine: &Engine, record: &Record, files: &Stack, 
         shared_memory: None,
         cgroups_path: String::new(),
         apparmor: engine.user.is_none() && apparmor::is_available(),
+        // selinux(8)'s file system.
+        selinux: Path::new("/sys/fs/selinux/enforce").exists(),
         devices: devices(record)?,
         edits: Vec::new(),
         directory: network::owner_of_files(engine, record),

@@ -49,7 +49,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Everything of one container.
 struct Monitor {
-    engine: Engine,
     record: Record,
     state: State,
     signals: OwnedFd,
@@ -85,6 +84,8 @@ struct Monitor {
     /// What decides whether the container runs when the machine has started again, as it is on the disk, whatever comes.
     synced: Option<(bool, bool)>,
     over: bool,
+    /// The last to go: with it goes the connection to the rules, which takes its time, and nobody waits for the monitor any more.
+    engine: Engine,
 }
 
 /// Is a container's monitor for as long as the container is there to be looked after.
@@ -242,9 +243,18 @@ impl Monitor {
     }
 
     fn flush_log(&mut self) {
-        if let Some(Err(error)) = self.log.as_mut().map(Log::flush) {
-            self.clients.tell_all(&Notice::Warning(sentence(&error)));
+        if let Some(flushed) = self.log.as_mut().map(Log::flush) {
+            self.tell_of_log(flushed);
         }
+    }
+
+    /// What could not be written: the container goes on, and whoever is attached hears of it, once. On a disk that is about to be full a
+    /// short line has room where a long one had none, again and again.
+    fn tell_of_log(&mut self, written: Result<()>) {
+        if let (Err(error), false) = (&written, self.log_failed) {
+            self.clients.tell_all(&Notice::Warning(sentence(error)));
+        }
+        self.log_failed |= written.is_err();
     }
 
     /// What the container said goes to the log and to all that are attached.
@@ -252,12 +262,7 @@ impl Monitor {
         for (is_stderr, bytes) in self.stdio.read(ready) {
             if let Some(log) = &mut self.log {
                 let written = log.write(is_stderr, &bytes);
-                // A full disk: the container goes on, and whoever is attached hears of it, once.
-                if let (Err(error), false) = (&written, self.log_failed) {
-                    self.clients.tell_all(&Notice::Warning(sentence(error)));
-                }
-                // Told once: on a disk that is about to be full a short line has room where a long one had none, again and again.
-                self.log_failed |= written.is_err();
+                self.tell_of_log(written);
             }
             self.clients.output(is_stderr, bytes);
         }
@@ -265,10 +270,13 @@ impl Monitor {
     }
 
     fn reap(&mut self) -> Result<()> {
-        while let Some(number) = signal::next(std::os::fd::AsFd::as_fd(&self.signals)).attempt(|| "read signals")? {
-            if number == libc::SIGTERM || number == group::STOP && self.has_scope {
-                self.go_down();
-            }
+        let signals = std::os::fd::AsFd::as_fd(&self.signals);
+        let mut goes_down = false;
+        while let Some(received) = signal::next_received(signals).attempt(|| "read signals")? {
+            goes_down |= received.number == libc::SIGTERM || self.has_scope && group::is_stop(&received);
+        }
+        if goes_down {
+            self.go_down();
         }
         loop {
             match clone::reap() {

@@ -96,7 +96,7 @@ fn of_endpoint(network: &Network, endpoint: &Endpoint) -> Value {
         "NetworkID": network.id, "EndpointID": endpoint.id(), "MacAddress": endpoint.mac, "Aliases": endpoint.aliases,
         "Gateway": gateway(false).unwrap_or_default(), "IPAddress": address(false), "IPPrefixLen": length(false),
         "IPv6Gateway": gateway(true).unwrap_or_default(), "GlobalIPv6Address": address(true),
-        "GlobalIPv6PrefixLen": length(true), "DNSNames": endpoint.names().collect::<Vec<_>>(), "IPAMConfig": null,
+        "GlobalIPv6PrefixLen": length(true), "DNSNames": endpoint.names(), "IPAMConfig": null,
         "Links": null, "DriverOpts": null,
     })
 }

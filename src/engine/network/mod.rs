@@ -57,8 +57,15 @@ impl Mode {
 impl Engine {
     /// The networks of the same store.
     pub fn networks(&self) -> Result<Networks> {
-        let open = if self.user.is_some() { Networks::of_user } else { Networks::open };
-        open(self.store.root(), &self.run)
+        // What is done to an ordinary user's is done by other processes, in another namespace: nothing of it is kept here.
+        if self.user.is_some() {
+            return Networks::of_user(self.store.root(), &self.run);
+        }
+        if let Some(networks) = self.networks.get() {
+            return Ok(networks.clone());
+        }
+        let networks = Networks::open(self.store.root(), &self.run)?;
+        Ok(self.networks.get_or_init(|| networks).clone())
     }
 
     /// The ports of a container (`80/tcp`), and what they are on the host.

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{getegid, geteuid};
 
 use super::{ids, join};
@@ -131,6 +131,10 @@ fn hold(arguments: &[OsString], channel: &mut UnixStream) -> Result<()> {
     channel.write_all(READY).attempt(|| "tell the command")?;
     let _ = channel.shutdown(std::net::Shutdown::Both);
     crate::engine::monitor::to_null()?;
+    // What is old below /tmp is removed by systemd-tmpfiles(8), but not from a directory that somebody has locked (tmpfiles.d(5), "Age").
+    let directory = File::open(runtime).attempt(|| format!("open {runtime:?}"))?;
+    rustix::io::retry_on_intr(|| flock(&directory, FlockOperation::LockExclusive))
+        .attempt(|| format!("lock {runtime:?}"))?;
     // Everybody who is in the namespaces has it shared.
     let _alone = join::locked(&runtime.join("members"), FlockOperation::LockExclusive)?;
     // Nobody is led here any more, for both locks don't go in the same moment.

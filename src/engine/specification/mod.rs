@@ -45,6 +45,8 @@ pub struct Facts {
     pub shared_memory: Option<PathBuf>,
     /// Whether programs are confined by AppArmor here, and the default profile is at hand.
     pub apparmor: bool,
+    /// Whether SELinux is there.
+    pub selinux: bool,
     /// Its group, as a path in the hierarchy.
     pub cgroups_path: String,
     /// The devices of `--device`, or all of the host's.
@@ -156,6 +158,12 @@ fn security(record: &Record) -> Result<Security> {
         }
     }
     Ok(security)
+}
+
+/// What is to be known of a container that asks for a label which nobody here looks at; docker passes over it in silence.
+pub fn discarded_label(record: &Record, facts: &Facts) -> Result<Option<String>> {
+    let label = security(record)?.label.filter(|_| !facts.selinux);
+    Ok(label.map(|label| format!("this machine has no SELinux: the label {label} is discarded")))
 }
 
 /// Which paths a container doesn't see, and which it can't write to, where it is kept from any.

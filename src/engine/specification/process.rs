@@ -62,6 +62,9 @@ fn confine(process: &mut Value, security: &Security, privileged: bool, facts: &F
     if let Some(profile) = security.profile(privileged, facts.apparmor) {
         process["apparmorProfile"] = profile.into();
     }
+    if let Some(label) = security.label.as_ref().filter(|_| facts.selinux) {
+        process["selinuxLabel"] = label.clone().into();
+    }
 }
 
 /// An ordinary user's processes may have a score above 0 from their session, and may not lower it; without subordinate groups they may
@@ -98,9 +101,6 @@ fn process(record: &Record, facts: &Facts, user: &User, capabilities: &[String],
     // What the program may use at once; of another user than root what a set-user-ID program gets.
     let effective: &[String] = if user.uid == 0 { capabilities } else { &[] };
     process["capabilities"] = json!({"bounding": capabilities, "effective": effective, "permitted": effective});
-    if let Some(label) = &security.label {
-        process["selinuxLabel"] = label.clone().into();
-    }
     Ok(process)
 }
 

@@ -18,6 +18,7 @@ fn facts() -> Facts {
         joined: BTreeMap::new(),
         shared_memory: None,
         apparmor: false,
+        selinux: true,
         cgroups_path: "/corten/web".into(),
         devices: Vec::new(),
         links: Vec::new(),
@@ -162,4 +163,19 @@ fn who_asks_for_no_profile_has_ours_where_there_is_apparmor() {
         assert_eq!(profile(options, false, false), "");
     }
     assert_eq!(profile(&["apparmor=mine"], false, false), "mine");
+}
+
+#[test]
+fn a_label_is_for_machines_with_selinux() {
+    let mut record = record();
+    record.host_config.security_opt = vec!["label=type:some_t".into()];
+    let label = "system_u:system_r:some_t:s0";
+    let with = |selinux| {
+        let facts = Facts { selinux, ..facts() };
+        let config = config(&record, &facts).unwrap();
+        (config["process"]["selinuxLabel"].as_str().map(str::to_owned), discarded_label(&record, &facts).unwrap())
+    };
+    assert_eq!(with(true), (Some(label.to_owned()), None));
+    let (none, told) = with(false);
+    assert!(none.is_none() && told.unwrap().contains(label));
 }

@@ -150,7 +150,7 @@ impl Authenticator {
         }
         let asked = Instant::now();
         let refresh = state.refresh.as_deref();
-        let answer = until_whole(|| self.ask(refresh, transport, (own, trusting), bearer, scopes));
+        let answer = until_whole(&transport.patience, || self.ask(refresh, transport, (own, trusting), bearer, scopes));
         let answer = answer.with_context(|| format!("a token for {scopes} of {}", own.authority()))?;
         if let Some(refresh) = answer.refresh_token.filter(|token| !token.is_empty()) {
             state.refresh = Some(refresh);

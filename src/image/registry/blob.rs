@@ -1,6 +1,7 @@
 //! Blobs from a registry, as one stream each, however often the connection breaks.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use ureq::http::{Method, header};
@@ -126,8 +127,9 @@ impl Download<'_> {
             let attempts = self.failed;
             bail!(lost.context(format!("{}: given up after {attempts} attempts", self.repository.host())));
         };
-        if self.failed > 1 {
-            std::thread::sleep(pause);
+        let pause = if self.failed > 1 { pause } else { Duration::ZERO };
+        if !self.repository.client.transport.patience.wait(pause) {
+            bail!(lost.context(format!("{}: given up, for another part has failed", self.repository.host())));
         }
         Ok(None)
     }

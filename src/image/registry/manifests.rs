@@ -20,7 +20,7 @@ impl Repository<'_> {
         let url = self.url(&format!("manifests/{reference}"))?;
         let headers = vec![(header::ACCEPT, ACCEPT.join(", "))];
         let request = Request { headers, ..Request::new(Method::GET, url) };
-        let (declared, hint, bytes) = until_whole(|| {
+        let (declared, hint, bytes) = until_whole(&self.client.transport.patience, || {
             let response = self.ask(&request, &Scopes::pull(&self.path), &[200])?;
             let declared = declared(&response);
             let hint = response.header("docker-content-digest").and_then(|digest| digest.parse::<Digest>().ok());

@@ -8,7 +8,7 @@
 //! | [`server`], [`authentication`], [`challenge`], [`scope`] | one registry, and how it is told who is asking |
 //! | [`credentials`], [`helper`] | who the user is where |
 //! | [`places`], [`certificates`] | mirrors and insecure registries; whom to believe |
-//! | [`transport`], [`url`], [`retry`], [`failure`] | HTTP below it all |
+//! | [`transport`], [`url`], [`retry`], [`patience`], [`failure`] | HTTP below it all |
 //!
 //! Nothing is believed that isn't hashed. What is secret goes to the server that it is for: not to another one that a redirect, an upload's
 //! location or a mirror names, and not in the clear.
@@ -25,6 +25,7 @@ mod helper;
 pub mod link;
 pub mod list;
 pub mod manifests;
+pub mod patience;
 pub mod places;
 pub mod progress;
 pub mod pull;

@@ -255,6 +255,10 @@ impl Source for Remote<'_, '_> {
         let layer = descriptor.clone();
         Ok(Some(Box::new(Counted { stream, layer, progress: self.progress })))
     }
+
+    fn give_up(&self, given_up: bool) {
+        self.sources.iter().for_each(|source| source.client.transport.patience.give_up(given_up));
+    }
 }
 
 /// The best image of an index, or what there is instead.

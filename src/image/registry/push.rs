@@ -204,27 +204,35 @@ impl Push<'_> {
     fn layers(&self, layers: &[Planned]) -> Result<Vec<Descriptor>> {
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let done: Mutex<Vec<Option<Descriptor>>> = Mutex::new(vec![None; layers.len()]);
-        let work = || -> Result<()> {
+        let patience = &self.repository.client.transport.patience;
+        // The first refusal is what is told: the others were given up for it.
+        let refused: Mutex<Option<anyhow::Error>> = Mutex::default();
+        let work = || {
             while !failed.load(Ordering::Relaxed) {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(layer) = layers.get(index) else { break };
-                let sent = self.layer(layer).with_context(|| format!("layer {}", layer.descriptor.digest));
-                if sent.is_err() {
-                    failed.store(true, Ordering::Relaxed);
+                match self.layer(layer).with_context(|| format!("layer {}", layer.descriptor.digest)) {
+                    Ok(sent) => done.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(sent),
+                    Err(error) => {
+                        failed.store(true, Ordering::Relaxed);
+                        refused.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                        patience.give_up(true);
+                    }
                 }
-                done.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(sent?);
             }
-            Ok(())
         };
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..PARALLEL.min(layers.len())).map(|_| scope.spawn(work)).collect();
-            let mut outcome = Ok(());
-            for worker in workers {
-                let Ok(ended) = worker.join() else { bail!("a thread panicked") };
-                outcome = outcome.and(ended);
+            let joined: Vec<_> = workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+            if joined.iter().any(std::result::Result::is_err) {
+                bail!("a thread panicked");
             }
-            outcome
+            Ok(())
         })?;
+        patience.give_up(false);
+        if let Some(error) = refused.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
         let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.into_iter().collect::<Option<Vec<_>>>().context("every layer was sent")
     }

@@ -22,7 +22,7 @@ impl Repository<'_> {
         let mut url = self.url(&format!("referrers/{subject}"))?;
         let mut found = Vec::new();
         for _ in 0..PAGES {
-            let page = until_whole(|| {
+            let page = until_whole(&self.client.transport.patience, || {
                 let response = self.read(Method::GET, url.clone(), &[200, 404])?;
                 if response.status == 404 {
                     response.finish();

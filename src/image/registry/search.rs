@@ -39,8 +39,9 @@ pub fn search(client: &Client, host: &str, term: &str, limit: usize) -> Result<V
     let server = client.registry(host, client.keyring.find(host)?);
     let url = server.url(&client.transport, "")?.join("/v1/search")?;
     let request = Request::new(Method::GET, url.with("q", term).with("n", &limit.to_string()));
-    let bytes =
-        until_whole(|| server.ask(&client.transport, &request, &Scopes::default(), &[200])?.bytes(LARGEST_ANSWER))?;
+    let bytes = until_whole(&client.transport.patience, || {
+        server.ask(&client.transport, &request, &Scopes::default(), &[200])?.bytes(LARGEST_ANSWER)
+    })?;
     let answer: Answer = serde_json::from_slice(&bytes)
         .with_context(|| format!("{}: no list of what was found", request.url.shown()))?;
     Ok(answer.results)

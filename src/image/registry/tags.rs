@@ -28,7 +28,7 @@ impl Repository<'_> {
         let mut url = self.url("tags/list")?;
         let (mut tags, mut seen) = (Vec::new(), BTreeSet::new());
         for _ in 0..PAGES {
-            let (next, bytes) = until_whole(|| {
+            let (next, bytes) = until_whole(&self.client.transport.patience, || {
                 let response = self.read(Method::GET, url.clone(), &[200])?;
                 // A short page is not the last; that is what the link says.
                 let next = link::next(response.headers("link")).map(|target| response.url.join(target)).transpose()?;

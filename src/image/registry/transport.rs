@@ -14,6 +14,7 @@ use ureq::{Agent, Body, SendBody};
 
 use super::certificates::Certificates;
 use super::failure::Failure;
+use super::patience::Patience;
 use super::retry;
 use super::url::{Scheme, Url};
 use crate::error::{Errno, Refusal};
@@ -156,6 +157,8 @@ pub struct Transport {
     certificates: Certificates,
     agents: Mutex<BTreeMap<(Scheme, String, bool), Agent>>,
     stall: Duration,
+    /// For the time between attempts.
+    pub patience: Patience,
 }
 
 impl Transport {
@@ -167,7 +170,7 @@ impl Transport {
             Err(_) => STALL,
         };
         ensure!(!stall.is_zero(), "CTN_STALL_TIMEOUT is no time at all");
-        Ok(Transport { certificates, agents: Mutex::default(), stall })
+        Ok(Transport { certificates, agents: Mutex::default(), stall, patience: Patience::default() })
     }
 
     /// Sends a request and follows it. `authorization` is for the request's own server alone. `trusting` leaves out to look at
@@ -187,10 +190,9 @@ impl Transport {
                 }),
                 _ => None,
             };
-            // The other side wants time, and there is nothing else to wait for.
-            match pause {
-                Some(pause) => std::thread::sleep(pause),
-                None => return outcome.with_context(|| request.shown()),
+            // The other side wants time.
+            if !pause.is_some_and(|pause| self.patience.wait(pause)) {
+                return outcome.with_context(|| request.shown());
             }
         }
     }
@@ -319,15 +321,14 @@ impl std::fmt::Display for Cut {
 }
 
 /// Asks for a document until it comes as a whole. All else that can be tried again was.
-pub fn until_whole<T>(mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+pub fn until_whole<T>(patience: &Patience, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
     let mut failed = 0;
     loop {
         let outcome = ask();
         let cut = outcome.as_ref().is_err_and(|error| error.downcast_ref::<Cut>().is_some());
         failed += u32::from(cut);
-        match retry::pause(failed, None).filter(|_| cut) {
-            Some(pause) => std::thread::sleep(pause),
-            None => return outcome,
+        if !retry::pause(failed, None).is_some_and(|pause| cut && patience.wait(pause)) {
+            return outcome;
         }
     }
 }
@@ -467,13 +468,13 @@ mod tests {
     #[test]
     fn what_was_cut_is_asked_for_again_and_nothing_else() {
         let mut asked = 0;
-        let outcome = until_whole(|| {
+        let outcome = until_whole(&Patience::default(), || {
             asked += 1;
             if asked == 1 { Err(anyhow!("lost").context(Cut("read x".into())).context("more")) } else { Ok(asked) }
         });
         assert_eq!(outcome.unwrap(), 2);
         let mut asked = 0;
-        let refused: Result<()> = until_whole(|| {
+        let refused: Result<()> = until_whole(&Patience::default(), || {
             asked += 1;
             Err(anyhow!("refused"))
         });

@@ -88,8 +88,10 @@ impl Repository<'_> {
             failed += 1;
             in_pieces &= !stopped.refuses_pieces;
             let again = stopped.refuses_pieces || is_lost(&stopped.error);
-            let Some(pause) = retry::pause(failed, None).filter(|_| again) else { return Err(stopped.error) };
-            std::thread::sleep(pause);
+            let patience = &self.client.transport.patience;
+            if !retry::pause(failed, None).is_some_and(|pause| again && patience.wait(pause)) {
+                return Err(stopped.error);
+            }
             // What was lost may be the answer alone.
             if self.has_blob(blob.descriptor, true)? {
                 return Ok(Uploaded::Sent);

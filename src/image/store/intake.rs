@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -31,6 +31,9 @@ const PARALLEL: usize = 4;
 pub trait Source: Sync {
     /// Opens a blob; none if the source doesn't have it.
     fn blob<'s>(&'s self, descriptor: &Descriptor) -> Result<Option<Box<dyn Read + Send + 's>>>;
+
+    /// Whoever waits for a blob waits in vain, since another one can't be had; or it is of use again.
+    fn give_up(&self, _given_up: bool) {}
 }
 
 /// The store itself, for what is there already.
@@ -204,12 +207,14 @@ impl<'s> Intake<'s> {
     ) -> Result<Vec<Option<Unpacked>>> {
         let count = manifest.layers.len();
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        // The first refusal is what is told: the others were given up for it.
+        let refused: Mutex<Option<anyhow::Error>> = Mutex::default();
         let work = || {
             let mut done = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 if index >= count || failed.load(Ordering::Relaxed) {
-                    return Ok(done);
+                    return done;
                 }
                 let layer = &manifest.layers[index];
                 // The same blob twice is brought in once, and unpacked for each place.
@@ -221,7 +226,9 @@ impl<'s> Intake<'s> {
                     Ok(unpacked) => done.push((index, unpacked)),
                     Err(error) => {
                         failed.store(true, Ordering::Relaxed);
-                        return Err(error);
+                        refused.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                        source.give_up(true);
+                        return done;
                     }
                 }
             }
@@ -229,14 +236,15 @@ impl<'s> Intake<'s> {
         let mut all: Vec<Option<Unpacked>> = (0..count).map(|_| None).collect();
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..PARALLEL.min(count)).map(|_| scope.spawn(work)).collect();
-            for worker in workers {
-                let Ok(done) = worker.join() else { bail!("a thread panicked") };
-                for (index, unpacked) in done? {
-                    all[index] = unpacked;
-                }
+            let joined: Vec<_> = workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+            for worker in joined {
+                let Ok(done) = worker else { bail!("a thread panicked") };
+                done.into_iter().for_each(|(index, unpacked)| all[index] = unpacked);
             }
-            Ok(all)
-        })
+            Ok(())
+        })?;
+        source.give_up(false);
+        refused.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(all), Err)
     }
 
     fn is_unpacked(&self, chain_id: &Digest) -> bool {

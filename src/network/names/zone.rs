@@ -36,7 +36,7 @@ impl Zone {
 
     /// What a container calls another counts for it before what that calls itself. Where there is none, nothing is said.
     fn link(&mut self, link: &Link, endpoints: &[Endpoint]) {
-        let is_meant = |one: &&Endpoint| one.container == link.name || one.names().any(|name| name == link.name);
+        let is_meant = |one: &&Endpoint| one.container == link.name || one.names().contains(&link.name.as_str());
         let meant = endpoints.iter().filter(is_meant).flat_map(|one| &one.addresses);
         let addresses: Vec<IpAddr> = meant.map(IpNet::addr).collect();
         if !addresses.is_empty() {

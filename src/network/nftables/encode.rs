@@ -19,6 +19,7 @@ const CREATE: u16 = 0x400;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     NewTable = 0,
+    GetTable = 1,
     DeleteTable = 2,
     NewChain = 3,
     GetChain = 4,
@@ -34,7 +35,8 @@ const LIST_ELEMENT: u16 = 1;
 const AT_ONCE: usize = 200;
 
 fn message(kind: Kind, family: u8) -> Message {
-    let flags = if matches!(kind, Kind::DeleteTable | Kind::DeleteElements | Kind::GetChain) { 0 } else { CREATE };
+    let is_new = matches!(kind, Kind::NewTable | Kind::NewChain | Kind::NewRule | Kind::NewSet | Kind::NewElements);
+    let flags = if is_new { CREATE } else { 0 };
     // struct nfgenmsg: family, version, resource.
     Message::new(SUBSYSTEM << 8 | kind as u16, flags, &[family, 0, 0, 0])
 }
@@ -49,13 +51,19 @@ fn big(number: u32) -> [u8; 4] {
     number.to_be_bytes()
 }
 
-/// The messages that make a table, in place of the one of its name if there is one.
+/// The messages that make a table in place of the one of its name.
 pub(super) fn replace(table: &Table) -> Result<Vec<Message>> {
     let name = Attributes::new().text(1, &table.name)?;
     // Made if it is not there, so that deleting it can't fail.
     let mut messages = vec![message(Kind::NewTable, INET).with(&name)];
     messages.push(message(Kind::DeleteTable, INET).with(&name));
-    messages.push(message(Kind::NewTable, INET).with(&name));
+    messages.extend(make(table)?);
+    Ok(messages)
+}
+
+/// The messages that make a table where there is none of its name.
+pub(super) fn make(table: &Table) -> Result<Vec<Message>> {
+    let mut messages = vec![message(Kind::NewTable, INET).with(&Attributes::new().text(1, &table.name)?)];
     for (number, set) in table.sets.iter().enumerate() {
         messages.push(new_set(&table.name, set, number as u32 + 1)?);
     }
@@ -76,6 +84,11 @@ pub(super) fn replace(table: &Table) -> Result<Vec<Message>> {
 /// The message that deletes a table.
 pub(super) fn delete(name: &str) -> Result<Message> {
     Ok(message(Kind::DeleteTable, INET).with(&Attributes::new().text(1, name)?))
+}
+
+/// The message that asks for a table.
+pub(super) fn get_table(name: &str) -> Result<Message> {
+    Ok(message(Kind::GetTable, INET).with(&Attributes::new().text(1, name)?))
 }
 
 /// The message that asks for a chain.

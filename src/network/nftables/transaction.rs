@@ -1,17 +1,47 @@
 //! The kernel takes all of a transaction or nothing.
+//!
+//! What a transaction deletes is out of every packet's way at once, and freed when none of the kernel's readers has it in hand any more
+//! (RCU): some ten milliseconds later. Nobody waits for that but who closes a netlink socket of netfilter, whoever it is, and he waits with
+//! the lock in his hand without which nobody else's transaction begins (`nft_rcv_nl_event()` of net/netfilter/nf_tables_api.c). So
+//! connections are [`Kept`].
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
-use super::encode::{self, Kind, batch, delete, get_chain, list_chains};
+use super::encode::{self, Kind, batch, delete, get_chain, get_table, list_chains};
 use super::{Element, Table};
-use crate::error::{Attempt, Refusal};
+use crate::error::{Attempt, Refusal, errno};
 use crate::netlink::{ACKNOWLEDGE, Message, Socket, attributes};
 
 /// A connection to nf_tables.
 #[derive(Debug)]
 pub(in crate::network) struct Connection(Socket);
+
+/// A connection that is opened when it is needed first, in the network namespace that the thread is in then, and stays.
+#[derive(Debug, Clone, Default)]
+pub(in crate::network) struct Kept(Arc<Mutex<Option<Connection>>>);
+
+impl Kept {
+    /// Does something over it.
+    pub(in crate::network) fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(connection) => work(connection),
+            None => work(kept.insert(Connection::open()?)),
+        }
+    }
+
+    /// The same; where the kernel has no nftables there is nothing to be done.
+    pub(in crate::network) fn if_there(&self, work: impl FnOnce(&Connection) -> Result<()>) -> Result<()> {
+        match self.with(work) {
+            Err(error) if errno(&error) == Some(Errno::PROTONOSUPPORT) => Ok(()),
+            done => done,
+        }
+    }
+}
 
 /// A chain of somebody's that packets go through.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,19 +61,17 @@ impl Connection {
         Socket::netfilter().map(Connection).map_err(without_nftables)
     }
 
-    /// Opens one, if the kernel has it: where it hasn't, there is nothing to be removed.
-    pub(in crate::network) fn open_if_there() -> Result<Option<Connection>> {
-        match Socket::netfilter() {
-            Ok(socket) => Ok(Some(Connection(socket))),
-            Err(Errno::PROTONOSUPPORT) => Ok(None),
-            Err(error) => Err(without_nftables(error)),
-        }
+    /// The socket, for what else there is of netfilter.
+    pub(in crate::network) fn socket(&self) -> &Socket {
+        &self.0
     }
 
-    /// Makes a table, in place of the one of its name.
+    /// Makes a table, in place of the one of its name if there is one.
     pub(in crate::network) fn replace(&self, table: &Table) -> Result<()> {
         let what = || format!("load the nftables table inet {}", table.name);
-        self.commit(encode::replace(table)?).map_err(|error| without_nftables(error).context(what()))
+        let is_there = self.is_there(get_table(&table.name)?)?;
+        let messages = if is_there { encode::replace(table)? } else { encode::make(table)? };
+        self.commit(messages).map_err(|error| without_nftables(error).context(what()))
     }
 
     /// Deletes a table; one that isn't there is deleted.
@@ -80,7 +108,11 @@ impl Connection {
 
     /// Whether a chain is there.
     pub(in crate::network) fn has_chain(&self, table: &str, chain: &str) -> Result<bool> {
-        match self.0.get(get_chain(table, chain)?) {
+        self.is_there(get_chain(table, chain)?)
+    }
+
+    fn is_there(&self, question: Message) -> Result<bool> {
+        match self.0.get(question) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(without_nftables(error)),
@@ -125,6 +157,10 @@ impl Connection {
                 // A refusal of the whole is that of its beginning, and may be all that comes.
                 is_last |= number == last || (number == 0 && first.is_err());
             })?;
+        }
+        if first.is_err() {
+            // Further refusals of the same transaction are nobody's answers.
+            self.0.drain();
         }
         first
     }

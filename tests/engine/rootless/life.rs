@@ -24,6 +24,39 @@ fn root_inside_is_the_user_outside() {
 }
 
 #[test]
+fn what_is_told_of_what_keeps_containers_in() {
+    let place = user::place();
+    assert_eq!(
+        place.ctn(&["info", "--format", "{{.SecurityOptions}}"]),
+        "[name=seccomp,profile=builtin name=rootless name=cgroupns]\n"
+    );
+    // It has no group, so nothing is counted but its traffic.
+    place.detached("web", &[], "sleep 1000");
+    let format = "{{.CPUPerc}} {{.MemUsage}} {{.MemPerc}} {{.BlockIO}} {{.PIDs}}";
+    assert_eq!(place.ctn(&["stats", "--no-stream", "--format", format, "web"]), "-- -- / -- -- -- --\n");
+    place.ctn(&["stop", "-t", "0", "web"]);
+    assert_eq!(place.ctn(&["stats", "--no-stream", "--format", "{{.CPUPerc}} {{.PIDs}}", "web"]), "0.00% 0\n");
+    place.ctn(&["rm", "web"]);
+    assert_nothing_left(&place);
+}
+
+/// systemd-tmpfiles(8) passes over a directory that is locked, and with it over all below.
+#[test]
+fn what_a_container_runs_by_is_not_aged_away() {
+    let place = user::place();
+    place.detached("web", &[], "sleep 1000");
+    let directory = user::run(&place).unwrap().parent().unwrap().to_owned();
+    let is_locked = || {
+        let tried = std::process::Command::new("flock").args(["-n", "-x"]).arg(&directory).arg("true").status();
+        !tried.unwrap().success()
+    };
+    assert!(is_locked(), "{directory:?}");
+    place.ctn(&["rm", "-f", "web"]);
+    until("nobody needs it any more", || !is_locked());
+    assert_nothing_left(&place);
+}
+
+#[test]
 fn files_are_the_users() {
     let place = user::place();
     fs::create_dir(place.join("shared")).unwrap();

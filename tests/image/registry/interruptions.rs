@@ -1,5 +1,7 @@
 //! Connections that break, registries that have too much to do, bodies that never end.
 
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::*;
@@ -206,4 +208,30 @@ fn a_bad_line_is_enough() {
     let place = Place::new();
     place.ctn(&["pull", &registry.name("app:1")]);
     assert_eq!(requests_for(&registry, &image).len(), 8);
+}
+
+/// One layer is refused for good while another one waits for as long as the registry has asked for: what would have come of that is of no
+/// use, and isn't asked for again.
+#[test]
+fn who_waits_for_a_layer_gives_up_when_another_is_refused() {
+    let image = big();
+    let [busy, gone] = [0, 1].map(|at| blob(&image.layers[at].digest()));
+    let (waits, waited_for) = channel();
+    let (waits, waited_for) = (Mutex::new(waits), Mutex::new(waited_for));
+    let (of_busy, of_gone) = (busy.clone(), gone.clone());
+    let registry = with_image(&image, move |request, answer| {
+        if request.path == of_busy {
+            waits.lock().unwrap().send(()).unwrap();
+            return Some(Answer::error(429, "TOOMANYREQUESTS", "slow down").with("Retry-After", "30"));
+        }
+        if request.path == of_gone {
+            waited_for.lock().unwrap().recv().unwrap();
+            return Some(Answer::error(404, "BLOB_UNKNOWN", "not here"));
+        }
+        Some(answer)
+    });
+    let place = Place::new();
+    let refusal = place.refusal(&["pull", &registry.name("app:1")]);
+    assert!(refusal.contains(&image.layers[1].digest().to_string()), "{refusal}");
+    assert_eq!(registry.requests().iter().filter(|request| request.path == busy).count(), 1);
 }

@@ -290,7 +290,7 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "RUNTIME", default_value = "corten")]
     runtime: String,
 
-    /// seccomp=PROFILE, apparmor=PROFILE, no-new-privileges, label=disable, systempaths=unconfined
+    /// seccomp=PROFILE, apparmor=PROFILE, no-new-privileges, label=disable, label=type:TYPE, systempaths=unconfined
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
 

@@ -1,10 +1,12 @@
 //! Reading the journal, by journalctl(1).
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 
 use super::super::follow::Life;
@@ -20,11 +22,11 @@ pub(in crate::engine::log) fn read(
     follow: bool,
     each: &mut dyn FnMut(Option<Line<'_>>) -> Result<bool>,
 ) -> Result<()> {
-    let mut reading = Reading { container, tail, cursor: String::new(), each };
-    if follow && !reading.follow()? {
+    let mut reading = Reading { container, tail, cursor: String::new(), is_silent: false, each };
+    if follow && !(reading.last()? && reading.follow()?) {
         return Ok(());
     }
-    reading.rest()
+    reading.rest().map(drop)
 }
 
 struct Reading<'r, 'c> {
@@ -32,10 +34,24 @@ struct Reading<'r, 'c> {
     tail: Option<usize>,
     /// That of the last entry that was handed on.
     cursor: String,
+    /// Entries are only counted.
+    is_silent: bool,
     each: &'r mut dyn FnMut(Option<Line<'_>>) -> Result<bool>,
 }
 
 impl Reading<'_, '_> {
+    /// Hands on the last lines that are wanted of those that are there, and remembers where they end; false where no more is wanted. What
+    /// comes afterwards is wanted as a whole, by whichever journalctl it is read.
+    fn last(&mut self) -> Result<bool> {
+        let Some(count) = self.tail else { return Ok(true) };
+        self.is_silent = count == 0;
+        self.tail = Some(count.max(1));
+        let goes_on = self.rest()?;
+        self.is_silent = false;
+        self.tail = None;
+        Ok(goes_on)
+    }
+
     /// Hands on what is there and what comes until the container has ended; false where no more is wanted.
     fn follow(&mut self) -> Result<bool> {
         let mut life = Life::default();
@@ -43,11 +59,11 @@ impl Reading<'_, '_> {
         let mut export = Export::default();
         while !life.is_over(self.container)? {
             // From the first look on, so that nothing comes in between.
-            let Running(child) = match &mut journal {
+            let running = match &mut journal {
                 Some(running) => running,
                 none => none.insert(self.start(&["--follow"])?),
             };
-            let Some(output) = &mut child.stdout else { break };
+            let Some(output) = &mut running.child.stdout else { break };
             let mut waited = vec![PollFd::new(&*output, PollFlags::IN)];
             waited.extend(life.channel().map(|channel| PollFd::new(channel, PollFlags::IN)));
             match poll(&mut waited, None) {
@@ -62,7 +78,10 @@ impl Reading<'_, '_> {
             if ready[0] {
                 let mut block = [0u8; 16 << 10];
                 let length = output.read(&mut block).attempt(|| "read what journalctl says")?;
-                ensure!(length > 0, "journalctl has ended");
+                if length == 0 {
+                    running.end()?;
+                    bail!("journalctl has ended");
+                }
                 export.push(&block[..length]);
                 if !self.hand_on(&mut export)? {
                     return Ok(false);
@@ -72,25 +91,26 @@ impl Reading<'_, '_> {
         Ok(true)
     }
 
-    /// Hands on what has come since, or all.
-    fn rest(&mut self) -> Result<()> {
-        // What was sent is in the journal's files when this is done.
+    /// Hands on what has come since, or all; false where no more is wanted.
+    fn rest(&mut self) -> Result<bool> {
+        // What was sent is in the journal's files when this is done. An ordinary user may not ask for it, and waits as long as it takes.
         let synced = Command::new("journalctl").args(["--sync", "--quiet"]).stderr(Stdio::null()).status();
         synced.attempt(|| "run journalctl")?;
         let mut journal = self.start(&[])?;
         let mut export = Export::default();
         let mut block = vec![0u8; 64 << 10];
-        while let Some(output) = &mut journal.0.stdout {
+        while let Some(output) = &mut journal.child.stdout {
             let length = output.read(&mut block).attempt(|| "read what journalctl says")?;
             if length == 0 {
+                journal.end()?;
                 break;
             }
             export.push(&block[..length]);
             if !self.hand_on(&mut export)? {
-                break;
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn start(&self, more: &[&str]) -> Result<Running> {
@@ -105,7 +125,10 @@ impl Reading<'_, '_> {
         // Others can send messages with this field, too, but not as the monitor's user.
         let user = self.container.engine.user.as_ref().map_or(0, |user| user.uid);
         command.arg(format!("_UID={user}")).stdin(Stdio::null()).stdout(Stdio::piped());
-        Ok(Running(command.spawn().attempt(|| "run journalctl")?))
+        let what = || "run journalctl";
+        let errors = File::from(memfd_create(c"journalctl", MemfdFlags::CLOEXEC).attempt(what)?);
+        command.stderr(errors.try_clone().attempt(what)?);
+        Ok(Running { child: command.spawn().attempt(what)?, errors })
     }
 
     fn hand_on(&mut self, export: &mut Export) -> Result<bool> {
@@ -115,7 +138,8 @@ impl Reading<'_, '_> {
             }
             self.cursor = cursor;
             let attributes = line::attributes(attributes)?;
-            if !(self.each)(Some(Line { text: &message, is_stderr, attributes: &attributes, time: &time }))? {
+            let line = Line { text: &message, is_stderr, attributes: &attributes, time: &time };
+            if !self.is_silent && !(self.each)(Some(line))? {
                 return Ok(false);
             }
         }
@@ -124,11 +148,29 @@ impl Reading<'_, '_> {
 }
 
 /// A journalctl that doesn't outlive who reads it.
-struct Running(Child);
+struct Running {
+    child: Child,
+    errors: File,
+}
+
+impl Running {
+    /// It says nothing more: an error, if it could not say all.
+    fn end(&mut self) -> Result<()> {
+        let what = || "wait for journalctl";
+        let status = self.child.wait().attempt(what)?;
+        if status.success() {
+            return Ok(());
+        }
+        let mut text = String::new();
+        self.errors.rewind().and_then(|()| self.errors.read_to_string(&mut text)).attempt(what)?;
+        let text: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        bail!("read the journal by journalctl ({status}): {}", text.join("; "))
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
