@@ -124,35 +124,87 @@ impl Reading {
 
     /// The files that are newer than this one, or all, the oldest first.
     fn files_after(&self, known: Option<&File>) -> Result<VecDeque<File>> {
-        let identity = |data: std::fs::Metadata| (data.dev(), data.ino());
-        let known = known.and_then(|file| file.metadata().ok()).map(identity);
-        if known.is_some() && std::fs::metadata(&self.path).ok().map(identity) == known {
+        let known = known.and_then(|file| Identity::of(file).ok());
+        if known.is_some() && Identity::at(&self.path) == known {
             return Ok(VecDeque::new());
         }
-        let (mut files, mut seen) = (VecDeque::new(), Vec::new());
-        let mut gaps = 0;
-        // From the newest to the oldest: a rotation moves files the same way, so that none is missed, but one may be met twice. While
-        // it goes on there is no file of some number.
-        for number in 0.. {
-            let file = match File::open(rotated(&self.path, number)) {
-                Ok(file) => file,
-                Err(error) if error.kind() == ErrorKind::NotFound && gaps < 1 => {
-                    gaps += 1;
-                    continue;
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => break,
-                Err(error) => return Err(error).attempt(|| format!("open the log {:?}", self.path)),
-            };
-            let own = file.metadata().map(identity).attempt(|| format!("look at the log {:?}", self.path))?;
-            if Some(own) == known {
-                break;
-            }
-            if !seen.contains(&own) {
-                seen.push(own);
-                files.push_front(file);
-            }
+        let mut files = VecDeque::new();
+        let mut next = self.newest()?;
+        while let Some((number, file, own)) = next
+            && Some(own) != known
+        {
+            files.push_front(file);
+            next = self.older(number, own)?;
         }
         Ok(files)
+    }
+
+    /// While a rotation goes on there is no file of some number: it may be the first one.
+    fn newest(&self) -> Result<Option<(u32, File, Identity)>> {
+        loop {
+            for number in 0..2 {
+                if let Some((file, own)) = self.open(number)? {
+                    return Ok(Some((number, file, own)));
+                }
+            }
+            if !self.path.exists() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The file that was put aside before another one, which has the number or, rotated since, a higher one. Any number of rotations may
+    /// come between two looks, and files only move to higher numbers: what is found at the next number is the one before, if the other
+    /// still has its own afterwards.
+    fn older(&self, mut number: u32, newer: Identity) -> Result<Option<(u32, File, Identity)>> {
+        let mut missing = 0u32;
+        loop {
+            match Identity::at(&rotated(&self.path, number)) {
+                Some(there) if there == newer => {}
+                // Two in a row that are not there are the end: it is gone, and so is what was before it.
+                None if missing == 1 => return Ok(None),
+                there => {
+                    missing = u32::from(there.is_none());
+                    number += 1;
+                    continue;
+                }
+            }
+            let mut found = None;
+            for next in [number + 1, number + 2] {
+                found = self.open(next)?.map(|(file, own)| (next, file, own));
+                if found.is_some() {
+                    break;
+                }
+            }
+            if Identity::at(&rotated(&self.path, number)) == Some(newer) {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn open(&self, number: u32) -> Result<Option<(File, Identity)>> {
+        match File::open(rotated(&self.path, number)) {
+            Ok(file) => {
+                let own = Identity::of(&file).attempt(|| format!("look at the log {:?}", self.path))?;
+                Ok(Some((file, own)))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).attempt(|| format!("open the log {:?}", self.path)),
+        }
+    }
+}
+
+/// Which file it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity(u64, u64);
+
+impl Identity {
+    fn of(file: &File) -> std::io::Result<Identity> {
+        file.metadata().map(|data| Identity(data.dev(), data.ino()))
+    }
+
+    fn at(path: &Path) -> Option<Identity> {
+        std::fs::metadata(path).ok().map(|data| Identity(data.dev(), data.ino()))
     }
 }
 
@@ -179,4 +231,89 @@ fn start_of_last(file: &File, count: usize) -> std::io::Result<(u64, usize)> {
     }
     let first = usize::from(size > 0 && count > 0);
     Ok(if count == 0 { (size, 0) } else { (0, found + first) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log of at most four files, each with the number that it was made with.
+    struct Rotating {
+        directory: PathBuf,
+        path: PathBuf,
+        made: u32,
+    }
+
+    impl Rotating {
+        const FILES: u32 = 4;
+
+        fn new(name: &str) -> Rotating {
+            let directory = std::env::temp_dir().join(format!("ctn-log-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&directory).unwrap();
+            Rotating { path: directory.join("x-json.log"), directory, made: 0 }
+        }
+
+        /// Renames files up to number `from`, as far as number `to`, and makes no new one.
+        fn move_up(&self, from: u32, to: u32) {
+            for number in (to..=from).rev() {
+                let _ = std::fs::rename(rotated(&self.path, number), rotated(&self.path, number + 1));
+            }
+        }
+
+        fn begin(&mut self) {
+            self.made += 1;
+            std::fs::write(&self.path, self.made.to_string()).unwrap();
+        }
+
+        fn rotate(&mut self) {
+            self.move_up(Rotating::FILES - 2, 0);
+            self.begin();
+        }
+    }
+
+    impl Drop for Rotating {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
+    }
+
+    /// The number that a file was made with.
+    fn number(mut file: &File) -> u32 {
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_file_before_is_found_however_often_they_were_rotated_since() {
+        let mut log = Rotating::new("before");
+        (0..4).for_each(|_| log.rotate());
+        let reading = Reading::of(&log.path).unwrap();
+        assert_eq!(reading.newer.iter().map(number).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        let (place, newest, own) = reading.newest().unwrap().unwrap();
+        assert_eq!((place, number(&newest)), (0, 4));
+        // 6 5 4 3: neither 5 nor 6 is the one before 4, though 5 has the next number.
+        log.rotate();
+        log.rotate();
+        let (place, third, own) = reading.older(place, own).unwrap().unwrap();
+        assert_eq!((place, number(&third)), (3, 3));
+        // 7 6 5 4: it is gone, and so is what was before it.
+        log.rotate();
+        assert!(reading.older(place, own).unwrap().is_none());
+        let known = number(&reading.files_after(Some(&newest)).unwrap()[0]);
+        assert_eq!(known, 5);
+    }
+
+    #[test]
+    fn a_number_without_a_file_is_not_the_end() {
+        for hole in 0..3 {
+            let mut log = Rotating::new(&format!("hole-{hole}"));
+            (0..3).for_each(|_| log.rotate());
+            // In the middle of a rotation.
+            log.move_up(2, hole);
+            let found: Vec<u32> = Reading::of(&log.path).unwrap().newer.iter().map(number).collect();
+            assert_eq!(found, [1, 2, 3], "{hole}");
+        }
+    }
 }
