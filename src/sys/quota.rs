@@ -49,7 +49,7 @@ struct Limits {
     inodes_soft: u64,
     blocks: u64,
     inodes: u64,
-    rest: [u64; 8],
+    rest: [u64; 7],
 }
 
 /// QCMD(Q_XGETQUOTA, PRJQUOTA) and QCMD(Q_XSETQLIM, PRJQUOTA).
