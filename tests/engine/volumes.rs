@@ -257,6 +257,18 @@ fn what_is_mounted_below_a_bind_comes_along() {
     assert_eq!(seen(",readonly", write), "below\nrefused\n");
     assert_eq!(seen(",readonly,bind-recursive=writable", write), "below\nwritten\n");
     assert_eq!(seen(",bind-recursive=disabled", "ls /b/inner"), "");
+    // `cp` finds in a container that doesn't run what it sees when it does.
+    for (name, options) in [("all", ""), ("top", ",bind-recursive=disabled"), ("open", ",bind-recursive=writable")] {
+        let bind = format!("type=bind,src={},dst=/b,readonly{options}", outer.display());
+        place.ctn(&["create", "--network", "none", "--name", name, "--mount", &bind, "box"]);
+    }
+    place.ctn(&["cp", "all:/b/inner/file", "copied"]);
+    let refusal = place.refusal(1, &["cp", "top:/b/inner/file", "copied"]);
+    assert!(refusal.contains("/b/inner/file"), "{refusal}");
+    place.refusal(1, &["cp", "copied", "all:/b/inner/new"]);
+    place.ctn(&["cp", "copied", "open:/b/inner/new"]);
+    assert_eq!(fs::read_to_string(inner.join("new")).unwrap(), "below\n");
+    place.ctn(&["rm", "all", "top", "open"]);
     // What the host has read-only stays so, whoever asks for more.
     mount(&["-o", "remount,bind,ro"]);
     let rw = format!("{}:/b:rw", outer.display());

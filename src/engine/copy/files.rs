@@ -70,10 +70,12 @@ impl Container<'_> {
 /// Mounts something as the runtime does it, with its ids mapped by a user namespace if one is given.
 fn mount(root: &OwnedFd, mounted: &Mounted, namespace: Option<&OwnedFd>) -> Result<()> {
     let what = || format!("mount {:?} at {}", mounted.source, mounted.destination);
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    flags.set(OpenTreeFlags::AT_RECURSIVE, mounted.recursion != "disabled");
     let tree = open_tree(CWD, &mounted.source, flags).attempt(what)?;
     if !mounted.writable {
-        sys::mount::change(tree.as_fd(), libc::MOUNT_ATTR_RDONLY, 0, sys::mount::RECURSIVE).attempt(what)?;
+        let depth = if mounted.recursion == "writable" { 0 } else { sys::mount::RECURSIVE };
+        sys::mount::change(tree.as_fd(), libc::MOUNT_ATTR_RDONLY, 0, depth).attempt(what)?;
     }
     if let Some(namespace) = namespace {
         sys::mount::map_ids(tree.as_fd(), namespace.as_fd(), 0).attempt(what)?;
