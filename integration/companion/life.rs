@@ -140,6 +140,8 @@ fn links_volumes_and_networks(pair: &Pair) -> Result<()> {
             "network inspect --format '{{json .ConfigFrom}} {{(index .IPAM.Config 0).Subnet}} {{json .Labels}}' made",
             Same,
         ),
+        ("network inspect --format '{{len .ID}}' made", Same),
+        ("network inspect --format '{{len .Id}}' made", Same),
         ("network create --config-from like --label x=y wrong", Same),
         ("network create --config-from made wrong", Same),
         ("network create --config-from nosuch wrong", Same),

@@ -125,9 +125,19 @@ pub(super) fn shown(found: &[Value], format: Option<&str>) -> Result<String> {
         Some("json") => Ok(serde_json::to_string(&found)? + "\n"),
         Some(format) => {
             let template = Template::parse(format)?;
-            found.iter().map(|one| Ok(template.render(one)? + "\n")).collect()
+            found.iter().map(|one| Ok(rendered(&template, one)? + "\n")).collect()
         }
     }
+}
+
+/// docker knows the field `Id` of JSON as `ID`, too, which is its name in docker's own types.
+fn rendered(template: &Template, one: &Value) -> Result<String> {
+    template.render(one).or_else(|error| {
+        let mut other = one.clone();
+        let Some(id) = one.get("Id") else { return Err(error) };
+        other["ID"] = id.clone();
+        template.render(&other).map_err(|_| error)
+    })
 }
 
 /// With four blanks, as docker has it.
@@ -194,4 +204,21 @@ fn described(store: &Store, image: &Image) -> Result<Value> {
     let descriptor = Descriptor { annotations: Default::default(), ..image.descriptor.clone() };
     described["Descriptor"] = serde_json::to_value(&descriptor)?;
     Ok(described)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_has_two_names_in_templates() {
+        let found = [json!({"Id": "c0ffee", "Name": "web"})];
+        for template in ["{{.ID}}", "{{.Id}}"] {
+            assert_eq!(shown(&found, Some(template)).unwrap(), "c0ffee\n");
+        }
+        assert_eq!(shown(&found, Some("json")).unwrap(), "[{\"Id\":\"c0ffee\",\"Name\":\"web\"}]\n");
+        let error = sentence(&shown(&found, Some("{{.ID}} {{.Nothing}}")).unwrap_err());
+        assert!(error.contains("ID"), "{error}");
+        assert!(shown(&[json!({"Name": "web"})], Some("{{.ID}}")).is_err());
+    }
 }

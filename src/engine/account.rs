@@ -95,7 +95,8 @@ fn home<'a>(record: &'a Record, on_machine: &'a str) -> &'a str {
     let is_there = |mount: &str| mount != "/" && Path::new(on_machine).starts_with(mount);
     match record.config.working_dir.as_str() {
         _ if on_machine.len() > 1 && record.mounts.iter().any(|mounted| is_there(&mounted.destination)) => on_machine,
-        "" => "/",
+        // What the image says may be more than a field of a line.
+        directory if directory.is_empty() || directory.contains([':', '\n']) => "/",
         directory => directory,
     }
 }
@@ -165,5 +166,7 @@ mod tests {
             assert_eq!(home(&record, "/home/me"), wanted, "{destination}");
         }
         assert_eq!(home(&record, "/"), "/srv");
+        record.config.working_dir = "/srv\nroot::0:0".into();
+        assert_eq!(home(&record, "/"), "/");
     }
 }

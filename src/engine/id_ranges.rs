@@ -6,6 +6,7 @@
 //! next one to choose removes it. Where the store itself is not there (it may be on a disk that isn't mounted now) the link stays.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +54,11 @@ impl Claims {
             let entry = entry.attempt(what)?;
             let Some(claim) = Claim::of(&entry.file_name().to_string_lossy()) else { continue };
             if is_left(&entry.path()) {
-                fs::remove_file(entry.path()).attempt(|| format!("remove {:?}", entry.path()))?;
+                match fs::remove_file(entry.path()) {
+                    // Whoever removed the container has come to it, for which no lock is needed.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    removed => removed.attempt(|| format!("remove {:?}", entry.path()))?,
+                }
             } else {
                 all.push(claim);
             }
@@ -65,7 +70,9 @@ impl Claims {
     pub(super) fn free(&self, engine: &Engine, size: u32) -> Result<IdMaps> {
         let range = |file: &str| {
             let text = fs::read_to_string(file).unwrap_or_default();
-            subordinate(&text, u32::MAX, Some("containers")).first().copied().unwrap_or(RANGE)
+            let (first, length) = subordinate(&text, u32::MAX, Some("containers")).first().copied().unwrap_or(RANGE);
+            // The file may say anything, and the last number is nobody's (user_namespaces(7)).
+            (first, length.min(u32::MAX - first))
         };
         let (users, groups) = (range("/etc/subuid"), range("/etc/subgid"));
         let mut used = self.all.clone();

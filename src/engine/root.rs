@@ -1,19 +1,24 @@
 //! A container's root: overlayfs over the image's layers, mounted while it runs.
 
+use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, mknodat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
+use serde_json::Value;
 
 use super::record::Record;
 use super::{Container, Engine};
 use crate::error::Attempt;
-use crate::image::layer::Stack;
 use crate::image::layer::changes::{self, Change};
 use crate::image::layer::copy::IdMaps;
+use crate::image::layer::{Stack, path};
 use crate::image::mount::Upper;
+use crate::image::tar::shown;
 
 /// Mounts it, and says where it is.
 pub(super) fn mount(engine: &Engine, record: &Record) -> Result<std::path::PathBuf> {
@@ -47,6 +52,59 @@ pub(super) fn point(engine: &Engine, record: &Record) -> std::path::PathBuf {
         Some(rootfs) => rootfs.into(),
         None => engine.directory(&record.id).join("rootfs"),
     }
+}
+
+/// Makes what will be mounted on in a root directory of the caller's whose owner is nobody in the container, and whose the container's
+/// own root can't make anything in. What is below another mount is made there.
+pub(super) fn make_points(record: &Record, config: &Value) -> Result<()> {
+    let (Some(rootfs), Some(ids)) = (&record.rootfs, &record.ids) else { return Ok(()) };
+    let root: OwnedFd = File::open(rootfs).attempt(|| format!("open {rootfs:?}"))?.into();
+    let owner = fstat(&root).attempt(|| format!("look at {rootfs:?}"))?;
+    if ids.has_owner(owner.st_uid, owner.st_gid) {
+        return Ok(());
+    }
+    let mounts = || config["mounts"].as_array().into_iter().flatten();
+    let destination = |mount: &Value| path::clean(mount["destination"].as_str().unwrap_or_default().as_bytes());
+    let all: Vec<Vec<u8>> = mounts().map(destination).collect();
+    let is_below =
+        |path: &[u8], other: &Vec<u8>| path.strip_prefix(&other[..]).is_some_and(|rest| rest.starts_with(b"/"));
+    for mount in mounts() {
+        let path = destination(mount);
+        if all.iter().any(|other| is_below(&path, other)) {
+            continue;
+        }
+        let is_directory =
+            mount["type"] != "bind" || mount["source"].as_str().is_some_and(|source| Path::new(source).is_dir());
+        match make_point(&root, &path, is_directory) {
+            Ok(_) => {}
+            Err(Errno::EXIST) => {
+                bail!(
+                    "{} in {rootfs:?} leads to nothing, and the container's root can't make that: it has no id there",
+                    shown(&path)
+                )
+            }
+            Err(error) => return Err(error).attempt(|| format!("make {} in {rootfs:?}", shown(&path))),
+        }
+    }
+    Ok(())
+}
+
+/// What is mounted on, below a root: made as the runtime makes it, where it is missing.
+pub(super) fn make_point(root: &OwnedFd, path: &[u8], is_directory: bool) -> Result<OwnedFd, Errno> {
+    let path_or_root = if path.is_empty() { b"." } else { path };
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let open = || openat2(root, path_or_root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+    match open() {
+        Err(Errno::NOENT) if !path.is_empty() => {}
+        found => return found,
+    }
+    let (parent, name) = path::split(path);
+    let parent = make_point(root, parent, true)?;
+    match is_directory {
+        true => mkdirat(&parent, name, Mode::from_raw_mode(0o755))?,
+        false => mknodat(&parent, name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0)?,
+    }
+    open()
 }
 
 /// Where the shared memory of a container is that others may have, too.

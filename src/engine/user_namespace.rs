@@ -39,7 +39,9 @@ impl Mode {
             let mut values = vec![None; known.len()];
             for option in options.split(',').filter(|option| !option.is_empty()) {
                 let place = option.split_once('=').and_then(|(name, value)| {
-                    Some((known.iter().position(|known| *known == name)?, value.parse::<u32>().ok()?))
+                    // The last number is nobody's (user_namespaces(7)).
+                    let value = value.parse::<u32>().ok().filter(|value| *value != u32::MAX)?;
+                    Some((known.iter().position(|known| *known == name)?, value))
                 });
                 let (place, value) = place.with_context(|| format!("--userns: {word} has no option {option:?}"))?;
                 values[place] = Some(value);
@@ -218,9 +220,17 @@ mod tests {
         assert_eq!(Mode::of("keep-id").unwrap(), Mode::KeepId(None, None));
         assert_eq!(Mode::of("keep-id:gid=7,uid=5").unwrap(), Mode::KeepId(Some(5), Some(7)));
         assert_eq!(Mode::of("container:web").unwrap(), Mode::Container("web".into()));
-        for bad in
-            ["auto:size=0", "auto:size", "keep-id:uid=x", "keep-id:user=1", "nomap:x", "host:", "container:", "mine"]
-        {
+        for bad in [
+            "auto:size=0",
+            "auto:size",
+            "keep-id:uid=x",
+            "keep-id:uid=4294967295",
+            "keep-id:user=1",
+            "nomap:x",
+            "host:",
+            "container:",
+            "mine",
+        ] {
             let error = Mode::of(bad).unwrap_err().to_string();
             assert!(error.starts_with("--userns: "), "{error}");
         }

@@ -55,6 +55,44 @@ fn in_the_default_network_links_are_lines_and_variables() {
     place.assert_nothing_left();
 }
 
+/// It has noted its link, and will have a record.
+#[test]
+fn who_is_being_made_keeps_its_links() {
+    let place = Place::new();
+    start(&place, "data", &[]);
+    let containers = place.store().join("containers");
+    let (made, gone) = (containers.join("a".repeat(64)), "b".repeat(64));
+    std::fs::create_dir(&made).unwrap();
+    let directory = std::fs::File::open(&made).unwrap();
+    rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let linked = containers.join(place.field("data", ".Id")).join("linked");
+    std::fs::create_dir(&linked).unwrap();
+    for name in ["a".repeat(64), gone.clone()] {
+        std::fs::write(linked.join(name), "").unwrap();
+    }
+    place.ctn(&["restart", "-t", "0", "data"]);
+    assert!(linked.join("a".repeat(64)).exists() && !linked.join(gone).exists());
+    drop(directory);
+    place.ctn(&["rm", "-f", "data"]);
+    assert!(!made.exists());
+    place.assert_nothing_left();
+}
+
+#[test]
+fn who_can_not_be_told_keeps_nobody_from_starting() {
+    let place = Place::new();
+    start(&place, "data", &[]);
+    start(&place, "web", &["--link", "data"]);
+    let file = place.store().join("containers").join(place.field("web", ".Id")).join("hostname");
+    std::fs::remove_file(file).unwrap();
+    place.ctn(&["stop", "-t", "0", "data"]);
+    let output = place.command(&["start", "data"]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && text.contains("is not known to the container web: read "), "{text}");
+    place.ctn(&["rm", "-f", "web", "data"]);
+    place.assert_nothing_left();
+}
+
 #[test]
 fn who_is_linked_to_has_to_be_there_and_run() {
     let place = Place::new();

@@ -126,6 +126,24 @@ fn ids_of_what_was_left_and_of_what_can_not_be_read() {
     place.assert_nothing_left();
 }
 
+/// It is the machine's root's, whom the container's has no id of: nothing can be made there from inside.
+#[test]
+fn a_root_directory_of_the_machines() {
+    let place = Place::new();
+    let bind = format!("{}:/new/file", place.join("image/data/of-image").display());
+    let flags = ["run", "--rm", "--network", "none", "--userns", "auto", "-v", &bind, "--rootfs", "image"];
+    let look = "cat /data/of-image /new/file; stat -c %u /; touch /made 2>/dev/null || echo refused";
+    let output = place.ctn(&[&flags[..], &["sh", "-c", look]].concat());
+    assert_eq!(output, "from the image\nfrom the image\n65534\nrefused\n");
+    assert!(place.join("image/proc").is_dir() && place.join("image/new/file").is_file());
+    let link = place.join("image/etc/resolv.conf");
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("../run/nowhere", &link).unwrap();
+    let refusal = place.refusal(125, &[&flags[..], &["true"]].concat());
+    assert!(refusal.contains("\"etc/resolv.conf\" in ") && refusal.contains("leads to nothing"), "{refusal}");
+    place.assert_nothing_left();
+}
+
 #[test]
 fn a_volume_has_the_images_ids_whoever_has_it() {
     let place = Place::new();

@@ -209,6 +209,31 @@ fn a_part_of_a_volume() {
     assert!(place.run().is_none_or(|run| fs::read_dir(run.join("subpaths")).unwrap().next().is_none()));
 }
 
+/// What a volume is would be removed with it, if it were mounted at the wrong moment.
+#[test]
+fn a_volume_that_somebody_comes_to_have_is_not_removed() {
+    let place = Place::new();
+    place.ctn(&["volume", "create", "kept"]);
+    let directory = fs::File::open(place.store().join("volumes/kept")).unwrap();
+    rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let mut removal = place.command(&["volume", "rm", "kept"]);
+    let mut removal = removal.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let waiter = format!(" {} ", removal.id());
+    let waits = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| line.contains("-> FLOCK") && line.contains(&waiter))
+    };
+    crate::harness::until("it waits, or is over", || waits() || removal.try_wait().unwrap().is_some());
+    place.ctn(&["create", "--network", "none", "--name", "has", "-v", "kept:/v", "box"]);
+    drop(directory);
+    let output = removal.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && text.contains("volume is in use"), "{text}");
+    place.ctn(&["rm", "has"]);
+    place.ctn(&["volume", "rm", "kept"]);
+    place.assert_nothing_left();
+}
+
 #[test]
 fn drivers_and_runtimes_have_one_name() {
     let place = Place::new();
@@ -257,6 +282,18 @@ fn what_is_mounted_below_a_bind_comes_along() {
     assert_eq!(seen(",readonly", write), "below\nrefused\n");
     assert_eq!(seen(",readonly,bind-recursive=writable", write), "below\nwritten\n");
     assert_eq!(seen(",bind-recursive=disabled", "ls /b/inner"), "");
+    // `cp` finds in a container that doesn't run what it sees when it does.
+    for (name, options) in [("all", ""), ("top", ",bind-recursive=disabled"), ("open", ",bind-recursive=writable")] {
+        let bind = format!("type=bind,src={},dst=/b,readonly{options}", outer.display());
+        place.ctn(&["create", "--network", "none", "--name", name, "--mount", &bind, "box"]);
+    }
+    place.ctn(&["cp", "all:/b/inner/file", "copied"]);
+    let refusal = place.refusal(1, &["cp", "top:/b/inner/file", "copied"]);
+    assert!(refusal.contains("/b/inner/file"), "{refusal}");
+    place.refusal(1, &["cp", "copied", "all:/b/inner/new"]);
+    place.ctn(&["cp", "copied", "open:/b/inner/new"]);
+    assert_eq!(fs::read_to_string(inner.join("new")).unwrap(), "below\n");
+    place.ctn(&["rm", "all", "top", "open"]);
     // What the host has read-only stays so, whoever asks for more.
     mount(&["-o", "remount,bind,ro"]);
     let rw = format!("{}:/b:rw", outer.display());

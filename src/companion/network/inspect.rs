@@ -62,6 +62,28 @@ pub(super) fn described(networks: &Networks, network: &Network) -> Result<Value>
         });
         containers.insert(endpoint.container, one);
     }
+    Ok(json!({
+        "Name": network.name,
+        "Id": network.id,
+        "Created": network.created,
+        "Scope": "local",
+        "Driver": network.driver,
+        "EnableIPv4": true,
+        "EnableIPv6": network.ipv6,
+        "IPAM": { "Driver": "default", "Options": network.ipam_options, "Config": pools(network) },
+        "Internal": network.internal,
+        "Attachable": network.attachable,
+        "Ingress": false,
+        "ConfigFrom": { "Network": network.config_from.as_deref().unwrap_or_default() },
+        "ConfigOnly": network.configuration.is_some(),
+        "Containers": containers,
+        "Options": network.options,
+        "Labels": network.labels,
+    }))
+}
+
+/// Its addresses; of one that is no network, those that others are to be made with.
+fn pools(network: &Network) -> Vec<Value> {
     let kept = network.configuration.iter().flat_map(|kept| {
         kept.subnets.iter().map(|subnet| {
             let mut one = json!({ "Subnet": subnet });
@@ -86,22 +108,5 @@ pub(super) fn described(networks: &Networks, network: &Network) -> Result<Value>
         }
         one
     });
-    Ok(json!({
-        "Name": network.name,
-        "Id": network.id,
-        "Created": network.created,
-        "Scope": "local",
-        "Driver": network.driver,
-        "EnableIPv4": true,
-        "EnableIPv6": network.ipv6,
-        "IPAM": { "Driver": "default", "Options": network.ipam_options, "Config": config.chain(kept).collect::<Vec<_>>() },
-        "Internal": network.internal,
-        "Attachable": network.attachable,
-        "Ingress": false,
-        "ConfigFrom": { "Network": network.config_from.as_deref().unwrap_or_default() },
-        "ConfigOnly": network.configuration.is_some(),
-        "Containers": containers,
-        "Options": network.options,
-        "Labels": network.labels,
-    }))
+    config.chain(kept).collect()
 }

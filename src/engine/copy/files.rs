@@ -5,8 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::Result;
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat2};
-use rustix::io::Errno;
+use rustix::fs::CWD;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, move_mount, open_tree};
 
 use super::Tree;
@@ -71,34 +70,18 @@ impl Container<'_> {
 /// Mounts something as the runtime does it, with its ids mapped by a user namespace if one is given.
 fn mount(root: &OwnedFd, mounted: &Mounted, namespace: Option<&OwnedFd>) -> Result<()> {
     let what = || format!("mount {:?} at {}", mounted.source, mounted.destination);
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    flags.set(OpenTreeFlags::AT_RECURSIVE, mounted.recursion != "disabled");
     let tree = open_tree(CWD, &mounted.source, flags).attempt(what)?;
     if !mounted.writable {
-        sys::mount::change(tree.as_fd(), libc::MOUNT_ATTR_RDONLY, 0, sys::mount::RECURSIVE).attempt(what)?;
+        let depth = if mounted.recursion == "writable" { 0 } else { sys::mount::RECURSIVE };
+        sys::mount::change(tree.as_fd(), libc::MOUNT_ATTR_RDONLY, 0, depth).attempt(what)?;
     }
     if let Some(namespace) = namespace {
         sys::mount::map_ids(tree.as_fd(), namespace.as_fd(), 0).attempt(what)?;
     }
     let is_directory = Path::new(&mounted.source).is_dir();
-    let point = point(root, &path::clean(mounted.destination.as_bytes()), is_directory).attempt(what)?;
+    let point = root::make_point(root, &path::clean(mounted.destination.as_bytes()), is_directory).attempt(what)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(&tree, "", &point, "", flags).attempt(what)
-}
-
-/// What is mounted on: made as the runtime makes it, where it is missing.
-fn point(root: &OwnedFd, path: &[u8], is_directory: bool) -> Result<OwnedFd, Errno> {
-    let path_or_root = if path.is_empty() { b"." } else { path };
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let open = || openat2(root, path_or_root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
-    match open() {
-        Err(Errno::NOENT) if !path.is_empty() => {}
-        found => return found,
-    }
-    let (parent, name) = path::split(path);
-    let parent = point(root, parent, true)?;
-    match is_directory {
-        true => mkdirat(&parent, name, Mode::from_raw_mode(0o755))?,
-        false => mknodat(&parent, name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0)?,
-    }
-    open()
 }

@@ -7,7 +7,7 @@ use regex_lite::Regex;
 
 use crate::engine::record::{LogConfig, Record};
 
-/// The options that this file is about.
+/// Whether this file is about an option.
 pub(super) fn is_option(name: &str) -> bool {
     matches!(name, "tag" | "labels" | "labels-regex" | "env" | "env-regex")
 }

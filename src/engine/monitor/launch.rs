@@ -121,7 +121,9 @@ impl Monitor {
         volume::prepare(engine, record, &files, volume::Until::End)?;
         let hostname = specification::hostname(record, &facts);
         network::write_files(engine, record, &hostname, &[])?;
-        let config = serde_json::to_vec(&specification::config(record, &facts)?).context("write the configuration")?;
+        let config = specification::config(record, &facts)?;
+        root::make_points(record, &config)?;
+        let config = serde_json::to_vec(&config).context("write the configuration")?;
         let (mut stdio, theirs) = Stdio::make(record.config.tty, record.config.open_stdin)?;
         let mut host = engine.host();
         let discarded = specification::discarded_label(record, &facts)?;

@@ -18,7 +18,7 @@ use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, renameat_with as rename_with};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -171,15 +171,16 @@ impl Engine {
     /// Removes a volume that no container has.
     pub fn remove_volume(&self, name: &str) -> Result<()> {
         self.volume(name)?;
-        let users = self.users_of(name);
-        if !users.is_empty() {
-            bail!("remove {name}: volume is in use - [{}]", users.join(", "));
-        }
-        self.erase_volume(name)
+        self.erase_volume(name, None)
     }
 
-    fn erase_volume(&self, name: &str) -> Result<()> {
+    /// Removes a volume that nobody has but perhaps who gives it back.
+    fn erase_volume(&self, name: &str, giver: Option<&str>) -> Result<()> {
         let _no_removal_of_strays = locks::wait(&self.volumes(), FlockOperation::LockShared)?;
+        // Who comes to have it from now on can't mount what it is before it is gone: what is mounted would be removed with it.
+        let _no_mount = locks::wait(&self.volume_directory(name), FlockOperation::LockExclusive)?;
+        let users: Vec<String> = self.users_of(name).into_iter().filter(|user| Some(&**user) != giver).collect();
+        ensure!(users.is_empty(), "remove {name}: volume is in use - [{}]", users.join(", "));
         // What is mounted there is somebody else's.
         root::unmount(&self.volume_data(name))?;
         let stray = self.stray()?;
@@ -205,7 +206,7 @@ impl Engine {
     /// nobody named and nobody has would be found by nobody.
     fn give_back(&self, id: &str, name: &str, anonymous: bool) {
         if anonymous && self.users_of(name).iter().all(|user| user == id) {
-            let _ = self.erase_volume(name);
+            let _ = self.erase_volume(name, Some(id));
         } else {
             let _ = fs::remove_file(self.volume_directory(name).join("users").join(id));
         }

@@ -6,7 +6,8 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_remount};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount};
 
 use crate::engine::options::bytes;
 use crate::error::Attempt;
@@ -119,16 +120,26 @@ impl Call {
             || format!("failed to mount local volume: mount {:?} at {point:?} (type {:?})", self.source, self.kind);
         let data = CString::new(self.data.as_str()).with_context(what)?;
         mount(self.source.as_str(), point, self.kind.as_str(), self.flags, Some(data.as_c_str())).attempt(what)?;
+        let finished = self.finish(point).attempt(what);
+        if finished.is_err() {
+            // Whoever waits for the volume would take it for what was wanted.
+            let _ = unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+        }
+        finished
+    }
+
+    /// Says what the first call can't.
+    fn finish(&self, point: &Path) -> Result<(), Errno> {
         if self.flags.contains(MountFlags::BIND)
             && self.flags.bits() & !(MountFlags::BIND | MountFlags::REC).bits() != 0
         {
             // A bind has the flags of its source until it is told otherwise (mount(2)).
-            mount_remount(point, self.flags, "").attempt(what)?;
+            mount_remount(point, self.flags, "")?;
         }
-        if !self.propagation.is_empty() {
-            mount_change(point, self.propagation).attempt(what)?;
+        match self.propagation.is_empty() {
+            true => Ok(()),
+            false => mount_change(point, self.propagation),
         }
-        Ok(())
     }
 }
 
