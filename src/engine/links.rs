@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use super::network::{Mode, write_again};
 use super::record::{Membership, Record};
 use super::{Container, Engine, make_directory};
-use crate::error::Attempt;
+use crate::error::{Attempt, sentence};
 use crate::network::endpoint::Link;
 
 /// `NAME[:ALIAS]`.
@@ -132,7 +132,9 @@ fn variables_of(alias: &str, full: &str, address: IpAddr, ports: &[&str], env: &
     if let Some((number, protocol)) = ports.iter().min_by_key(|(number, protocol)| (*number, *protocol != "tcp")) {
         all.push(format!("{prefix}_PORT={protocol}://{address}:{number}"));
     }
-    for range in ports.chunk_by(|(number, protocol), (next, other)| number + 1 == *next && protocol == other) {
+    for range in
+        ports.chunk_by(|(number, protocol), (next, other)| number.checked_add(1) == Some(*next) && protocol == other)
+    {
         let [(first, protocol), _, .., (last, _)] = range else { continue };
         let port = format!("{prefix}_PORT_{first}_{}", protocol.to_uppercase());
         all.push(format!("{port}_START={protocol}://{address}:{first}"));
@@ -166,17 +168,18 @@ fn sorted<'p>(ports: &[&'p str]) -> Vec<(u16, &'p str)> {
     all
 }
 
-/// Has those that run and are linked to a container know its new address.
-pub(super) fn tell(engine: &Engine, record: &Record) -> Result<()> {
+/// Has those that run and are linked to a container know its new address. What can't be done is told, and keeps nobody from starting.
+pub(super) fn tell(engine: &Engine, record: &Record) -> Vec<String> {
+    let mut warnings = Vec::new();
     for entry in fs::read_dir(engine.directory(&record.id).join("linked")).into_iter().flatten().flatten() {
         let id = entry.file_name().to_string_lossy().into_owned();
         match engine.record(&id) {
-            Ok(other) => write_again(engine, &other)?,
+            Ok(other) => warnings.extend(write_again(engine, &other).err().map(|error| sentence(&error))),
             // It is gone, and will have a name that nobody else gets.
             Err(_) => drop(fs::remove_file(entry.path())),
         }
     }
-    Ok(())
+    warnings
 }
 
 impl Engine {
@@ -212,6 +215,12 @@ mod tests {
         for text in ["", ":", "db:", ":a", "a:b:c"] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_last_port_is_no_beginning_of_a_range() {
+        let all = variables_of("db", "/web/db", IpAddr::from([10, 0, 0, 2]), &["65535/tcp", "53/udp"], &[]);
+        assert_eq!(all[1], "DB_PORT_65535_TCP=tcp://10.0.0.2:65535");
     }
 
     #[test]

@@ -46,6 +46,14 @@ fn in_the_default_network_links_are_lines_and_variables() {
     assert_eq!(line(&place, "web", &other), format!("{other}\tmy-db {short} store"));
     assert_eq!(line(&place, "web", &address), "");
 
+    // Whose files can't be written doesn't keep another from starting.
+    let files = place.store().join("containers").join(place.field("web", ".Id"));
+    std::fs::rename(files.join("hostname"), files.join("aside")).unwrap();
+    let (code, _, errors) = place.outcome(&["restart", "-t", "0", "store"]);
+    assert!(code == Some(0) && errors.contains("read"), "{errors}");
+    std::fs::rename(files.join("aside"), files.join("hostname")).unwrap();
+    let other = place.field("store", ".NetworkSettings.IPAddress");
+
     assert!(place.refusal(1, &["rm", "--link", "/web/nonesuch"]).contains("no such link: /web/nonesuch"));
     assert!(place.refusal(1, &["rm", "--link", "web"]).contains("cannot remove the default link name"));
     place.ctn(&["rm", "--link", "/web/my-db"]);

@@ -244,7 +244,7 @@ pub(super) fn attach(engine: &Engine, record: &Record, hostname: &str, pid: i32)
         attached.names = Some(Responder::open(&networks, &record.id, namespace.as_fd(), &servers)?);
     }
     write_files(engine, record, hostname, &places)?;
-    links::tell(engine, record)?;
+    attached.warnings.extend(links::tell(engine, record));
     Ok(attached)
 }
 
