@@ -189,8 +189,7 @@ impl Engine {
             format!("Conflict, cannot remove the default link name of the container {path}: it is /CONTAINER/ALIAS")
         })?;
         let mut container = self.find(own).with_context(|| format!("Cannot get parent /{own} for link name {path}"))?;
-        let _alone = container.lock()?;
-        container.record = self.record(container.id())?;
+        let _alone = container.lock_for_change()?;
         let links = container.record.networks.iter_mut().filter(|membership| is_default(membership));
         let mut found = false;
         for membership in links {

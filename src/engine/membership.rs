@@ -145,8 +145,7 @@ pub(super) fn settled(networks: &Networks, network: &str, wanted: Membership) ->
 impl Container<'_> {
     /// Puts it in one more network: at once if it runs, and at each start. What should be known is handed to `warn`.
     pub fn connect(&mut self, wanted: Membership, warn: impl Fn(&str)) -> Result<()> {
-        let _alone = self.lock()?;
-        self.record = self.engine.record(self.id())?;
+        let _alone = self.lock_for_change()?;
         let networks = self.engine.networks()?;
         let mut wanted = settled(&networks, &wanted.network, wanted.clone())?;
         links::settle(self.engine, &mut wanted)?;
@@ -172,8 +171,7 @@ impl Container<'_> {
 
     /// Takes it out of a network: at once if it runs, and for each start.
     pub fn disconnect(&mut self, network: &str, warn: impl Fn(&str)) -> Result<()> {
-        let _alone = self.lock()?;
-        self.record = self.engine.record(self.id())?;
+        let _alone = self.lock_for_change()?;
         let networks = self.engine.networks()?;
         // One that has been removed meanwhile is named by its name.
         let name = networks.get(network).map_or_else(|_| network.to_owned(), |found| found.name);
@@ -235,20 +233,28 @@ pub(super) fn is_unsettled(running: &Path) -> bool {
 pub(super) fn settle(engine: &Engine, id: &str) -> Result<()> {
     let Some(_alone) = locks::try_alone(&engine.directory(id)) else { return Ok(()) };
     let Ok(record) = engine.record(id) else { return Ok(()) };
-    let mut container = Container { engine, record };
-    let Ok(bytes) = fs::read(note(&container.running())) else { return Ok(()) };
-    // Half a note is of one who was killed before he began.
-    let change: Option<Change> = serde_json::from_slice(&bytes).ok();
-    let state = container.state()?;
-    if let Some(Change { network, leaves }) = change {
-        let is_recorded = container.record.networks.iter().any(|one| one.network == network);
-        if state.status.is_up() && (leaves || !is_recorded) {
-            let namespace = namespace(state.pid)?;
-            engine.at_networks(|networks| networks.leave(id, &network, namespace.as_fd()))?;
-            container.record.networks.retain(|one| one.network != network);
+    Container { engine, record }.settle_networks()
+}
+
+impl Container<'_> {
+    /// The same, of one that is locked.
+    pub(super) fn settle_networks(&mut self) -> Result<()> {
+        let Ok(bytes) = fs::read(note(&self.running())) else { return Ok(()) };
+        // Half a note is of one who was killed before he began.
+        let change: Option<Change> = serde_json::from_slice(&bytes).ok();
+        let state = self.state()?;
+        if let Some(Change { network, leaves }) = change {
+            let is_recorded = self.record.networks.iter().any(|one| one.network == network);
+            if state.status.is_up() && (leaves || !is_recorded) {
+                // Of one that ends at this moment all goes with its end, the note as well.
+                let Ok(namespace) = namespace(state.pid) else { return Ok(()) };
+                let id = self.id();
+                self.engine.at_networks(|networks| networks.leave(id, &network, namespace.as_fd()))?;
+                self.record.networks.retain(|one| one.network != network);
+            }
         }
+        self.have_written(|_| ())
     }
-    container.have_written(|_| ())
 }
 
 #[cfg(test)]

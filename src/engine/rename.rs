@@ -8,7 +8,7 @@ impl Container<'_> {
     /// Gives another name. The new one is claimed, then the record is written, then the old one is given back: whatever is
     /// interrupted, the container has the name that its record says. Those in its networks find it by the new one at once.
     pub fn rename(&mut self, name: &str) -> Result<()> {
-        let _alone = self.lock()?;
+        let _alone = self.lock_for_change()?;
         let old = self.record.name.clone();
         let name = name.strip_prefix('/').unwrap_or(name);
         ensure!(name != old, "Renaming a container with the same name as its current name");
