@@ -77,7 +77,8 @@ impl LinkOptions<'_> {
                     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
                     let is_name = (1..16).contains(&value.len())
                         && value.bytes().all(fits)
-                        && !value.trim_matches('.').is_empty();
+                        && !value.trim_matches('.').is_empty()
+                        && value != "lo";
                     ensure!(is_name, "{value:?} can't be the name of a link: up to 15 of [a-zA-Z0-9_.-]");
                     all.name = Some(value);
                 }

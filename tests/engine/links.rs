@@ -134,6 +134,13 @@ fn further_addresses_and_settings_of_a_link() {
     assert_eq!(place.ctn(&["exec", "one", "cat", "/proc/sys/net/ipv4/conf/eth0/log_martians"]), "0\n");
     let refusal = place.refusal(1, &["network", "connect", "--driver-opt", "x=y", "other", "two"]);
     assert!(refusal.contains("no option \"x\""), "{refusal}");
+    // A name that another of its links has; the place that it has nothing in is not taken away from it either.
+    for (name, words) in [("lan7", "has a link lan7 already"), ("lo", "can't be the name of a link")] {
+        let taken = format!("com.docker.network.endpoint.ifname={name}");
+        let refusal = place.refusal(1, &["network", "connect", "--driver-opt", &taken, "other", "two"]);
+        assert!(refusal.contains(words), "{refusal}");
+    }
+    assert!(addresses("two").contains(" lan7"), "{}", addresses("two"));
     place.ctn(&["rm", "-f", "one", "two"]);
     place.ctn(&["network", "rm", "mine", "other"]);
     place.assert_nothing_left();
