@@ -229,7 +229,7 @@ fn who_waited_for_a_container_sees_what_was_done_to_its_networks() {
     place.ctn(&["start", "web"]);
     let note = place.run().unwrap().join(&id).join("change-of-networks");
     while_it_waits(&place, &directory, &["network", "connect", "other", "web"], || {
-        fs::write(&note, r#"{"network":"mine","leaves":true}"#).unwrap();
+        fs::write(&note, r#"{"Leaves":"mine"}"#).unwrap();
     });
     assert_eq!(networks("web"), "other");
     assert!(!place.ctn(&["exec", "web", "cat", "/proc/net/dev"]).contains("eth1"));
