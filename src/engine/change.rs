@@ -13,7 +13,7 @@ use crate::image::bundle::User;
 impl Container<'_> {
     /// Changes the record by a function that says whether limits are changed; those of a container that runs are changed at once.
     pub fn update(&mut self, change: impl FnOnce(&mut HostConfig) -> Result<bool>) -> Result<()> {
-        let _alone = self.lock()?;
+        let _alone = self.lock_for_change()?;
         let with_limits = change(&mut self.record.host_config)?;
         specification::check(&self.record)?;
         if with_limits && self.state()?.status.is_up() {

@@ -106,6 +106,15 @@ impl Container<'_> {
             .with_context(|| format!("No such container: {}", self.record.short()))
     }
 
+    /// The same, for who changes its record: that is read again, for another one may have changed it while this one waited, or have been
+    /// killed at a change of its networks.
+    pub(super) fn lock_for_change(&mut self) -> Result<Lock> {
+        let alone = self.lock()?;
+        self.record = self.engine.record(self.id())?;
+        self.settle_networks()?;
+        Ok(alone)
+    }
+
     /// Whether its monitor lives.
     pub fn has_monitor(&self) -> bool {
         locks::is_held(&self.running().join("monitor"))

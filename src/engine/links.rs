@@ -193,8 +193,7 @@ impl Engine {
             format!("Conflict, cannot remove the default link name of the container {path}: it is /CONTAINER/ALIAS")
         })?;
         let mut container = self.find(own).with_context(|| format!("Cannot get parent /{own} for link name {path}"))?;
-        let _alone = container.lock()?;
-        container.record = self.record(container.id())?;
+        let _alone = container.lock_for_change()?;
         let links = container.record.networks.iter_mut().filter(|membership| is_default(membership));
         let mut found = false;
         for membership in links {
@@ -219,6 +218,12 @@ mod tests {
         for text in ["", ":", "db:", ":a", "a:b:c"] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_last_port_is_no_beginning_of_a_range() {
+        let all = variables_of("db", "/web/db", IpAddr::from([10, 0, 0, 2]), &["65535/tcp", "53/udp"], &[]);
+        assert_eq!(all[1], "DB_PORT_65535_TCP=tcp://10.0.0.2:65535");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A change while it runs is noted first, beside the container's other files below `/run`, and the note goes last: of a command that is
 //! killed between, the next one sees that a place which the record doesn't have yet is given back, and that one who was to leave has left
-//! ([`settle`]).
+//! ([`settle`]). So it is with a new name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -77,7 +77,8 @@ impl LinkOptions<'_> {
                     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
                     let is_name = (1..16).contains(&value.len())
                         && value.bytes().all(fits)
-                        && !value.trim_matches('.').is_empty();
+                        && !value.trim_matches('.').is_empty()
+                        && value != "lo";
                     ensure!(is_name, "{value:?} can't be the name of a link: up to 15 of [a-zA-Z0-9_.-]");
                     all.name = Some(value);
                 }
@@ -145,8 +146,7 @@ pub(super) fn settled(networks: &Networks, network: &str, wanted: Membership) ->
 impl Container<'_> {
     /// Puts it in one more network: at once if it runs, and at each start. What should be known is handed to `warn`.
     pub fn connect(&mut self, wanted: Membership, warn: impl Fn(&str)) -> Result<()> {
-        let _alone = self.lock()?;
-        self.record = self.engine.record(self.id())?;
+        let _alone = self.lock_for_change()?;
         let networks = self.engine.networks()?;
         let mut wanted = settled(&networks, &wanted.network, wanted.clone())?;
         links::settle(self.engine, &mut wanted)?;
@@ -159,7 +159,7 @@ impl Container<'_> {
         let is_there = self.record.networks.iter().any(|other| other.network == *network);
         ensure!(!is_there, "the container {name} is in the network {network} already");
         let state = self.state()?;
-        let change = Change { network: network.clone(), leaves: false };
+        let change = Change::Joins(network.clone());
         if state.status.is_up() {
             change.note(&self.running())?;
             let (_, warnings) = wanted.attach(self.engine, &self.record, namespace(state.pid)?.as_fd(), &[])?;
@@ -172,8 +172,7 @@ impl Container<'_> {
 
     /// Takes it out of a network: at once if it runs, and for each start.
     pub fn disconnect(&mut self, network: &str, warn: impl Fn(&str)) -> Result<()> {
-        let _alone = self.lock()?;
-        self.record = self.engine.record(self.id())?;
+        let _alone = self.lock_for_change()?;
         let networks = self.engine.networks()?;
         // One that has been removed meanwhile is named by its name.
         let name = networks.get(network).map_or_else(|_| network.to_owned(), |found| found.name);
@@ -183,7 +182,7 @@ impl Container<'_> {
         };
         let state = self.state()?;
         if state.status.is_up() {
-            Change { network: name.clone(), leaves: true }.note(&self.running())?;
+            Change::Leaves(name.clone()).note(&self.running())?;
             let namespace = namespace(state.pid)?;
             let id = self.id();
             self.engine.at_networks(|networks| networks.disconnect(id, &name, namespace.as_fd()))?;
@@ -192,9 +191,14 @@ impl Container<'_> {
         self.have_written(warn)
     }
 
-    /// Writes the record; a monitor reads it, and looks whether names are to be answered now. That is all of a change.
+    /// Writes the record, and has it known.
     pub(super) fn have_written(&self, warn: impl Fn(&str)) -> Result<()> {
         self.write()?;
+        self.have_known(warn)
+    }
+
+    /// A monitor reads the record, and looks whether names are to be answered now. That is all of a change.
+    pub(super) fn have_known(&self, warn: impl Fn(&str)) -> Result<()> {
         if self.has_monitor() {
             self.monitor()?.reload(warn)?;
         }
@@ -210,13 +214,15 @@ impl Container<'_> {
 
 /// What is done to the networks of a container that runs.
 #[derive(Debug, Serialize, Deserialize)]
-struct Change {
-    network: String,
-    leaves: bool,
+pub(super) enum Change {
+    Joins(String),
+    Leaves(String),
+    /// Of these names it has the one that its record has, and its networks are to have that, too.
+    IsRenamed([String; 2]),
 }
 
 impl Change {
-    fn note(&self, running: &Path) -> Result<()> {
+    pub(super) fn note(&self, running: &Path) -> Result<()> {
         let path = note(running);
         fs::write(&path, serde_json::to_vec(self).context("write a note")?).attempt(|| format!("write {path:?}"))
     }
@@ -235,20 +241,37 @@ pub(super) fn is_unsettled(running: &Path) -> bool {
 pub(super) fn settle(engine: &Engine, id: &str) -> Result<()> {
     let Some(_alone) = locks::try_alone(&engine.directory(id)) else { return Ok(()) };
     let Ok(record) = engine.record(id) else { return Ok(()) };
-    let mut container = Container { engine, record };
-    let Ok(bytes) = fs::read(note(&container.running())) else { return Ok(()) };
-    // Half a note is of one who was killed before he began.
-    let change: Option<Change> = serde_json::from_slice(&bytes).ok();
-    let state = container.state()?;
-    if let Some(Change { network, leaves }) = change {
-        let is_recorded = container.record.networks.iter().any(|one| one.network == network);
-        if state.status.is_up() && (leaves || !is_recorded) {
-            let namespace = namespace(state.pid)?;
-            engine.at_networks(|networks| networks.leave(id, &network, namespace.as_fd()))?;
-            container.record.networks.retain(|one| one.network != network);
+    Container { engine, record }.settle_networks()
+}
+
+impl Container<'_> {
+    /// The same, of one that is locked.
+    pub(super) fn settle_networks(&mut self) -> Result<()> {
+        let Ok(bytes) = fs::read(note(&self.running())) else { return Ok(()) };
+        // Half a note is of one who was killed before he began.
+        let change: Option<Change> = serde_json::from_slice(&bytes).ok();
+        let state = self.state()?;
+        let is_recorded = |network: &String| self.record.networks.iter().any(|one| one.network == *network);
+        let left = match change.filter(|_| state.status.is_up()) {
+            Some(Change::Leaves(network)) => Some(network),
+            Some(Change::Joins(network)) => Some(network).filter(|network| !is_recorded(network)),
+            Some(Change::IsRenamed(names)) => {
+                let others = names.iter().filter(|name| **name != self.record.name);
+                others.for_each(|name| self.engine.release(self.id(), name));
+                self.engine.networks()?.rename(self.id(), &self.record.name)?;
+                None
+            }
+            None => None,
+        };
+        if let Some(network) = left {
+            // Of one that ends at this moment all goes with its end, the note as well.
+            let Ok(namespace) = namespace(state.pid) else { return Ok(()) };
+            let id = self.id();
+            self.engine.at_networks(|networks| networks.leave(id, &network, namespace.as_fd()))?;
+            self.record.networks.retain(|one| one.network != network);
         }
+        self.have_written(|_| ())
     }
-    container.have_written(|_| ())
 }
 
 #[cfg(test)]

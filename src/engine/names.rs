@@ -82,6 +82,14 @@ impl Engine {
             make_directory(&self.names())?;
             made = symlink(id, &path);
         }
+        if made.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists) {
+            // Its own already, or nobody's: of a rename that was killed.
+            if self.id_of_name(name).as_deref() == Some(id) {
+                return Ok(());
+            }
+            self.release_stray_names();
+            made = symlink(id, &path);
+        }
         match made {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let owner = self.id_of_name(name).unwrap_or_default();

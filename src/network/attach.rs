@@ -92,6 +92,9 @@ impl Networks {
         let others = self.endpoints_of(request.container)?;
         let is_there = others.iter().any(|other| other.network == network.id);
         ensure!(!is_there, "the container {} is in the network {} already", request.name, network.name);
+        // What is made under a name that is another one's would be taken from that when it is taken away.
+        let is_free = others.iter().all(|other| other.interface != request.interface);
+        ensure!(is_free, "the container {} has a link {} already", request.name, request.interface);
         let addresses = self.choose_addresses(network, request.addresses)?;
         let mac = request.mac.or_else(|| addresses.first().map(|first| hardware_address(first.addr())));
         let link = (network.driver == Driver::Bridge).then(|| link_name(request.container, &network.id));

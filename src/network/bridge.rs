@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::address::hardware_address;
 use super::link::{Link, Links};
 use super::subnet::overlap;
-use super::{Network, Networks, sysctl, tap};
+use super::{Network, Networks, Pool, defaults, sysctl, tap};
 use crate::error::Attempt;
 use crate::image::store::lock::Lock;
 
@@ -16,6 +16,7 @@ impl Networks {
     /// ours are made.
     pub(super) fn need_bridge(&self, alone: &Lock, network: &Network, links: &Links) -> Result<(Link, Vec<String>)> {
         let mut warnings = Vec::new();
+        self.remove_displaced(alone, network, links)?;
         if self.need_rules(alone, network)? {
             warnings = self.foreign_firewalls()?;
         }
@@ -27,6 +28,25 @@ impl Networks {
             return Ok((link, warnings));
         }
         Ok((make(network, links, self.is_users)?, warnings))
+    }
+
+    /// Removes the default network's bridge, and the rules, if they are of the subnet that it had before: where an ordinary user's networks
+    /// are, what displaces it ([`Networks::is_displaced`]) is not seen, nor is this link from there.
+    fn remove_displaced(&self, alone: &Lock, network: &Network, links: &Links) -> Result<()> {
+        if !self.is_users || network.name != defaults::BRIDGE {
+            return Ok(());
+        }
+        let Some(link) = links.find(&network.link)?.filter(|link| link.is_up) else { return Ok(()) };
+        let routes = links.routes()?;
+        let has_route =
+            |pool: &Pool| routes.iter().any(|route| route.link == link.index && route.destination == pool.subnet);
+        // One that others are in is not displaced.
+        if network.pools.iter().all(has_route) || self.endpoints(network)?.len() > 1 {
+            return Ok(());
+        }
+        check_kind(&link)?;
+        links.delete(&network.link)?;
+        self.write_rules(alone, &self.definitions()?)
     }
 }
 

@@ -46,6 +46,14 @@ fn in_the_default_network_links_are_lines_and_variables() {
     assert_eq!(line(&place, "web", &other), format!("{other}\tmy-db {short} store"));
     assert_eq!(line(&place, "web", &address), "");
 
+    // Whose files can't be written doesn't keep another from starting.
+    let files = place.store().join("containers").join(place.field("web", ".Id"));
+    std::fs::rename(files.join("hostname"), files.join("aside")).unwrap();
+    let (code, _, errors) = place.outcome(&["restart", "-t", "0", "store"]);
+    assert!(code == Some(0) && errors.contains("read"), "{errors}");
+    std::fs::rename(files.join("aside"), files.join("hostname")).unwrap();
+    let other = place.field("store", ".NetworkSettings.IPAddress");
+
     assert!(place.refusal(1, &["rm", "--link", "/web/nonesuch"]).contains("no such link: /web/nonesuch"));
     assert!(place.refusal(1, &["rm", "--link", "web"]).contains("cannot remove the default link name"));
     place.ctn(&["rm", "--link", "/web/my-db"]);
@@ -164,6 +172,13 @@ fn further_addresses_and_settings_of_a_link() {
     assert_eq!(place.ctn(&["exec", "one", "cat", "/proc/sys/net/ipv4/conf/eth0/log_martians"]), "0\n");
     let refusal = place.refusal(1, &["network", "connect", "--driver-opt", "x=y", "other", "two"]);
     assert!(refusal.contains("no option \"x\""), "{refusal}");
+    // A name that another of its links has; the place that it has nothing in is not taken away from it either.
+    for (name, words) in [("lan7", "has a link lan7 already"), ("lo", "can't be the name of a link")] {
+        let taken = format!("com.docker.network.endpoint.ifname={name}");
+        let refusal = place.refusal(1, &["network", "connect", "--driver-opt", &taken, "other", "two"]);
+        assert!(refusal.contains(words), "{refusal}");
+    }
+    assert!(addresses("two").contains(" lan7"), "{}", addresses("two"));
     place.ctn(&["rm", "-f", "one", "two"]);
     place.ctn(&["network", "rm", "mine", "other"]);
     place.assert_nothing_left();

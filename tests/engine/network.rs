@@ -1,9 +1,16 @@
 //! Containers in networks; the networks' own tests are in tests/network.
 
+use std::fs::{self, File};
 use std::io::Read;
 use std::net::TcpStream;
+use std::path::PathBuf;
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::harness::{Place, kill, until};
+
+#[path = "../helpers/lock.rs"]
+mod lock;
 
 #[test]
 fn a_port_is_published_and_held() {
@@ -182,6 +189,52 @@ fn a_container_is_found_by_its_new_name() {
     // The monitor knows it as well, and gives the name back at the end.
     place.ctn(&["stop", "-t", "0", "new"]);
     place.ctn(&["network", "rm", "mine"]);
+    place.assert_nothing_left();
+}
+
+/// Has a command wait for a container's lock, and does something meanwhile.
+#[track_caller]
+fn while_it_waits(place: &Place, directory: &PathBuf, arguments: &[&str], work: impl FnOnce()) {
+    let other = File::open(directory).unwrap();
+    flock(&other, FlockOperation::LockExclusive).unwrap();
+    let mut child = place.spawn(arguments);
+    lock::wait_for_lock(&mut child);
+    work();
+    drop(other);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
+
+#[test]
+fn who_waited_for_a_container_sees_what_was_done_to_its_networks() {
+    let place = Place::new();
+    for name in ["mine", "other"] {
+        place.ctn(&["network", "create", name]);
+    }
+    let networks = |name: &str| place.field(name, "range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end");
+    let id = place.ctn(&["create", "--name", "web", "--network", "mine", "box", "sleep", "1000"]).trim().to_owned();
+    let directory = place.store().join("containers").join(&id);
+    let record = directory.join("container.json");
+    let before = fs::read(&record).unwrap();
+    place.ctn(&["network", "connect", "other", "web"]);
+    let after = fs::read(&record).unwrap();
+    for arguments in [&["rename", "web", "site"][..], &["update", "--restart", "on-failure", "web"]] {
+        fs::write(&record, &before).unwrap();
+        while_it_waits(&place, &directory, arguments, || fs::write(&record, &after).unwrap());
+        assert_eq!(networks(&id), "mine other", "{arguments:?}");
+        place.outcome(&["rename", "site", "web"]);
+    }
+    // Somebody is killed who was about to take it out of a network.
+    place.ctn(&["network", "disconnect", "other", "web"]);
+    place.ctn(&["start", "web"]);
+    let note = place.run().unwrap().join(&id).join("change-of-networks");
+    while_it_waits(&place, &directory, &["network", "connect", "other", "web"], || {
+        fs::write(&note, r#"{"Leaves":"mine"}"#).unwrap();
+    });
+    assert_eq!(networks("web"), "other");
+    assert!(!place.ctn(&["exec", "web", "cat", "/proc/net/dev"]).contains("eth1"));
+    place.ctn(&["rm", "-f", "web"]);
+    place.ctn(&["network", "rm", "mine", "other"]);
     place.assert_nothing_left();
 }
 

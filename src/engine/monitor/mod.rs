@@ -187,6 +187,8 @@ impl Monitor {
         }
         let ready: Vec<PollFlags> = wanted.iter().map(PollFd::revents).collect();
         drop(wanted);
+        // Before anybody's request changes what there is to be served.
+        self.network.serve(&ready[after_probe..]);
         for (who, request) in self.clients.hear(&ready[before_clients..after_clients]) {
             self.obey(who, request);
         }
@@ -194,7 +196,6 @@ impl Monitor {
         if let Some(probing) = &mut self.probing {
             probing.read(&ready[after_stdio..after_probe]);
         }
-        self.network.serve(&ready[after_probe..]);
         if ready[1..before_clients].iter().any(|ready| !ready.is_empty()) {
             self.look_for_kills();
             self.flush_log();

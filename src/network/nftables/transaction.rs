@@ -20,7 +20,8 @@ use crate::netlink::{ACKNOWLEDGE, Message, Socket, attributes};
 #[derive(Debug)]
 pub(in crate::network) struct Connection(Socket);
 
-/// A connection that is opened when it is needed first, in the network namespace that the thread is in then, and stays.
+/// A connection that is opened when it is needed first, in the network namespace that the thread is in then, and stays until something
+/// goes wrong: an answer that nobody has read would be taken for that to the next question.
 #[derive(Debug, Clone, Default)]
 pub(in crate::network) struct Kept(Arc<Mutex<Option<Connection>>>);
 
@@ -28,10 +29,10 @@ impl Kept {
     /// Does something over it.
     pub(in crate::network) fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*kept {
-            Some(connection) => work(connection),
-            None => work(kept.insert(Connection::open()?)),
-        }
+        let connection = kept.take().map_or_else(Connection::open, Ok)?;
+        let done = work(&connection);
+        *kept = Some(connection).filter(|_| done.is_ok());
+        done
     }
 
     /// The same; where the kernel has no nftables there is nothing to be done.
@@ -201,4 +202,21 @@ fn base_chain(body: &[u8]) -> Option<BaseChain> {
         hook: number(hook?.1)?,
         drops: find(5).and_then(number) == Some(0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_unread_is_nobodys_answer() {
+        let kept = Kept::default();
+        let failed = kept.with(|rules| {
+            // Refused: it is part of no transaction.
+            rules.0.send(&delete("nonesuch")?.finished(ACKNOWLEDGE))?;
+            Err::<(), _>(anyhow!("it went wrong"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "it went wrong");
+        assert!(!kept.with(|rules| rules.has_chain("nonesuch", "nonesuch")).unwrap());
+    }
 }

@@ -318,6 +318,32 @@ fn a_disconnect_that_is_killed() {
 }
 
 #[test]
+fn a_rename_that_is_killed() {
+    let member = Member::new();
+    let place = &member.site.place;
+    let mut times = 0;
+    let kills = at_each_step(
+        &member.site,
+        |at| member.site.kill_command(at, &["rename", "web", "site"]),
+        |when| {
+            let name = member.ctn(&["ps", "--format", "{{.Names}}"]);
+            let mut found = Vec::new();
+            files(&place.run().unwrap().join("network/endpoints"), &mut found);
+            let of_network = fs::read_to_string(found.iter().find(|path| path.ends_with(&member.id)).unwrap()).unwrap();
+            assert!(of_network.contains(&format!("\"name\":{:?}", name.trim())), "{when}: {name} {of_network}");
+            let mut names = Vec::new();
+            files(&place.store().join("names"), &mut names);
+            assert!(names.len() == 1 && names[0].ends_with(name.trim()), "{when}: {name} {names:?}");
+            if name == "site\n" {
+                times += 1;
+                member.ctn(&["rename", "site", "web"]);
+            }
+        },
+    );
+    assert!(kills > 10 && times > 0, "{kills} {times}");
+}
+
+#[test]
 fn a_monitor_that_is_killed_at_a_connect() {
     let member = Member::new();
     let kill = |at| {

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::UdpSocket;
 
 use super::user::{self, assert_nothing_left, processes};
-use super::wire::{HOST, OUTSIDE, Server, Wire};
+use super::wire::{HOST, Names, OUTSIDE, Server, Wire};
 use crate::harness::*;
 
 fn pastas(place: &Place) -> Vec<i32> {
@@ -101,25 +101,12 @@ fn a_container_reaches_what_is_outside_and_not_the_hosts_loopback() {
 #[test]
 fn names_are_asked_for_where_the_host_asks() {
     let wire = Wire::new();
-    let server = Wire::within(&format!("/run/netns/{}", wire.host), || UdpSocket::bind("127.0.0.1:53").unwrap());
-    server.set_read_timeout(Some(LIMIT)).unwrap();
-    let list = std::env::temp_dir().join(format!("{}.resolv.conf", wire.host));
-    fs::write(&list, "nameserver 127.0.0.1\n").unwrap();
-    let place = wire.place(&format!("mount --bind {} /etc/resolv.conf", list.display()));
-    let answering = std::thread::spawn(move || {
-        let mut buffer = [0; 512];
-        let (count, from) = server.recv_from(&mut buffer).unwrap();
-        // RFC 1035, 4.1: the question comes back with one answer, 10.1.2.3 for the name at offset 12.
-        let mut answer = buffer[..count].to_vec();
-        answer[2..8].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1]);
-        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 1, 2, 3]);
-        server.send_to(&answer, from).unwrap();
-    });
+    let mut names = Names::on(&wire, 1);
+    let place = names.place(&wire);
     let said =
         place.ctn(&["run", "--rm", "box", "sh", "-c", "cat /etc/resolv.conf; busybox nslookup -type=a name.test"]);
-    answering.join().unwrap();
+    names.answered();
     assert!(said.contains("nameserver 169.254.1.1") && said.contains("10.1.2.3"), "{said}");
-    let _ = fs::remove_file(list);
     assert_nothing_left(&place);
 }
 

@@ -1,6 +1,7 @@
 //! A host with a link to what is outside, and servers there.
 
 use std::fs;
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -135,5 +136,49 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A host that asks itself for names, and a server there that says 10.1.2.3 for all of them.
+pub struct Names {
+    list: PathBuf,
+    answering: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Names {
+    /// The server is asked so often.
+    pub fn on(wire: &Wire, times: usize) -> Names {
+        let server = Wire::within(&format!("/run/netns/{}", wire.host), || UdpSocket::bind("127.0.0.1:53").unwrap());
+        server.set_read_timeout(Some(LIMIT)).unwrap();
+        let list = std::env::temp_dir().join(format!("{}.resolv.conf", wire.host));
+        fs::write(&list, "nameserver 127.0.0.1\n").unwrap();
+        let answering = std::thread::spawn(move || {
+            for _ in 0..times {
+                let mut buffer = [0; 512];
+                let (count, from) = server.recv_from(&mut buffer).unwrap();
+                // RFC 1035, 4.1: the question comes back with one answer, 10.1.2.3 for the name at offset 12.
+                let mut answer = buffer[..count].to_vec();
+                answer[2..8].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1]);
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 1, 2, 3]);
+                server.send_to(&answer, from).unwrap();
+            }
+        });
+        Names { list, answering: Some(answering) }
+    }
+
+    /// A place of the user's there.
+    pub fn place(&self, wire: &Wire) -> Place {
+        wire.place(&format!("mount --bind {} /etc/resolv.conf", self.list.display()))
+    }
+
+    /// Waits until it was asked so often.
+    pub fn answered(&mut self) {
+        self.answering.take().unwrap().join().unwrap();
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.list);
     }
 }

@@ -90,14 +90,20 @@ fn what_was_killed_is_started_again() {
     ]);
     // A killed monitor's container goes with all that it had; the next command sees to that.
     kill(place.monitor_of("web"));
+    assert_gone_and_startable(&wire, &place);
+}
+
+/// All that the server had is gone with the next command, and it can be started again; then that goes, too.
+#[track_caller]
+fn assert_gone_and_startable(wire: &Wire, place: &Place) {
     assert!(place.ctn(&["ps", "-a"]).contains("Exited (137)"));
-    assert_eq!(left_of_networks(&place), Vec::<PathBuf>::new());
-    assert_eq!(processes_of(&place, ""), [0; 0]);
+    assert_eq!(left_of_networks(place), Vec::<PathBuf>::new());
+    assert_eq!(processes_of(place, ""), [0; 0]);
     place.ctn(&["start", "web"]);
     assert_eq!(wire.fetched(8080), "from the image\n");
     place.ctn(&["rm", "-f", "web"]);
     place.ctn(&["network", "rm", "mine"]);
-    assert_all_gone(&place);
+    assert_all_gone(place);
 }
 
 #[test]
@@ -112,14 +118,7 @@ fn when_everything_was_killed() {
     for pid in [holder(&place), monitor, place.field("web", ".State.Pid").parse().unwrap()] {
         kill(pid);
     }
-    assert!(place.ctn(&["ps", "-a"]).contains("Exited (137)"));
-    assert_eq!(left_of_networks(&place), Vec::<PathBuf>::new());
-    assert_eq!(processes_of(&place, ""), [0; 0]);
-    place.ctn(&["start", "web"]);
-    assert_eq!(wire.fetched(8080), "from the image\n");
-    place.ctn(&["rm", "-f", "web"]);
-    place.ctn(&["network", "rm", "mine"]);
-    assert_all_gone(&place);
+    assert_gone_and_startable(&wire, &place);
 }
 
 #[test]

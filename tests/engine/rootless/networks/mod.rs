@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::user::{OTHER, assert_nothing_left, processes};
-use super::wire::{HOST, HOST6, OUTSIDE, OUTSIDE6, Server, Wire};
+use super::wire::{HOST, HOST6, Names, OUTSIDE, OUTSIDE6, Server, Wire};
 use crate::harness::*;
 
 /// A web server with the image's file that says who asked.

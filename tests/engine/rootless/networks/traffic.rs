@@ -1,6 +1,5 @@
 //! Who reaches whom, and under which address.
 
-use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 
@@ -158,23 +157,9 @@ fn what_is_internal_stays_inside() {
 fn the_default_bridge_is_the_users_own() {
     let wire = Wire::new();
     // The machine asks itself for names.
-    let server = Wire::within(&format!("/run/netns/{}", wire.host), || UdpSocket::bind("127.0.0.1:53").unwrap());
-    server.set_read_timeout(Some(LIMIT)).unwrap();
-    let list = std::env::temp_dir().join(format!("{}.resolv.conf", wire.host));
-    fs::write(&list, "nameserver 127.0.0.1\n").unwrap();
-    let place = wire.place(&format!("mount --bind {} /etc/resolv.conf", list.display()));
+    let mut names = Names::on(&wire, 2);
+    let place = names.place(&wire);
     place.ctn(&["network", "create", "mine"]);
-    let answering = std::thread::spawn(move || {
-        for _ in 0..2 {
-            let mut buffer = [0; 512];
-            let (count, from) = server.recv_from(&mut buffer).unwrap();
-            // RFC 1035, 4.1: the question comes back with one answer, 10.1.2.3 for the name at offset 12.
-            let mut answer = buffer[..count].to_vec();
-            answer[2..8].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1]);
-            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 1, 2, 3]);
-            server.send_to(&answer, from).unwrap();
-        }
-    });
     let script = "cat /etc/resolv.conf /etc/hosts; busybox nslookup -type=a name.test";
     for (network, resolver) in [("bridge", "169.254.1.1"), ("mine", "127.0.0.11")] {
         let flags = ["--network", network, "--add-host", "machine:host-gateway"];
@@ -182,7 +167,7 @@ fn the_default_bridge_is_the_users_own() {
         assert!(said.contains(&format!("nameserver {resolver}\n")) && said.contains("10.1.2.3"), "{network}: {said}");
         assert!(said.contains(&format!("{HOST}\tmachine\n")), "{network}: {said}");
     }
-    answering.join().unwrap();
+    names.answered();
     assert_eq!(place.ctn(&["network", "ls", "--format", "{{.Name}}"]), "bridge\nhost\nmine\nnone\n");
     // A user's default is pasta all the same, and no address of the machine's is in the networks.
     place.ctn(&["run", "-d", "--name", "plain", "box", "sleep", "1000"]);
@@ -191,7 +176,29 @@ fn the_default_bridge_is_the_users_own() {
     assert!(!subnet.starts_with("10.99.0"), "{subnet}");
     place.ctn(&["rm", "-f", "plain"]);
     place.ctn(&["network", "rm", "mine"]);
-    let _ = fs::remove_file(list);
+    assert_all_gone(&place);
+}
+
+/// The machine comes to a wire whose addresses are those of the user's bridge, which is there still.
+#[test]
+fn the_default_bridge_makes_way() {
+    let wire = Wire::new();
+    let place = wire.place("");
+    let server = Server::start(&wire.outside, &format!("{OUTSIDE}:8000"));
+    place.ctn(&["network", "create", "mine"]);
+    place.ctn(&["run", "-d", "--name", "other", "--network", "mine", "box", "sleep", "1000"]);
+    place.ctn(&["run", "--rm", "--network", "bridge", "box", "true"]);
+    let subnet = || place.ctn(&["network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", "bridge"]);
+    let before = subnet();
+    let line = format!("-n {} route add {} dev uplink", wire.host, before.trim());
+    succeeded(&Command::new("ip").args(line.split(' ')).output().unwrap(), &line);
+    let fetch = ["busybox", "timeout", "5", "busybox", "wget", "-qO-", &format!("http://{OUTSIDE}:8000/hello")];
+    let (_, said, errors) = place.outcome(&[&["run", "--rm", "--network", "bridge", "box"], &fetch[..]].concat());
+    assert_eq!(said, "hello\n", "{errors}");
+    assert_ne!(before, subnet());
+    drop(server);
+    place.ctn(&["rm", "-f", "other"]);
+    place.ctn(&["network", "rm", "mine"]);
     assert_all_gone(&place);
 }
 
