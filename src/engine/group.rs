@@ -37,10 +37,25 @@ use crate::sys::signal::Received;
 /// container in the way that this one wants it: by default nothing comes of it in other processes (signal(7)).
 const STOP: i32 = libc::SIGCONT;
 
-/// Whether systemd says so: it is the first process, or in a pid namespace around this one. Others send SIGCONT to what they have
-/// stopped, and mean nothing by it.
-pub(super) fn is_stop(signal: &Received) -> bool {
-    signal.number == STOP && matches!(signal.sender, Some(0 | 1))
+/// Where a container's monitor is.
+#[derive(Debug, Default)]
+pub(super) struct Entered {
+    /// The container's `cgroupsPath`.
+    pub(super) group: String,
+    /// The process that ends the scope that it is in.
+    pub(super) manager: Option<i32>,
+}
+
+impl Entered {
+    /// Whether systemd says that the container is to stop. Others send SIGCONT to what they have stopped, and mean nothing by it. The
+    /// machine's may be in a pid namespace around this one.
+    pub(super) fn is_stop(&self, signal: &Received) -> bool {
+        let is_manager = |sender: u32| {
+            i32::try_from(sender)
+                .is_ok_and(|sender| self.manager == Some(sender) || self.manager == Some(1) && sender == 0)
+        };
+        signal.number == STOP && signal.sender.is_some_and(is_manager)
+    }
 }
 
 /// How much longer than the container's own time to stop systemd waits.
@@ -147,8 +162,9 @@ impl Place {
         Some(Group::at(path))
     }
 
-    /// Has this process, a container's monitor, where it is to be, and gives the container's `cgroupsPath`.
-    pub(super) fn enter(&self, record: &Record) -> Result<String> {
+    /// Has this process, a container's monitor, where it is to be.
+    pub(super) fn enter(&self, record: &Record) -> Result<Entered> {
+        let mut manager = None;
         let path = match self {
             Place::Beside => PathBuf::new(),
             Place::Below(parent) => {
@@ -161,7 +177,9 @@ impl Place {
             }
             Place::Scope(owner, slice) => {
                 let unit = unit(slice, record)?;
-                owner.connect()?.start_anew(&unit, &properties(&unit, record)?)?;
+                let mut systemd = owner.connect()?;
+                systemd.start_anew(&unit, &properties(&unit, record)?)?;
+                manager = systemd.pid().or(Some(1));
                 let hierarchy = Hierarchy::find()?;
                 let scope = &hierarchy.own;
                 Group::create(&hierarchy, &scope.join(MONITOR))?.add(getpid())?;
@@ -169,12 +187,7 @@ impl Place {
                 scope.join(CONTAINER)
             }
         };
-        Ok(path.to_string_lossy().into_owned())
-    }
-
-    /// Whether systemd ends it.
-    pub(super) fn is_scope(&self) -> bool {
-        matches!(self, Place::Scope(..))
+        Ok(Entered { group: path.to_string_lossy().into_owned(), manager })
     }
 
     /// Where a container is that whoever is asked here refuses: an ordinary user's has done without before.

@@ -18,6 +18,7 @@ pub mod priority;
 pub mod quota;
 pub mod seccomp;
 pub mod signal;
+pub mod socket;
 
 use rustix::io::{Errno, Result};
 

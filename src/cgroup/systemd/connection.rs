@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::{Duration, Instant};
@@ -83,6 +84,11 @@ impl Connection {
     }
 
     /// Makes a call and gives what the reply has in it.
+    /// The process at the other end, which listened there first (unix(7), SO_PEERCRED).
+    pub(super) fn peer(&self) -> Option<i32> {
+        crate::sys::socket::peer(self.stream.as_fd()).ok()
+    }
+
     pub(super) fn call(&mut self, message: Message) -> Result<Vec<Value>> {
         let serial = self.post(message)?;
         self.reply(serial)

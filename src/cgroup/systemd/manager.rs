@@ -29,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Systemd {
     connection: Connection,
+    is_bus: bool,
     about: Option<About>,
 }
 
@@ -83,7 +84,12 @@ impl Systemd {
             let bus = "org.freedesktop.DBus";
             connection.call(Message::call(bus, "/org/freedesktop/DBus", bus, "AddMatch", vec![rule]))?;
         }
-        Ok(Systemd { connection, about: None })
+        Ok(Systemd { connection, is_bus, about: None })
+    }
+
+    /// The manager's process, where it was spoken to itself and not by a bus.
+    pub fn pid(&self) -> Option<i32> {
+        if self.is_bus { None } else { self.connection.peer() }
     }
 
     /// Asked once, and only by who needs it.

@@ -60,8 +60,7 @@ impl Monitor {
             place = other;
             entered = place.enter(&self.record);
         }
-        self.group = entered?;
-        self.has_scope = place.is_scope();
+        self.entered = entered?;
         Ok(())
     }
 
@@ -109,7 +108,7 @@ impl Monitor {
         let mut files = Stack::new(engine.store.form());
         files.push(fs::File::open(&rootfs).attempt(|| format!("open {rootfs:?}"))?.into());
         let (joined, shared_memory) = (joined(engine, record)?, shared_memory(engine, record)?);
-        let cgroups_path = self.group.clone();
+        let cgroups_path = self.entered.group.clone();
         let mut facts = Facts { joined, shared_memory, cgroups_path, ..facts(engine, record, &files, rootfs)? };
         inject(record, &mut facts).context("CDI device injection failed")?;
         if specification::apparmor_profile(record, facts.apparmor)? == apparmor::DEFAULT {

@@ -23,12 +23,13 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
+use super::group::Entered;
 use super::log::Log;
 use super::protocol::Notice;
 use super::record::Record;
 use super::rootless::User;
 use super::state::{State, Status};
-use super::{Engine, group, network, pause};
+use super::{Engine, network, pause};
 use crate::cgroup::Watch;
 use crate::error::{Attempt, sentence};
 use crate::security::sealed_executable;
@@ -75,10 +76,7 @@ struct Monitor {
     again_at: Option<Instant>,
     /// How long until it is started again the next time.
     pause: Duration,
-    /// The container's `cgroupsPath`.
-    group: String,
-    /// It is in a scope of systemd's, as the monitor is.
-    has_scope: bool,
+    entered: Entered,
     /// The machine goes down, or at least systemd wants the container to end: it is not started again, and nobody has stopped it.
     going_down: bool,
     /// What decides whether the container runs when the machine has started again, as it is on the disk, whatever comes.
@@ -134,8 +132,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
         kill_at: None,
         again_at: None,
         pause: pause::FIRST,
-        group: String::new(),
-        has_scope: false,
+        entered: Entered::default(),
         going_down: false,
         synced: None,
         over: false,
@@ -274,7 +271,7 @@ impl Monitor {
         let signals = std::os::fd::AsFd::as_fd(&self.signals);
         let mut goes_down = false;
         while let Some(received) = signal::next_received(signals).attempt(|| "read signals")? {
-            goes_down |= received.number == libc::SIGTERM || self.has_scope && group::is_stop(&received);
+            goes_down |= received.number == libc::SIGTERM || self.entered.is_stop(&received);
         }
         if goes_down {
             self.go_down();
