@@ -11,7 +11,7 @@ use crate::harness::command::Finished;
 pub(super) enum Expected {
     /// The same status, the same output, the same words.
     Same,
-    /// The same, but for the order of lines, and of labels in a line, which docker has by accident.
+    /// The same, but for the order of lines, and of labels in a line, which docker has by accident (Go's maps are read in a random order).
     Sorted,
     /// The same status and output; `ctn` has words of its own, these among them.
     Words(&'static str, Why),
@@ -74,9 +74,9 @@ fn compare(docker: &Finished, ctn: &Finished, expected: Expected) -> Result<()> 
     Ok(())
 }
 
-/// The lines in an order of their own, and in each what commas part.
+/// The lines in an order of their own, and in each what commas part, also within a string of JSON.
 fn sorted(text: &str) -> Vec<Vec<&str>> {
-    let mut lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    let mut lines: Vec<Vec<&str>> = text.lines().map(|line| line.split([',', '"']).collect()).collect();
     lines.iter_mut().for_each(|line| line.sort_unstable());
     lines.sort_unstable();
     lines

@@ -59,7 +59,7 @@ fn containers(pair: &Pair) -> Result<()> {
                 "nothing reads this as HTML; docker 23 and later don't escape it, either",
             ),
         ),
-        ("ps -a --filter name=made --format '{{json .}}'", Same),
+        ("ps -a --filter name=made --format '{{json .}}'", Sorted),
         ("ps -a --format table", Same),
         ("ps -a --format '{{range $i, $n := split .Names \"e\"}}{{$i}}{{$n}} {{end}}'", Same),
         (
@@ -84,7 +84,7 @@ fn containers(pair: &Pair) -> Result<()> {
             Other((0, ":::7777->80/tcp"), (0, "0.0.0.0:7777->80/tcp"), ONE_FAMILY),
         ),
         ("port wide", Other((0, "80/tcp -> :::7777"), (0, "80/tcp -> 0.0.0.0:7777"), ONE_FAMILY)),
-        ("port up", Same),
+        ("port up", Sorted),
         ("port up 80", Same),
         ("port up 90/udp", Same),
         ("port done", Same),

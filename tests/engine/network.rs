@@ -37,6 +37,19 @@ fn a_port_is_published_and_held() {
     place.assert_nothing_left();
 }
 
+/// docker sorts them since 23.0; before, their order changed from call to call (docker/cli issue 3856).
+#[test]
+fn ports_are_listed_in_the_order_of_their_numbers() {
+    let place = Place::new();
+    let ports = ["127.0.0.1:18100:100", "127.0.0.1:18091:90/udp", "127.0.0.1:18090:90"];
+    let flags = ports.map(|port| ["-p", port]).concat();
+    place.ctn(&[&["run", "-d", "--name", "server"], &flags[..], &["box", "sleep", "1000"]].concat());
+    let wanted = "90/tcp -> 127.0.0.1:18090\n90/udp -> 127.0.0.1:18091\n100/tcp -> 127.0.0.1:18100\n";
+    assert_eq!(place.ctn(&["port", "server"]), wanted);
+    place.ctn(&["rm", "-f", "server"]);
+    place.assert_nothing_left();
+}
+
 #[test]
 fn names_addresses_and_files() {
     let place = Place::new();

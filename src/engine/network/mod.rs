@@ -75,6 +75,7 @@ impl Engine {
             let endpoints = self.networks()?.endpoints_of(container.id())?;
             ports.extend(endpoints.into_iter().flat_map(|endpoint| endpoint.ports));
         }
+        ports.sort_by_cached_key(|port| (port.container, port.protocol.to_string()));
         let host =
             |port: &Published| port.to_string().rsplit_once('/').map(|(at, _)| at.to_owned()).unwrap_or_default();
         Ok(ports.iter().map(|port| (format!("{}/{}", port.container, port.protocol), host(port))).collect())
