@@ -51,12 +51,13 @@ walls: cc ## take each wall of the runtime out, and see the attack on it succeed
 	scripts/require $(HOST)
 	scripts/walls
 
-lint: cc ## format, warnings, where unsafe may be, walls that can be taken out, shell scripts
+lint: cc ## format, warnings, links of the documentation, where unsafe may be, walls that can be taken out, shell scripts
 	scripts/require shellcheck
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --all-targets --all-features -- -D warnings
 	cargo clippy --test engines --test machine --test containers --all-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --quiet --no-deps --document-private-items --all-features
 	scripts/unsafe-in-sys
 	printf '%s\n' tests/security/walls/*.patch | xargs -n 1 git apply --check
 	! cargo tree --no-default-features --edges normal --prefix none | grep -E '^(base64|flate2|indicatif|ipnet|percent-encoding|ring|rustls.*|serde-saphyr|sha2|toml.*|ureq.*|zstd) '

@@ -2,6 +2,8 @@
 //!
 //! A file for each command: parse, call [`crate::image`] or [`crate::network`], print.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "what stands in brackets may be left out: these are help texts")]
+
 mod commit;
 mod container;
 mod diff;

@@ -1,6 +1,6 @@
 //! Spec + Host → Plan: everything that can be decided before the clone, decided before the clone.
 //!
-//! [`container`] and [`exec`] are functions of their arguments: they change nothing and need no privilege, so plans are compared
+//! [`container()`] and [`exec()`] are functions of their arguments: they change nothing and need no privilege, so plans are compared
 //! with golden files in tests, and `corten plan` prints them. Who carries a plan out: [`crate::launch`] the preparations and the
 //! clone, [`crate::init`] the steps.
 

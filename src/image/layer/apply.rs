@@ -48,7 +48,7 @@ pub struct Outcome {
 }
 
 /// Unpacks an archive into an empty directory. Without `below`, what can't be known without the lower layers is left for
-/// [`super::finish`], or asked for in the outcome.
+/// [`super::finish()`], or asked for in the outcome.
 pub fn apply<R: Input>(archive: &mut Reader<R>, root: OwnedFd, form: Form, below: Option<&Stack>) -> Result<Outcome> {
     let statistics = fstatvfs(&root).attempt(|| "ask for the free space")?;
     let mut apply = Apply {

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`client`], [`repository`] | what commands start with: all that the user's configuration says, and one repository in one registry |
 //! | [`pull`], [`push`], [`list`], [`progress`] | whole images, and what a person sees of it |
-//! | [`manifests`], [`blob`], [`upload`], [`tags`], [`referrers`], [`link`], [`search`], [`file`] | the protocol, a file for each of its parts |
+//! | [`manifests`], [`blob`], [`upload`], [`tags`], [`referrers`], [`link`], [`search`], [`mod@file`] | the protocol, a file for each of its parts |
 //! | [`server`], [`authentication`], [`challenge`], [`scope`] | one registry, and how it is told who is asking |
 //! | [`credentials`], [`helper`] | who the user is where |
 //! | [`places`], [`certificates`] | mirrors and insecure registries; whom to believe |

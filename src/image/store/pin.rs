@@ -1,4 +1,4 @@
-//! Pins: what somebody needs for as long as a file says so. A [lease](super::lease) ends with its process; a pin outlives it.
+//! Pins: what somebody needs for as long as a file says so. A [lease] ends with its process; a pin outlives it.
 
 use std::fs;
 use std::path::PathBuf;
