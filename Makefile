@@ -15,8 +15,8 @@ PEERS ?=
 ROOT := $(if $(PEERS),$(CURDIR)/.cache/$(PEERS))
 
 COMPILER := gcc libc6-dev
-ENGINES := busybox-static catatonit conmon containerd crun docker-registry docker.io docker-cli? golang-github-containers-common \
-	iproute2 iptables netavark nftables openssl podman procps runc skopeo tmux uidmap umoci
+ENGINES := busybox-static catatonit conmon containerd containernetworking-plugins crun docker-registry docker.io docker-cli? \
+	golang-github-containers-common iproute2 iptables netavark nftables openssl podman procps runc skopeo tmux uidmap umoci
 HOST := busybox-static dbus-daemon e2fsprogs gzip iproute2 libseccomp-dev nftables passt procps strace uidmap
 
 .PHONY: help build companion hello demo test walls lint fuzz integration vm vm-shell aarch64 bench bench-images bench-containers install cc peers
@@ -55,6 +55,7 @@ lint: cc ## format, warnings, links of the documentation, where unsafe may be, w
 	scripts/require shellcheck
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path integration/cri/client/Cargo.toml
 	cargo clippy --all-targets --all-features -- -D warnings
 	cargo clippy --test engines --test machine --test containers --all-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --quiet --no-deps --document-private-items --all-features
@@ -67,10 +68,11 @@ fuzz: cc ## inputs without number for what reads them; TIME=60 seconds for each 
 	scripts/fuzz $(or $(TIME),60)
 
 integration: build peers ## under containerd, docker and podman; PEERS=trixie: under those of Debian 13
-	scripts/require $(if $(PEERS),$(HOST) debootstrap,$(ENGINES) debootstrap)
+	scripts/require $(if $(PEERS),$(HOST),$(ENGINES)) debootstrap protobuf-compiler
 	scripts/debian-root bookworm .cache/debian
 	scripts/debian-root bookworm .cache/services nginx-light postgresql-15
-	CORTEN_TEST_RUNTIME=$(CORTEN) UNIFIED_HOST_ROOT=$(ROOT) \
+	cargo build --manifest-path integration/cri/client/Cargo.toml --target-dir target/cri
+	CORTEN_TEST_RUNTIME=$(CORTEN) CORTEN_TEST_CRI=$(CURDIR)/target/cri/debug/cri UNIFIED_HOST_ROOT=$(ROOT) \
 		cargo test --no-fail-fast --test engines
 
 vm: ## what needs all controllers, systemd, AppArmor or SELinux, in a virtual machine; SUITE=--all: everything

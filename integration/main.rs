@@ -8,6 +8,7 @@
 mod bundles;
 mod companion;
 mod containerd;
+mod cri;
 mod docker;
 mod harness;
 mod images;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         bundles::trials(&host),
         companion::trials(&host),
         containerd::trials(&host),
+        cri::trials(&host),
         docker::trials(&host),
         podman::trials(&host),
         images::trials(&host),

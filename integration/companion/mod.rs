@@ -19,7 +19,6 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
-use corten::sys::clone::{CloneFlags, unshare};
 use libtest_mimic::Trial;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::json;
@@ -28,6 +27,7 @@ use crate::docker::Docker;
 use crate::harness::command::{Finished, Run};
 use crate::harness::host::{Host, installed};
 use crate::harness::image;
+use crate::harness::network::{elsewhere, new_network};
 use crate::harness::trial::{Case, Engine, Skip, trial};
 
 /// What images are called in the lines that both carry out.
@@ -62,25 +62,6 @@ pub(crate) fn trials(host: &Arc<Host>) -> Vec<Trial> {
         })
     });
     beside.chain(at_terminals).collect()
-}
-
-/// What the programs are asked to do, on a thread that is in another network, and whose children are.
-fn elsewhere<T: Send>(enter: impl FnOnce() -> Result<()> + Send, then: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    let there = || {
-        enter()?;
-        then()
-    };
-    let ended = std::thread::scope(|scope| scope.spawn(there).join());
-    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// A network with a loopback.
-fn new_network() -> Result<()> {
-    unshare(CloneFlags::NEWNET)?;
-    Run::new("ip").args(["link", "set", "lo", "up"]).stdout()?;
-    // Both would say or do so at the first published port.
-    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("set ip_forward")?;
-    Ok(())
 }
 
 impl Pair {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 
 use super::screen::Screen;
-use super::{elsewhere, new_network};
 use crate::harness::command::Run;
 use crate::harness::host::{Host, installed};
 use crate::harness::image;
+use crate::harness::network::{elsewhere, new_network};
 use crate::harness::trial::Skip;
 
 type Case = fn(&mut Person) -> Result<()>;
@@ -72,6 +72,13 @@ impl Person {
         self.ctn(&["inspect", "--format", &format!("{{{{{template}}}}}"), name])
     }
 
+    /// The container's shell asks for a line. It has asked the terminal, too, where the cursor is: an answer that comes after the keys
+    /// that detach would be typed into the shell on this side.
+    fn prompt(&mut self) -> Result<()> {
+        self.screen.until("# ")?;
+        self.screen.until("\x1b[6n")
+    }
+
     /// The shell on this side is back, and its prompt has the status of what was typed.
     fn ended(&mut self, status: u8) -> Result<()> {
         self.screen.until(&format!("ended with {status}. "))
@@ -80,7 +87,7 @@ impl Person {
 
 fn runs_a_shell(person: &mut Person) -> Result<()> {
     person.screen.type_in("ctn run -it --rm --network none -h inside box")?;
-    person.screen.until("# ")?;
+    person.prompt()?;
     person.screen.type_in("echo $(hostname) $(tty) $TERM $(stty size)")?;
     person.screen.until("inside /dev/pts/0 xterm 24 80")?;
     // The line that is typed is edited in the container.
@@ -98,9 +105,9 @@ fn runs_a_shell(person: &mut Person) -> Result<()> {
 
 fn leaves_and_comes_back(person: &mut Person) -> Result<()> {
     person.screen.type_in("ctn run -it --name shell --network none box")?;
-    person.screen.until("# ")?;
+    person.prompt()?;
     person.screen.type_in("mine=kept")?;
-    person.screen.until("# ")?;
+    person.prompt()?;
     // The first of the keys alone goes to the program.
     person.screen.keys(&["C-p", "C-q"])?;
     person.ended(0)?;
@@ -108,6 +115,7 @@ fn leaves_and_comes_back(person: &mut Person) -> Result<()> {
     person.screen.type_in("ctn attach shell")?;
     person.screen.type_in("echo $mine $$")?;
     person.screen.until("kept 1")?;
+    person.prompt()?;
     person.screen.keys(&["C-p", "C-q"])?;
     person.ended(0)?;
     person.screen.type_in("ctn start -ai shell")?;
@@ -118,17 +126,19 @@ fn leaves_and_comes_back(person: &mut Person) -> Result<()> {
 
 fn chooses_the_keys(person: &mut Person) -> Result<()> {
     person.screen.type_in("ctn run -it --name shell --network none --detach-keys ctrl-a,d box")?;
-    person.screen.until("# ")?;
+    person.prompt()?;
     // docker's own keys are the program's now: busybox's ctrl-p is the line before.
     person.screen.type_in("echo bef''ore")?;
     person.screen.until("before")?;
     person.screen.keys(&["C-p", "C-q", "Enter"])?;
     person.screen.until("before")?;
+    person.prompt()?;
     person.screen.keys(&["C-a", "d"])?;
     person.ended(0)?;
     person.screen.type_in("ctn attach --detach-keys x shell")?;
     person.screen.type_in("echo h''ere")?;
     person.screen.until("here")?;
+    person.prompt()?;
     person.screen.keys(&["x"])?;
     person.ended(0)?;
     ensure!(person.field("shell", ".State.Status")? == "running", "it doesn't run any more");
@@ -138,7 +148,7 @@ fn chooses_the_keys(person: &mut Person) -> Result<()> {
 fn drags_the_window(person: &mut Person) -> Result<()> {
     const WATCH: &str = "trap 'echo now $(stty size).' WINCH; echo watch''ing; while :; do read -t 1 line; done";
     person.screen.type_in("ctn run -it --name shell --network none box")?;
-    person.screen.until("# ")?;
+    person.prompt()?;
     person.screen.type_in(WATCH)?;
     person.screen.until("watching")?;
     person.screen.resize(100, 30)?;
@@ -154,7 +164,7 @@ fn drags_the_window(person: &mut Person) -> Result<()> {
     person.screen.keys(&["C-p", "C-q"])?;
     person.ended(0)?;
     person.screen.type_in("ctn exec -it shell sh")?;
-    person.screen.until("# ")?;
+    person.prompt()?;
     person.screen.type_in(WATCH)?;
     person.screen.until("watching")?;
     person.screen.resize(70, 22)?;
@@ -177,7 +187,7 @@ fn presses_ctrl_c(person: &mut Person) -> Result<()> {
 fn looks_into_a_container(person: &mut Person) -> Result<()> {
     person.ctn(&["run", "-d", "--name", "web", "--network", "none", "box", "sleep", "1000"])?;
     person.screen.type_in("ctn exec -it -e LOOK=here -w /etc web sh")?;
-    person.screen.until("# ")?;
+    person.prompt()?;
     person.screen.type_in("echo $(pwd) $LOOK $(tty)")?;
     person.screen.until("/etc here /dev/pts/0")?;
     person.screen.keys(&["C-c"])?;
@@ -186,7 +196,7 @@ fn looks_into_a_container(person: &mut Person) -> Result<()> {
     person.screen.keys(&["C-d"])?;
     person.ended(0)?;
     person.screen.type_in("ctn exec -it web sh")?;
-    person.screen.until("# ")?;
+    person.prompt()?;
     person.screen.keys(&["C-p", "C-q"])?;
     person.ended(0)?;
     ensure!(person.ctn(&["top", "web", "-eo", "pid,comm"])?.lines().count() == 3, "the shell is gone");

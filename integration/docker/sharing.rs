@@ -75,9 +75,10 @@ fn has_no_network(docker: &Docker) -> Result<()> {
 }
 
 fn talks_over_the_bridge(docker: &Docker) -> Result<()> {
-    let server = docker.detach(&[], &["/bin/sh", "-c", "echo answer | nc -l -p 80"])?;
+    // Again and again: whoever connects and goes before it has read takes the answer with it.
+    let server = docker.detach(&[], &["/bin/sh", "-c", "while :; do echo answer | nc -l -p 80; done"])?;
     let address = server.inspect(".NetworkSettings.IPAddress")?;
-    let script = format!("until nc {address} 80 </dev/null 2>/dev/null; do :; done");
+    let script = format!("until nc {address} 80 </dev/null 2>/dev/null | grep answer; do :; done");
     let printed = docker.script(&[], &script)?;
     ensure!(printed == "answer", "{printed}");
     Ok(())

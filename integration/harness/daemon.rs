@@ -49,6 +49,10 @@ impl Daemon {
         bail!("no READY=1 within {START:?}")
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the daemon has written so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

@@ -53,7 +53,7 @@ impl Host {
         add_user(&directory)?;
         let made = directory.join("image");
         std::fs::create_dir(&made)?;
-        let image = super::image::archive(&made).context("make the image")?;
+        let image = super::image::archive(&made, super::image::NAME, &["/bin/sh"]).context("make the image")?;
         Ok(Self { runtime, directory, image, cache: project().join(".cache"), names: AtomicU32::new(0) })
     }
 

@@ -57,8 +57,8 @@ fn install(program: &Path, place: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the image as an archive that is both an OCI layout and what `docker save` writes.
-pub(crate) fn archive(directory: &Path) -> Result<PathBuf> {
+/// Makes an image with a program as an archive that is both an OCI layout and what `docker save` writes.
+pub(crate) fn archive(directory: &Path, name: &str, program: &[&str]) -> Result<PathBuf> {
     let (tree, layout) = (directory.join("root"), directory.join("layout"));
     let blobs = layout.join("blobs/sha256");
     fs::create_dir_all(&blobs)?;
@@ -78,7 +78,7 @@ pub(crate) fn archive(directory: &Path) -> Result<PathBuf> {
         "architecture": machine,
         "os": "linux",
         "created": "2026-01-02T03:04:05Z",
-        "config": { "Env": ["PATH=/bin", "FROM_IMAGE=yes"], "Cmd": ["/bin/sh"], "WorkingDir": "/tmp" },
+        "config": { "Env": ["PATH=/bin", "FROM_IMAGE=yes"], "Cmd": program, "WorkingDir": "/tmp" },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{layer}")] },
         "history": [{ "created": "2026-01-02T03:04:05Z", "created_by": "busybox" }],
     });
@@ -91,12 +91,12 @@ pub(crate) fn archive(directory: &Path) -> Result<PathBuf> {
     });
     let manifest = blob(&blobs, &manifest)?;
     let mut entry = descriptor(&blobs, "application/vnd.oci.image.manifest.v1+json", &manifest)?;
-    entry["annotations"] = json!({ "io.containerd.image.name": NAME, "org.opencontainers.image.ref.name": "latest" });
+    entry["annotations"] = json!({ "io.containerd.image.name": name, "org.opencontainers.image.ref.name": "latest" });
     fs::write(layout.join("index.json"), json!({ "schemaVersion": 2, "manifests": [entry] }).to_string())?;
     fs::write(layout.join("oci-layout"), json!({ "imageLayoutVersion": "1.0.0" }).to_string())?;
     let saved = json!([{
         "Config": format!("blobs/sha256/{config}"),
-        "RepoTags": [NAME],
+        "RepoTags": [name],
         "Layers": [format!("blobs/sha256/{layer}")],
     }]);
     fs::write(layout.join("manifest.json"), saved.to_string())?;

@@ -4,5 +4,6 @@ pub(crate) mod command;
 pub(crate) mod daemon;
 pub(crate) mod host;
 pub(crate) mod image;
+pub(crate) mod network;
 pub(crate) mod terminal;
 pub(crate) mod trial;
