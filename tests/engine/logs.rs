@@ -1,3 +1,8 @@
+mod compressed;
+mod journal;
+mod outside;
+mod slow;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 
@@ -61,6 +66,7 @@ fn logs_rotate_and_may_be_none() {
     let place = Place::new();
     for driver in ["json-file", "local"] {
         let flags = ["--log-driver", driver, "--log-opt", "max-size=10k", "--log-opt", "max-file=3"];
+        let flags = [&flags[..], &["--log-opt", "compress=false"]].concat();
         let run = ["run", "--name", driver, "--network", "none"];
         place.ctn(&[&run[..], &flags, &["box", "seq", "1", "2000"]].concat());
         let path = place.field(driver, ".LogPath");
@@ -115,7 +121,9 @@ fn followed(place: &Place, flags: &[&str], last: u32) -> Vec<u32> {
 fn a_follower_reads_everything_once() {
     let place = Place::new();
     let last = 600_000;
-    for flags in [&[][..], &["--log-opt", "max-size=500k", "--log-opt", "max-file=1000"]] {
+    let rotating = ["--log-opt", "max-size=500k", "--log-opt", "max-file=1000"];
+    let compressing = [&rotating[..], &["--log-opt", "compress=true"]].concat();
+    for flags in [&[][..], &rotating, &compressing] {
         let numbers = followed(&place, flags, last);
         assert!(numbers.iter().copied().eq(1..=last), "{flags:?}: {} lines", numbers.len());
     }
