@@ -43,6 +43,8 @@ fn the_last_lines_and_what_follows() {
     crate::harness::until("it spoke", || place.ctn(&["logs", "-n", "1", "talks"]) == "1000\n");
     assert_eq!(place.ctn(&["logs", "--tail", "3", "talks"]), "998\n999\n1000\n");
     assert_eq!(place.ctn(&["logs", "--tail", "0", "talks"]), "");
+    // As docker has it: less than none is all of them.
+    assert_eq!(place.ctn(&["logs", "-n", "-1", "talks"]).lines().count(), 1000);
     let mut following = place.spawn(&["logs", "-f", "--tail", "1", "talks"]);
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert_eq!(lines.next().unwrap(), "1000");

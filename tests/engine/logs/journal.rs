@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -35,11 +36,15 @@ impl Journal {
         (Journal { socket }, running, said)
     }
 
+    fn message(&self) -> Option<String> {
+        let mut buffer = vec![0; 64 << 10];
+        let length = self.socket.recv(&mut buffer).ok()?;
+        Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+    }
+
     /// The next line.
     fn next(&self) -> String {
-        let mut buffer = vec![0; 64 << 10];
-        let length = self.socket.recv(&mut buffer).expect("a message");
-        let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let message = self.message().expect("a message");
         message.rsplit_once("\nMESSAGE=").unwrap().1.trim_end().to_owned()
     }
 }
@@ -78,14 +83,49 @@ fn a_container_that_does_not_wait() {
     let mut last = 0;
     journal.socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     while running.try_wait().unwrap().is_none() {
-        let mut buffer = vec![0; 64 << 10];
-        let Ok(length) = journal.socket.recv(&mut buffer) else { continue };
-        let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let Some(message) = journal.message() else { continue };
         last += 1;
         assert!(message.ends_with(&format!("\nMESSAGE={last}\n")), "{message}");
     }
     assert!(last > 500 && last < 50_000, "{last}");
     assert!(running.wait().unwrap().success());
+    place.ctn(&["rm", "talks"]);
+    place.assert_nothing_left();
+}
+
+/// What is said of the container with each line goes there and comes back.
+#[test]
+fn details_are_fields() {
+    let place = Place::new();
+    let options = ["tag={{.Name}}", "labels=com.example.team,none", "env-regex=^COL"];
+    let options = options.iter().flat_map(|option| ["--log-opt", option]);
+    let flags: Vec<&str> =
+        options.chain(["-l", "com.example.team=blue, of 2", "-l", "other=x", "-e", "COLOUR=red"]).collect();
+    let (journal, mut running, _) = Journal::run(&place, &flags, "echo one; echo two >&2");
+    let mut messages = [journal.message().unwrap(), journal.message().unwrap()];
+    messages.sort_by_key(|message| message.ends_with("MESSAGE=two\n"));
+    assert!(running.wait().unwrap().success());
+    let fields = ["CONTAINER_TAG=talks", "SYSLOG_IDENTIFIER=talks", "COM_EXAMPLE_TEAM=blue, of 2", "COLOUR=red"];
+    for (message, priority) in messages.iter().zip(["PRIORITY=6", "PRIORITY=3"]) {
+        let lines: Vec<&str> = message.lines().collect();
+        assert!(fields.iter().chain([&priority]).all(|field| lines.contains(field)), "{message}");
+        assert!(!message.contains("OTHER"), "{message}");
+    }
+    // In the place of the machine's, which has heard nothing of it: what is sent and what is exported have one format.
+    let export: String = messages.iter().map(|message| format!("__CURSOR=x\n{message}\n")).collect();
+    fs::write(place.join("export"), export).unwrap();
+    fs::create_dir(place.join("bin")).unwrap();
+    let script = "#!/bin/sh\n[ \"$1\" = --sync ] || exec cat export\n";
+    fs::write(place.join("bin/journalctl"), script).unwrap();
+    fs::set_permissions(place.join("bin/journalctl"), PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", place.join("bin").display());
+    let logs = |flags: &[&str]| {
+        let output = place.command(&[&["logs"], flags, &["talks"]].concat()).env("PATH", &path).output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let details = "COLOUR=red,COM_EXAMPLE_TEAM=blue%2C+of+2";
+    assert_eq!(logs(&["--details"]), (format!("{details} one\n"), format!("{details} two\n")));
+    assert_eq!(logs(&[]), ("one\n".into(), "two\n".into()));
     place.ctn(&["rm", "talks"]);
     place.assert_nothing_left();
 }
