@@ -85,6 +85,20 @@ fn logs_rotate_and_may_be_none() {
 }
 
 #[test]
+fn more_files_than_a_process_may_have_open_are_read() {
+    let place = Place::new();
+    let flags = ["--log-opt", "max-size=1k", "--log-opt", "max-file=100"];
+    place.ctn(&[&["run", "--name", "many", "--network", "none"], &flags[..], &["box", "seq", "1", "1000"]].concat());
+    assert!(fs::exists(format!("{}.70", place.field("many", ".LogPath"))).unwrap());
+    let mut logs = std::process::Command::new("sh");
+    logs.args(["-c", "ulimit -S -n 64; exec \"$@\"", "sh"]).arg(crate::harness::ctn()).args(["logs", "many"]);
+    let output = logs.env("CTN_ROOT", place.store()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.lines().map(|line| line.parse::<u32>().unwrap()).eq(1..=1000));
+}
+
+#[test]
 fn a_slow_reader_loses_nothing() {
     let place = Place::new();
     let mut child = place.spawn(&["run", "--rm", "--network", "none", "box", "sh", "-c", "seq 1 200000; echo end >&2"]);

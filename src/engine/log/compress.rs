@@ -29,8 +29,8 @@ pub(super) struct Compression {
 
 impl Compression {
     /// Begins with the oldest file that is to be compressed, if there is one.
-    pub(super) fn begin(path: &Path, files: u32) -> io::Result<Option<Compression>> {
-        let Some(source) = (1..files).rev().find_map(|number| File::open(file::rotated(path, number)).ok()) else {
+    pub(super) fn begin(path: &Path, oldest: u32) -> io::Result<Option<Compression>> {
+        let Some(source) = (1..=oldest).rev().find_map(|number| File::open(file::rotated(path, number)).ok()) else {
             return Ok(None);
         };
         let target = file::unfinished(path);
@@ -53,11 +53,11 @@ impl Compression {
     }
 
     /// Its process has ended, well or not: a file that is compressed takes the place of the other one, wherever that is by now.
-    pub(super) fn end(self, path: &Path, files: u32, is_done: bool) -> io::Result<()> {
+    pub(super) fn end(self, path: &Path, oldest: u32, is_done: bool) -> io::Result<()> {
         let target = file::unfinished(path);
         let own = Identity::of(&self.source).ok();
         let is_source = |number: &u32| own.is_some() && Identity::at(&file::rotated(path, *number)) == own;
-        match (1..files).find(is_source).filter(|_| is_done) {
+        match (1..=oldest).find(is_source).filter(|_| is_done) {
             Some(number) => {
                 fs::rename(target, file::compressed(path, number))?;
                 fs::remove_file(file::rotated(path, number))
@@ -79,7 +79,7 @@ impl Drop for Compression {
 }
 
 /// Writes what a file has, compressed, with the time of its last change, and until it is on the disk: the other one is removed then.
-fn compress(source: &File, target: &File) -> io::Result<()> {
+pub(super) fn compress(source: &File, target: &File) -> io::Result<()> {
     let field = Identity::of(source)?.field();
     let to = BufWriter::with_capacity(64 << 10, target);
     let mut encoder = GzBuilder::new().extra(field).write(to, flate2::Compression::default());
@@ -91,17 +91,21 @@ fn compress(source: &File, target: &File) -> io::Result<()> {
 }
 
 /// Removes what a process that was killed has left: a file that is half compressed, the next one that has no name yet, and the first form
-/// of one that has both, for the other one was whole before it got its number.
-pub(super) fn tidy(path: &Path) -> io::Result<()> {
+/// of one that has both, for the other one was whole before it got its number. The highest number of a file is handed on.
+pub(super) fn tidy(path: &Path) -> io::Result<u32> {
+    let mut highest = 0;
     let mut useless: Vec<PathBuf> = vec![file::unfinished(path), file::next(path)];
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for entry in fs::read_dir(path.parent().unwrap_or(path))? {
-        let entry = entry?;
-        let number = entry
-            .file_name()
-            .to_str()
-            .and_then(|entry| entry.strip_prefix(&name)?.strip_prefix('.')?.strip_suffix(".gz")?.parse().ok());
-        useless.extend(number.map(|number| file::rotated(path, number)));
+        let entry = entry?.file_name();
+        let Some(suffix) = entry.to_str().and_then(|entry| entry.strip_prefix(&name)?.strip_prefix('.')) else {
+            continue;
+        };
+        let number = suffix.strip_suffix(".gz");
+        if let Ok(parsed) = number.unwrap_or(suffix).parse() {
+            highest = highest.max(parsed);
+            useless.extend(number.map(|_| file::rotated(path, parsed)));
+        }
     }
     for path in useless {
         match fs::remove_file(path) {
@@ -109,7 +113,7 @@ pub(super) fn tidy(path: &Path) -> io::Result<()> {
             _ => {}
         }
     }
-    Ok(())
+    Ok(highest)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Line, Reading};
 use crate::engine::Container;
@@ -28,6 +29,7 @@ impl Container<'_> {
         // Watched from before the first look on.
         let followed = follow.map(|until| Followed::new(path.clone()).map(|followed| (followed, until))).transpose()?;
         let mut life = Life::default();
+        raise_limit();
         let mut reading = Reading::of(&path)?;
         if let Some(count) = tail {
             reading.tail(count)?;
@@ -62,6 +64,12 @@ impl Until {
     pub(super) fn is_over(self) -> bool {
         self.left() == Some(Duration::ZERO)
     }
+}
+
+/// All files of a log are open, so that those that go meanwhile are read, too, and there may be more than the usual limit.
+fn raise_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// The end of a container, told by its monitor, so that it needn't be looked for whenever the container says something.

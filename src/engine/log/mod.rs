@@ -145,5 +145,5 @@ pub fn path(directory: &Path, id: &str) -> PathBuf {
 /// Removes what a monitor that was killed has left half made of a container's files.
 pub fn tidy(directory: &Path, id: &str) -> Result<()> {
     let path = path(directory, id);
-    compress::tidy(&path).attempt(|| format!("tidy up the log {path:?}"))
+    compress::tidy(&path).attempt(|| format!("tidy up the log {path:?}")).map(drop)
 }

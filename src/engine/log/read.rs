@@ -405,4 +405,40 @@ mod tests {
             assert_eq!(found, [1, 2, 3], "{hole}");
         }
     }
+
+    /// A line in a file of its own, which becomes the log; what was there is put aside.
+    fn begin(log: &Rotating, text: &str) {
+        log.move_up(Rotating::FILES - 2, 0);
+        let mut line = Vec::new();
+        line::write(&mut line, text.as_bytes(), false, "", "2026-01-02T03:04:05Z");
+        std::fs::write(&log.path, line).unwrap();
+    }
+
+    #[test]
+    fn what_was_read_before_it_was_compressed_is_not_read_again() {
+        let log = Rotating::new("compressed");
+        let mut reading = Reading::of(&log.path).unwrap();
+        let mut more = || {
+            let mut texts = Vec::new();
+            let each = |line: Line<'_>| {
+                texts.push(String::from_utf8(line.text.into()).unwrap());
+                Ok(true)
+            };
+            reading.more(each).unwrap();
+            texts
+        };
+        begin(&log, "one");
+        assert_eq!(more(), ["one"]);
+        begin(&log, "two");
+        begin(&log, "three");
+        // "one" and "two": which nobody has read from the file that they are in now.
+        for number in [2, 1] {
+            let (plain, target) = (rotated(&log.path, number), compressed(&log.path, number));
+            super::super::compress::compress(&File::open(&plain).unwrap(), &File::create(target).unwrap()).unwrap();
+            std::fs::remove_file(plain).unwrap();
+        }
+        assert_eq!(more(), ["two", "three"]);
+        begin(&log, "four");
+        assert_eq!(more(), ["four"]);
+    }
 }

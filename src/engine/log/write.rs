@@ -10,7 +10,7 @@ use anyhow::Result;
 use rustix::process::Pid;
 
 use super::compress::{Compression, tidy};
-use super::file::{compressed, next, rotated};
+use super::file::{compressed, next, rotated, unfinished};
 use super::line;
 use super::options::Limits;
 use super::parts::Parts;
@@ -81,15 +81,17 @@ pub(super) struct Files {
     limits: Limits,
     file: File,
     size: u64,
+    /// The highest number of a file.
+    oldest: u32,
     compression: Option<Compression>,
 }
 
 impl Files {
     pub(super) fn open(path: PathBuf, limits: Limits) -> Result<Files> {
-        tidy(&path).attempt(|| format!("tidy up the log {path:?}"))?;
+        let oldest = tidy(&path).attempt(|| format!("tidy up the log {path:?}"))?;
         let file = File::options().create(true).append(true).read(true).mode(MODE).open(&path);
         let file = file.attempt(|| format!("open the log {path:?}"))?;
-        let mut files = Files { path, limits, file, size: 0, compression: None };
+        let mut files = Files { path, limits, file, size: 0, oldest, compression: None };
         files.end_half_line().attempt(|| format!("look at the log {:?}", files.path))?;
         files.compress();
         Ok(files)
@@ -186,44 +188,47 @@ impl Files {
 
     /// Puts the file aside and begins another one, which is made first: where that can't be, all files stay as they are.
     fn rotate(&mut self) -> Result<()> {
-        let what = || format!("rotate the log {:?}", self.path);
-        let next = next(&self.path);
+        let path = self.path.clone();
+        let what = || format!("rotate the log {path:?}");
+        let next = next(&path);
         remove(&next).attempt(what)?;
         let file = File::options().create_new(true).append(true).read(true).mode(MODE).open(&next).attempt(what)?;
         self.move_up().attempt(what)?;
-        fs::rename(next, &self.path).attempt(what)?;
+        fs::rename(next, &path).attempt(what)?;
         self.file = file;
         self.size = 0;
         self.compress();
         Ok(())
     }
 
-    fn move_up(&self) -> io::Result<()> {
-        let Limits { files, .. } = self.limits;
-        if files > 1 {
-            remove(&rotated(&self.path, files - 1))?;
-            remove(&compressed(&self.path, files - 1))?;
+    fn move_up(&mut self) -> io::Result<()> {
+        // There may be very many, or holes where a monitor was killed.
+        let last = self.oldest.saturating_add(1).min(self.limits.files - 1);
+        if last > 0 {
+            remove(&rotated(&self.path, last))?;
+            remove(&compressed(&self.path, last))?;
         }
-        for number in (1..files).rev() {
+        for number in (1..=last).rev() {
             rename(&rotated(&self.path, number - 1), &rotated(&self.path, number))?;
-            if number > 1 {
+            if number > 1 && self.limits.compress {
                 rename(&compressed(&self.path, number - 1), &compressed(&self.path, number))?;
             }
         }
+        self.oldest = last;
         Ok(())
     }
 
     /// Goes on with what is to be compressed. What can't be stays as it is until the next rotation.
     fn compress(&mut self) {
         if self.limits.compress && self.compression.is_none() {
-            self.compression = Compression::begin(&self.path, self.limits.files).ok().flatten();
+            self.compression = Compression::begin(&self.path, self.oldest).ok().flatten();
         }
     }
 
     /// A child of this process has ended.
     pub(super) fn reaped(&mut self, pid: Pid, status: u8) {
         if let Some(compression) = self.compression.take_if(|compression| compression.is_by(pid)) {
-            let ended = compression.end(&self.path, self.limits.files, status == 0);
+            let ended = compression.end(&self.path, self.oldest, status == 0);
             if status == 0 && ended.is_ok() {
                 self.compress();
             }
@@ -237,7 +242,9 @@ impl Files {
 
     /// Has no file compressed any more.
     pub(super) fn abandon(&mut self) {
-        self.compression = None;
+        if self.compression.take().is_some() {
+            let _ = remove(&unfinished(&self.path));
+        }
     }
 }
 

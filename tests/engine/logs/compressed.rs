@@ -117,7 +117,9 @@ fn whoever_is_killed_leaves_whole_files() {
 fn what_a_killed_monitor_left_is_tidied_up() {
     let place = Place::new();
     let run = ["run", "--name", "said", "--network", "none"];
-    place.ctn(&[&run[..], &SMALL, &["box", "seq", "1", "2000"]].concat());
+    // The second time it says too little for a rotation.
+    let script = "if test -e /again; then echo again; else touch /again; seq 1 2000; fi";
+    place.ctn(&[&run[..], &SMALL, &["box", "sh", "-c", script]].concat());
     let path = place.field("said", ".LogPath");
     let log = place.ctn(&["logs", "said"]);
     let inflate = |number: u32| {
@@ -135,6 +137,7 @@ fn what_a_killed_monitor_left_is_tidied_up() {
     assert_eq!(place.ctn(&["logs", "said"]), log);
     place.ctn(&["start", "-a", "said"]);
     assert_eq!(others(&path), ["1.gz", "2.gz", "3.gz"]);
+    assert_eq!(place.ctn(&["logs", "said"]), log + "again\n");
     // By the next command, too, of a monitor that was killed.
     place.detached("killed", &[], "sleep 1000");
     let path = place.field("killed", ".LogPath");
