@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use rustix::process::Pid;
@@ -204,6 +204,7 @@ impl Files {
     fn move_up(&mut self) -> io::Result<()> {
         // There may be very many, or holes where a monitor was killed.
         let last = self.oldest.saturating_add(1).min(self.limits.files - 1);
+        self.oldest = last;
         if last > 0 {
             remove(&rotated(&self.path, last))?;
             remove(&compressed(&self.path, last))?;
@@ -214,7 +215,6 @@ impl Files {
                 rename(&compressed(&self.path, number - 1), &compressed(&self.path, number))?;
             }
         }
-        self.oldest = last;
         Ok(())
     }
 
@@ -248,11 +248,11 @@ impl Files {
     }
 }
 
-fn remove(path: &std::path::Path) -> io::Result<()> {
+fn remove(path: &Path) -> io::Result<()> {
     not_there_is_fine(fs::remove_file(path))
 }
 
-fn rename(from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
     not_there_is_fine(fs::rename(from, to))
 }
 
