@@ -93,6 +93,8 @@ fn logs_of_both_streams(pair: &Pair) -> Result<()> {
         ("logs --tail 0 one", Same),
         ("logs --tail=all one", Same),
         ("logs --tail x one", Same),
+        ("logs --tail -1 one", Same),
+        ("logs -n -2 one", Same),
         ("logs -t one", Same),
         ("logs --details one", Same),
         (
@@ -108,6 +110,11 @@ fn logs_of_both_streams(pair: &Pair) -> Result<()> {
         ("logs --until 1h one", Same),
         ("logs --follow one", Same),
         ("container logs one", Same),
+        ("run --name small --log-opt max-size=2k --log-opt max-file=20 --log-opt compress=true box seq 1 500", Same),
+        ("logs small", Same),
+        ("logs --tail 300 small", Same),
+        ("run --name slow --log-opt mode=non-blocking --log-opt max-buffer-size=4m box seq 1 500", Same),
+        ("logs slow", Same),
         ("run --log-driver none --name four box echo", Same),
         ("logs four", Same),
     ];

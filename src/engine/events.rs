@@ -177,11 +177,11 @@ impl Followed {
         self.poll(&mut [PollFd::new(&self.watch, PollFlags::IN)], patience)
     }
 
-    /// Waits until something changed, or something is there to read, too: whether that is so.
-    pub(super) fn wait_beside(&self, other: Option<&impl AsFd>) -> Result<bool> {
+    /// Waits until something changed, some time is over, or something is there to read, too: whether that is so.
+    pub(super) fn wait_beside(&self, other: Option<&impl AsFd>, patience: Option<Duration>) -> Result<bool> {
         let mut waited = vec![PollFd::new(&self.watch, PollFlags::IN)];
         waited.extend(other.map(|other| PollFd::new(other, PollFlags::IN)));
-        self.poll(&mut waited, None)?;
+        self.poll(&mut waited, patience)?;
         Ok(waited.get(1).is_some_and(|other| !other.revents().is_empty()))
     }
 

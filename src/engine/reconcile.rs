@@ -6,7 +6,7 @@ use anyhow::Result;
 use rustix::fs::FlockOperation;
 
 use super::state::{State, Status};
-use super::{Engine, locks, make_directory, membership, network, now, pasta, remove, root, rootless, volume};
+use super::{Engine, locks, log, make_directory, membership, network, now, pasta, remove, root, rootless, volume};
 use crate::container;
 use crate::error::sentence;
 
@@ -91,6 +91,7 @@ pub(super) fn clean(engine: &Engine, id: &str) -> Result<()> {
     errors.extend(network::release(engine, &record).err());
     errors.extend(end_processes(engine, id).err());
     errors.extend(root::unmount(&directory.join("rootfs")).err());
+    errors.extend(log::tidy(&directory, id).err());
     let mut state = match State::read(&directory) {
         Ok(state) => state,
         // What a crash of the machine made of it: no other container is to suffer from that.

@@ -1,7 +1,8 @@
 //! A disk that is full, or becomes so.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 
 use crate::harness::{Place, is_one_sentence};
 
@@ -59,6 +60,38 @@ fn who_says_more_than_the_disk_holds_goes_on() {
     assert_eq!(place.outcome(&["start", "-a", "much"]).0, Some(7));
     let after = place.ctn(&["logs", "much"]);
     assert_eq!(after.lines().count(), numbers.len() + 100_000);
+    place.ctn(&["rm", "much"]);
+    place.assert_nothing_left();
+}
+
+/// A disk that has room for what is in its files, but for no other file.
+#[test]
+fn a_log_that_cant_be_rotated_keeps_its_files() {
+    let place = Place::with_disk(24);
+    let options = ["--log-opt", "max-size=20k", "--log-opt", "max-file=3", "-i"];
+    place.detached("much", &options, "seq 1 400; read x; seq 401 5000; read x; seq 5001 5010");
+    let log = || place.ctn(&["logs", "much"]);
+    crate::harness::until("it spoke", || log().ends_with("\n400\n"));
+    let mut attached = place.command(&["attach", "much"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = attached.stdin.take().unwrap();
+    let limit = |inodes: u64| {
+        let options = format!("remount,nr_inodes={inodes}");
+        let mount = Command::new("mount").args(["-o", &options]).arg(place.store()).status();
+        assert!(mount.unwrap().success());
+    };
+    let disk = rustix::fs::statvfs(place.store()).unwrap();
+    limit(disk.f_files - disk.f_ffree);
+    input.write_all(b"\n").unwrap();
+    let said = BufReader::new(attached.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.take_while(|line| line != "4999").count() > 4000);
+    let before = log();
+    assert!(before.starts_with("1\n2\n3\n"), "what there was is gone: {:?}", before.lines().next());
+    limit(disk.f_files);
+    input.write_all(b"\n").unwrap();
+    drop(input);
+    assert_eq!(place.ctn(&["wait", "much"]), "0\n");
+    assert!(log().ends_with("\n5009\n5010\n"));
+    attached.wait().unwrap();
     place.ctn(&["rm", "much"]);
     place.assert_nothing_left();
 }

@@ -1,3 +1,8 @@
+mod compressed;
+mod journal;
+mod outside;
+mod slow;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 
@@ -38,6 +43,8 @@ fn the_last_lines_and_what_follows() {
     crate::harness::until("it spoke", || place.ctn(&["logs", "-n", "1", "talks"]) == "1000\n");
     assert_eq!(place.ctn(&["logs", "--tail", "3", "talks"]), "998\n999\n1000\n");
     assert_eq!(place.ctn(&["logs", "--tail", "0", "talks"]), "");
+    // As docker has it: less than none is all of them.
+    assert_eq!(place.ctn(&["logs", "-n", "-1", "talks"]).lines().count(), 1000);
     let mut following = place.spawn(&["logs", "-f", "--tail", "1", "talks"]);
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert_eq!(lines.next().unwrap(), "1000");
@@ -61,6 +68,7 @@ fn logs_rotate_and_may_be_none() {
     let place = Place::new();
     for driver in ["json-file", "local"] {
         let flags = ["--log-driver", driver, "--log-opt", "max-size=10k", "--log-opt", "max-file=3"];
+        let flags = [&flags[..], &["--log-opt", "compress=false"]].concat();
         let run = ["run", "--name", driver, "--network", "none"];
         place.ctn(&[&run[..], &flags, &["box", "seq", "1", "2000"]].concat());
         let path = place.field(driver, ".LogPath");
@@ -74,6 +82,20 @@ fn logs_rotate_and_may_be_none() {
     }
     place.ctn(&["run", "--name", "mute", "--network", "none", "--log-driver", "none", "box", "echo", "x"]);
     assert!(place.refusal(1, &["logs", "mute"]).contains("does not support reading"));
+}
+
+#[test]
+fn more_files_than_a_process_may_have_open_are_read() {
+    let place = Place::new();
+    let flags = ["--log-opt", "max-size=1k", "--log-opt", "max-file=100"];
+    place.ctn(&[&["run", "--name", "many", "--network", "none"], &flags[..], &["box", "seq", "1", "1000"]].concat());
+    assert!(fs::exists(format!("{}.70", place.field("many", ".LogPath"))).unwrap());
+    let mut logs = std::process::Command::new("sh");
+    logs.args(["-c", "ulimit -S -n 64; exec \"$@\"", "sh"]).arg(crate::harness::ctn()).args(["logs", "many"]);
+    let output = logs.env("CTN_ROOT", place.store()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.lines().map(|line| line.parse::<u32>().unwrap()).eq(1..=1000));
 }
 
 #[test]
@@ -115,7 +137,9 @@ fn followed(place: &Place, flags: &[&str], last: u32) -> Vec<u32> {
 fn a_follower_reads_everything_once() {
     let place = Place::new();
     let last = 600_000;
-    for flags in [&[][..], &["--log-opt", "max-size=500k", "--log-opt", "max-file=1000"]] {
+    let rotating = ["--log-opt", "max-size=500k", "--log-opt", "max-file=1000"];
+    let compressing = [&rotating[..], &["--log-opt", "compress=true"]].concat();
+    for flags in [&[][..], &rotating, &compressing] {
         let numbers = followed(&place, flags, last);
         assert!(numbers.iter().copied().eq(1..=last), "{flags:?}: {} lines", numbers.len());
     }

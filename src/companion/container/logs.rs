@@ -8,7 +8,7 @@ use clap::Args;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::{Context, Operation, units};
-use crate::engine::log::Line;
+use crate::engine::log::{Line, Until};
 use crate::engine::{Container, options};
 use std::io::Write;
 
@@ -36,7 +36,7 @@ pub(in crate::companion) struct Logs {
     timestamps: bool,
 
     /// The last lines only, or all
-    #[arg(short = 'n', long, value_name = "LINES", default_value = "all")]
+    #[arg(short = 'n', long, value_name = "LINES", default_value = "all", allow_hyphen_values = true)]
     tail: String,
 
     /// A name or id
@@ -55,7 +55,7 @@ impl Operation for Logs {
         let time = |text: &Option<String>| text.as_deref().map(|text| options::time(text, now)).transpose();
         let tail = match self.tail.as_str() {
             "all" => None,
-            // docker takes what is no number for all of them.
+            // docker takes what is no number, or less than none, for all of them.
             text => text.parse::<usize>().ok(),
         };
         self.show(&container, tail, time(&self.since)?, time(&self.until)?).context("read the log")?;
@@ -73,7 +73,7 @@ impl Logs {
     ) -> Result<()> {
         let mut stdout = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
         let mut stderr = std::io::BufWriter::new(std::io::stderr().lock());
-        container.read_log(tail, self.follow, |line| {
+        container.read_log(tail, self.follow.then_some(Until(until)), |line| {
             let Some(line) = line else {
                 return is_heard(stdout.flush().and_then(|()| stderr.flush()));
             };

@@ -1,6 +1,9 @@
 //! `logs`: what a container said, and what it says.
 
+use std::time::{Duration, SystemTime};
+
 use anyhow::{Result, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Line, Reading};
 use crate::engine::Container;
@@ -9,12 +12,12 @@ use crate::engine::protocol::{CHUNK, Channel, Notice, Request};
 use crate::engine::state::Status;
 
 impl Container<'_> {
-    /// Hands on what it said: the last lines or all, and what it says until it ends or `each` says false. None is told where
-    /// nothing more is there for now.
+    /// Hands on what it said: the last lines or all, and what it says until it ends, that time has come, or `each` says false. None is
+    /// told where nothing more is there for now.
     pub fn read_log(
         &self,
         tail: Option<usize>,
-        follow: bool,
+        follow: Option<Until>,
         mut each: impl FnMut(Option<Line<'_>>) -> Result<bool>,
     ) -> Result<()> {
         if super::is_journal(&self.record.host_config.log_config) {
@@ -24,24 +27,49 @@ impl Container<'_> {
         let path = super::path(&directory, self.id());
         ensure!(directory.is_dir(), "No such container: {}", self.record.short());
         // Watched from before the first look on.
-        let followed = follow.then(|| Followed::new(path.clone())).transpose()?;
+        let followed = follow.map(|until| Followed::new(path.clone()).map(|followed| (followed, until))).transpose()?;
         let mut life = Life::default();
+        raise_limit();
         let mut reading = Reading::of(&path)?;
         if let Some(count) = tail {
             reading.tail(count)?;
         }
         loop {
-            let is_over = followed.is_none() || life.is_over(self)?;
+            let is_over = match &followed {
+                Some((_, until)) => until.is_over() || life.is_over(self)?,
+                None => true,
+            };
             if !reading.more(|line| each(Some(line)))? || !each(None)? || is_over {
                 return Ok(());
             }
-            if let Some(followed) = &followed
-                && followed.wait_beside(life.channel.as_ref())?
+            if let Some((followed, until)) = &followed
+                && followed.wait_beside(life.channel.as_ref(), until.left())?
             {
                 life.hear();
             }
         }
     }
+}
+
+/// Until when a log is followed; none for as long as the container runs. After that time nothing is said that is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Until(pub Option<SystemTime>);
+
+impl Until {
+    /// How long it is until then.
+    pub(super) fn left(self) -> Option<Duration> {
+        self.0.map(|until| until.duration_since(SystemTime::now()).unwrap_or_default())
+    }
+
+    pub(super) fn is_over(self) -> bool {
+        self.left() == Some(Duration::ZERO)
+    }
+}
+
+/// All files of a log are open, so that those that go meanwhile are read, too, and there may be more than the usual limit.
+fn raise_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// The end of a container, told by its monitor, so that it needn't be looked for whenever the container says something.

@@ -104,14 +104,14 @@ pub(super) fn write(to: &mut Vec<u8>, text: &[u8], is_stderr: bool, attributes: 
     to.extend_from_slice(b"\"}\n");
 }
 
-/// What is no UTF-8 becomes U+FFFD, for JSON has no bytes.
+/// Each byte that is no UTF-8 becomes U+FFFD, as docker has it, for JSON has no bytes.
 fn escape(to: &mut Vec<u8>, text: &[u8]) {
     if std::str::from_utf8(text).is_ok() {
         return escape_valid(to, text);
     }
     for chunk in text.utf8_chunks() {
         escape_valid(to, chunk.valid().as_bytes());
-        if !chunk.invalid().is_empty() {
+        for _ in chunk.invalid() {
             to.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
@@ -170,8 +170,9 @@ mod tests {
             assert_eq!(read(&line, &mut scratch), Some(wanted));
         }
         let mut line = Vec::new();
-        write(&mut line, b"a\xffb", false, "", "");
-        assert_eq!(read(&line, &mut scratch).unwrap().text, "a\u{fffd}b".as_bytes());
+        // A byte, and two of three.
+        write(&mut line, b"a\xffb\xe2\x82c", false, "", "");
+        assert_eq!(read(&line, &mut scratch).unwrap().text, "a\u{fffd}b\u{fffd}\u{fffd}c".as_bytes());
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::io::{BufRead, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{line, rotated};
+use super::file::{self, Identity, compressed, rotated};
+use super::line;
 use crate::error::Attempt;
 
 /// A line of a log, or a part of a long one.
@@ -34,13 +34,89 @@ const BLOCK: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Reading {
     path: PathBuf,
-    current: Option<File>,
+    current: Option<Current>,
     /// The files that come after the current one, the oldest first. If there is one, the current one doesn't grow any more.
-    newer: VecDeque<File>,
+    newer: VecDeque<Piece>,
     /// What was read and not handed on: it ends in a line that was not written to its end yet.
     partial: Vec<u8>,
     /// Kept for its room.
     scratch: line::Scratch,
+}
+
+/// One of a log's files.
+#[derive(Debug)]
+struct Piece {
+    file: File,
+    is_compressed: bool,
+    own: Identity,
+    /// Lines of it that nobody wants, as long as they were not passed by.
+    unwanted: usize,
+}
+
+/// The file that is read.
+struct Current {
+    text: Text,
+    own: Identity,
+    unwanted: usize,
+}
+
+enum Text {
+    Plain(File),
+    Compressed(Box<dyn Read>),
+}
+
+impl Piece {
+    /// Of a file that was found under a name.
+    fn found(path: &Path, is_compressed: bool) -> std::io::Result<Piece> {
+        let file = File::open(path)?;
+        let own = if is_compressed { Identity::of_compressed(&file)? } else { Identity::of(&file)? };
+        Ok(Piece { file, is_compressed, own, unwanted: 0 })
+    }
+
+    /// Skips all but the last lines, and says how many of them there are.
+    fn tail(&mut self, count: usize) -> std::io::Result<usize> {
+        if !self.is_compressed {
+            let (offset, found) = start_of_last(&self.file, count)?;
+            self.file.seek(SeekFrom::Start(offset))?;
+            return Ok(found);
+        }
+        // What is compressed can be read in one direction only.
+        let all = count_lines(file::text(self.file.try_clone()?))?;
+        self.file.rewind()?;
+        self.unwanted = all.saturating_sub(count);
+        Ok(all - self.unwanted)
+    }
+
+    fn begin(self) -> Current {
+        let Piece { file, is_compressed, own, unwanted } = self;
+        let text = if is_compressed { Text::Compressed(Box::new(file::text(file))) } else { Text::Plain(file) };
+        Current { text, own, unwanted }
+    }
+}
+
+impl Current {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        match &mut self.text {
+            Text::Plain(file) => file.read(to),
+            Text::Compressed(text) => text.read(to),
+        }
+    }
+
+    /// At its end: whether somebody has emptied it, so that what is written now stands before the place where it was read.
+    fn was_emptied(&mut self) -> std::io::Result<bool> {
+        let Text::Plain(file) = &mut self.text else { return Ok(false) };
+        let is_shorter = file.metadata()?.len() < file.stream_position()?;
+        if is_shorter {
+            file.rewind()?;
+        }
+        Ok(is_shorter)
+    }
+}
+
+impl std::fmt::Debug for Current {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.debug_struct("Current").field("own", &self.own).finish_non_exhaustive()
+    }
 }
 
 impl Reading {
@@ -61,11 +137,8 @@ impl Reading {
     pub fn tail(&mut self, count: usize) -> Result<()> {
         let mut wanted = count;
         for at in (0..self.newer.len()).rev() {
-            let file = &mut self.newer[at];
-            let what = || format!("read the log {:?}", self.path);
-            let (offset, found) = start_of_last(file, wanted).attempt(what)?;
-            if found == wanted || at == 0 {
-                file.seek(SeekFrom::Start(offset)).attempt(what)?;
+            let found = self.newer[at].tail(wanted).attempt(|| format!("read the log {:?}", self.path))?;
+            if found == wanted {
                 self.newer.drain(..at);
                 break;
             }
@@ -81,12 +154,12 @@ impl Reading {
                 return Ok(false);
             }
             if let Some(next) = self.newer.pop_front() {
-                self.current = Some(next);
+                self.current = Some(next.begin());
                 // Nobody completes it any more.
                 self.partial.clear();
                 continue;
             }
-            self.newer = self.files_after(self.current.as_ref())?;
+            self.newer = self.files_after(self.current.as_ref().map(|current| current.own))?;
             // Else what was written last, before the file was put aside, may have been written after it was read.
             if self.newer.is_empty() {
                 return Ok(true);
@@ -95,13 +168,17 @@ impl Reading {
     }
 
     fn rest_of_current(&mut self, each: &mut impl FnMut(Line<'_>) -> Result<bool>) -> Result<bool> {
-        let Some(file) = &mut self.current else { return Ok(true) };
+        let Some(current) = &mut self.current else { return Ok(true) };
         loop {
             let known = self.partial.len();
             self.partial.resize(known + BLOCK, 0);
-            let read = file.read(&mut self.partial[known..]);
+            let read = current.read(&mut self.partial[known..]);
             self.partial.truncate(known + read.as_ref().map_or(0, |length| *length));
             match read {
+                Ok(0) if current.was_emptied().attempt(|| format!("look at the log {:?}", self.path))? => {
+                    self.partial.clear();
+                    continue;
+                }
                 Ok(0) => return Ok(true),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -111,6 +188,10 @@ impl Reading {
             for end in memchr::memchr_iter(b'\n', &self.partial[known..]) {
                 let line = &self.partial[begin..=known + end];
                 begin = known + end + 1;
+                if current.unwanted > 0 {
+                    current.unwanted -= 1;
+                    continue;
+                }
                 // A line that the power's end left half written is none.
                 if let Some(line) = line::read(line, &mut self.scratch)
                     && !each(line)?
@@ -123,28 +204,27 @@ impl Reading {
     }
 
     /// The files that are newer than this one, or all, the oldest first.
-    fn files_after(&self, known: Option<&File>) -> Result<VecDeque<File>> {
-        let known = known.and_then(|file| Identity::of(file).ok());
+    fn files_after(&self, known: Option<Identity>) -> Result<VecDeque<Piece>> {
         if known.is_some() && Identity::at(&self.path) == known {
             return Ok(VecDeque::new());
         }
         let mut files = VecDeque::new();
         let mut next = self.newest()?;
-        while let Some((number, file, own)) = next
-            && Some(own) != known
+        while let Some((number, piece)) = next
+            && Some(piece.own) != known
         {
-            files.push_front(file);
-            next = self.older(number, own)?;
+            next = self.older(number, piece.own)?;
+            files.push_front(piece);
         }
         Ok(files)
     }
 
     /// While a rotation goes on there is no file of some number: it may be the first one.
-    fn newest(&self) -> Result<Option<(u32, File, Identity)>> {
+    fn newest(&self) -> Result<Option<(u32, Piece)>> {
         loop {
             for number in 0..2 {
-                if let Some((file, own)) = self.open(number)? {
-                    return Ok(Some((number, file, own)));
+                if let Some(piece) = self.open(number)? {
+                    return Ok(Some((number, piece)));
                 }
             }
             if !self.path.exists() {
@@ -156,10 +236,10 @@ impl Reading {
     /// The file that was put aside before another one, which has the number or, rotated since, a higher one. Any number of rotations may
     /// come between two looks, and files only move to higher numbers: what is found at the next number is the one before, if the other
     /// still has its own afterwards.
-    fn older(&self, mut number: u32, newer: Identity) -> Result<Option<(u32, File, Identity)>> {
+    fn older(&self, mut number: u32, newer: Identity) -> Result<Option<(u32, Piece)>> {
         let mut missing = 0u32;
         loop {
-            match Identity::at(&rotated(&self.path, number)) {
+            match self.at(number)? {
                 Some(there) if there == newer => {}
                 // Two in a row that are not there are the end: it is gone, and so is what was before it.
                 None if missing == 1 => return Ok(None),
@@ -171,40 +251,35 @@ impl Reading {
             }
             let mut found = None;
             for next in [number + 1, number + 2] {
-                found = self.open(next)?.map(|(file, own)| (next, file, own));
+                found = self.open(next)?.map(|piece| (next, piece));
                 if found.is_some() {
                     break;
                 }
             }
-            if Identity::at(&rotated(&self.path, number)) == Some(newer) {
+            if self.at(number)? == Some(newer) {
                 return Ok(found);
             }
         }
     }
 
-    fn open(&self, number: u32) -> Result<Option<(File, Identity)>> {
-        match File::open(rotated(&self.path, number)) {
-            Ok(file) => {
-                let own = Identity::of(&file).attempt(|| format!("look at the log {:?}", self.path))?;
-                Ok(Some((file, own)))
+    /// What has a number, compressed or not: where there are both forms, the other one is about to go.
+    fn open(&self, number: u32) -> Result<Option<Piece>> {
+        for is_compressed in [false, true] {
+            let path = if is_compressed { compressed(&self.path, number) } else { rotated(&self.path, number) };
+            match Piece::found(&path, is_compressed) {
+                Ok(piece) => return Ok(Some(piece)),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error).attempt(|| format!("open the log {path:?}")),
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).attempt(|| format!("open the log {:?}", self.path)),
         }
-    }
-}
-
-/// Which file it is, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity(u64, u64);
-
-impl Identity {
-    fn of(file: &File) -> std::io::Result<Identity> {
-        file.metadata().map(|data| Identity(data.dev(), data.ino()))
+        Ok(None)
     }
 
-    fn at(path: &Path) -> Option<Identity> {
-        std::fs::metadata(path).ok().map(|data| Identity(data.dev(), data.ino()))
+    fn at(&self, number: u32) -> Result<Option<Identity>> {
+        match Identity::at(&rotated(&self.path, number)) {
+            None => Ok(self.open(number)?.map(|piece| piece.own)),
+            own => Ok(own),
+        }
     }
 }
 
@@ -231,6 +306,19 @@ fn start_of_last(file: &File, count: usize) -> std::io::Result<(u64, usize)> {
     }
     let first = usize::from(size > 0 && count > 0);
     Ok(if count == 0 { (size, 0) } else { (0, found + first) })
+}
+
+fn count_lines(mut text: impl BufRead) -> std::io::Result<usize> {
+    let mut count = 0;
+    loop {
+        let block = text.fill_buf()?;
+        let length = block.len();
+        if length == 0 {
+            return Ok(count);
+        }
+        count += memchr::memchr_iter(b'\n', block).count();
+        text.consume(length);
+    }
 }
 
 #[cfg(test)]
@@ -290,18 +378,18 @@ mod tests {
         let mut log = Rotating::new("before");
         (0..4).for_each(|_| log.rotate());
         let reading = Reading::of(&log.path).unwrap();
-        assert_eq!(reading.newer.iter().map(number).collect::<Vec<_>>(), [1, 2, 3, 4]);
-        let (place, newest, own) = reading.newest().unwrap().unwrap();
-        assert_eq!((place, number(&newest)), (0, 4));
+        assert_eq!(reading.newer.iter().map(|piece| number(&piece.file)).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        let (place, newest) = reading.newest().unwrap().unwrap();
+        assert_eq!((place, number(&newest.file)), (0, 4));
         // 6 5 4 3: neither 5 nor 6 is the one before 4, though 5 has the next number.
         log.rotate();
         log.rotate();
-        let (place, third, own) = reading.older(place, own).unwrap().unwrap();
-        assert_eq!((place, number(&third)), (3, 3));
+        let (place, third) = reading.older(place, newest.own).unwrap().unwrap();
+        assert_eq!((place, number(&third.file)), (3, 3));
         // 7 6 5 4: it is gone, and so is what was before it.
         log.rotate();
-        assert!(reading.older(place, own).unwrap().is_none());
-        let known = number(&reading.files_after(Some(&newest)).unwrap()[0]);
+        assert!(reading.older(place, third.own).unwrap().is_none());
+        let known = number(&reading.files_after(Some(newest.own)).unwrap()[0].file);
         assert_eq!(known, 5);
     }
 
@@ -312,8 +400,45 @@ mod tests {
             (0..3).for_each(|_| log.rotate());
             // In the middle of a rotation.
             log.move_up(2, hole);
-            let found: Vec<u32> = Reading::of(&log.path).unwrap().newer.iter().map(number).collect();
+            let found: Vec<u32> =
+                Reading::of(&log.path).unwrap().newer.iter().map(|piece| number(&piece.file)).collect();
             assert_eq!(found, [1, 2, 3], "{hole}");
         }
+    }
+
+    /// A line in a file of its own, which becomes the log; what was there is put aside.
+    fn begin(log: &Rotating, text: &str) {
+        log.move_up(Rotating::FILES - 2, 0);
+        let mut line = Vec::new();
+        line::write(&mut line, text.as_bytes(), false, "", "2026-01-02T03:04:05Z");
+        std::fs::write(&log.path, line).unwrap();
+    }
+
+    #[test]
+    fn what_was_read_before_it_was_compressed_is_not_read_again() {
+        let log = Rotating::new("compressed");
+        let mut reading = Reading::of(&log.path).unwrap();
+        let mut more = || {
+            let mut texts = Vec::new();
+            let each = |line: Line<'_>| {
+                texts.push(String::from_utf8(line.text.into()).unwrap());
+                Ok(true)
+            };
+            reading.more(each).unwrap();
+            texts
+        };
+        begin(&log, "one");
+        assert_eq!(more(), ["one"]);
+        begin(&log, "two");
+        begin(&log, "three");
+        // "one" and "two": which nobody has read from the file that they are in now.
+        for number in [2, 1] {
+            let (plain, target) = (rotated(&log.path, number), compressed(&log.path, number));
+            super::super::compress::compress(&File::open(&plain).unwrap(), &File::create(target).unwrap()).unwrap();
+            std::fs::remove_file(plain).unwrap();
+        }
+        assert_eq!(more(), ["two", "three"]);
+        begin(&log, "four");
+        assert_eq!(more(), ["four"]);
     }
 }

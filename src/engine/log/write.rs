@@ -1,29 +1,35 @@
-//! Writing a log, by the monitor alone.
+//! Writing a log's files, by the monitor alone, or by a process of its own ([`super::aside`]).
 
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use rustix::process::Pid;
 
-use super::{Limits, line, rotated};
+use super::compress::{Compression, tidy};
+use super::file::{compressed, next, rotated, unfinished};
+use super::line;
+use super::options::Limits;
+use super::parts::Parts;
 use crate::engine::now;
 use crate::error::Attempt;
 
-/// A line that is longer is written in parts, as docker does.
-pub(super) const LONGEST: usize = 16 << 10;
+/// Bytes of lines that are written at once. A line that is almost empty is long in the file.
+const FULL: usize = 64 << 10;
+
+/// Who may read what a container says, as docker has it.
+pub(super) const MODE: u32 = 0o640;
 
 /// A log that is written.
 #[derive(Debug)]
 pub struct Writer {
-    path: PathBuf,
-    limits: Limits,
-    file: File,
-    size: u64,
+    files: Files,
     /// What each line has beside what was said.
     attributes: String,
-    /// The beginnings of lines that have no end yet, of stdout and stderr.
-    open: [Vec<u8>; 2],
+    parts: Parts,
     /// Kept for its room.
     lines: Vec<u8>,
 }
@@ -31,97 +37,227 @@ pub struct Writer {
 impl Writer {
     /// Opens it, at the end of what is there.
     pub fn open(path: PathBuf, limits: Limits, attributes: String) -> Result<Writer> {
-        let file =
-            File::options().create(true).append(true).open(&path).attempt(|| format!("open the log {path:?}"))?;
-        let size = file.metadata().attempt(|| format!("look at the log {path:?}"))?.len();
-        Ok(Writer { path, limits, file, size, attributes, open: Default::default(), lines: Vec::new() })
+        let files = Files::open(path, limits)?;
+        Ok(Writer { files, attributes, parts: Parts::default(), lines: Vec::new() })
     }
 
-    /// Takes what was said.
+    /// Takes what was said. What can't be written is lost, and what comes after it is written if it can be.
     pub fn write(&mut self, is_stderr: bool, bytes: &[u8]) -> Result<()> {
         let time = now();
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
-            let part;
-            (part, rest) = rest.split_at(end);
-            let open = &mut self.open[usize::from(is_stderr)];
-            if open.is_empty() && part.ends_with(b"\n") && part.len() <= LONGEST {
-                self.line(part, is_stderr, &time)?;
-                continue;
+        let Writer { files, attributes, parts, lines } = self;
+        let mut written = Ok(());
+        parts.take(is_stderr, bytes, |text| {
+            line::write(lines, text, is_stderr, attributes, &time);
+            if lines.len() >= FULL {
+                let now_written = files.put_all(lines);
+                written = std::mem::replace(&mut written, Ok(())).and(now_written);
             }
-            open.extend_from_slice(part);
-            let mut open = std::mem::take(open);
-            while open.len() >= LONGEST || open.ends_with(b"\n") {
-                let length = open.len().min(LONGEST);
-                self.line(&open[..length], is_stderr, &time)?;
-                open.drain(..length);
-            }
-            self.open[usize::from(is_stderr)] = open;
-        }
-        self.put()
+        });
+        written.and(files.put_all(lines))
     }
 
     /// At the end: lines that never got theirs.
     pub fn finish(&mut self) -> Result<()> {
         let time = now();
-        for is_stderr in [false, true] {
-            let open = std::mem::take(&mut self.open[usize::from(is_stderr)]);
-            if !open.is_empty() {
-                self.line(&open, is_stderr, &time)?;
-            }
+        let Writer { files, attributes, parts, lines } = self;
+        parts.finish(|is_stderr, text| line::write(lines, text, is_stderr, attributes, &time));
+        files.put_all(lines)
+    }
+
+    pub(super) fn files(&mut self) -> &mut Files {
+        &mut self.files
+    }
+
+    /// Whether no file is being compressed.
+    pub(super) fn is_settled(&self) -> bool {
+        self.files.compression.is_none()
+    }
+}
+
+/// The files of a log.
+#[derive(Debug)]
+pub(super) struct Files {
+    path: PathBuf,
+    limits: Limits,
+    file: File,
+    size: u64,
+    /// The highest number of a file.
+    oldest: u32,
+    compression: Option<Compression>,
+}
+
+impl Files {
+    pub(super) fn open(path: PathBuf, limits: Limits) -> Result<Files> {
+        let oldest = tidy(&path).attempt(|| format!("tidy up the log {path:?}"))?;
+        let file = File::options().create(true).append(true).read(true).mode(MODE).open(&path);
+        let file = file.attempt(|| format!("open the log {path:?}"))?;
+        let mut files = Files { path, limits, file, size: 0, oldest, compression: None };
+        files.end_half_line().attempt(|| format!("look at the log {:?}", files.path))?;
+        files.compress();
+        Ok(files)
+    }
+
+    /// Of a monitor that was killed there may be a line that was not written to its end, which would spoil the next one.
+    fn end_half_line(&mut self) -> io::Result<()> {
+        self.size = self.file.metadata()?.len();
+        let mut last = *b"\n";
+        if self.size > 0 {
+            self.file.seek(SeekFrom::End(-1))?;
+            self.file.read_exact(&mut last)?;
         }
-        self.put()
+        if last != *b"\n" {
+            // On a full disk the lines that come have no room either.
+            let _ = self.append(b"\n");
+        }
+        Ok(())
     }
 
-    /// Puts a line behind those that wait to be written; where the file is full with them, they are written.
-    fn line(&mut self, text: &[u8], is_stderr: bool, time: &str) -> Result<()> {
-        line::write(&mut self.lines, text, is_stderr, &self.attributes, time);
-        let is_full = self.limits.size.is_some_and(|limit| self.size + self.lines.len() as u64 >= limit);
-        if is_full { self.put() } else { Ok(()) }
+    /// Writes lines of the file, and empties what they were in.
+    fn put_all(&mut self, lines: &mut Vec<u8>) -> Result<()> {
+        let written = self.put(lines);
+        lines.clear();
+        // A line with many control characters is long.
+        lines.shrink_to(2 * FULL);
+        written
     }
 
-    fn put(&mut self) -> Result<()> {
-        let mut lines = std::mem::take(&mut self.lines);
-        if !lines.is_empty() {
-            if self.limits.size.is_some_and(|limit| self.size > 0 && self.size + lines.len() as u64 > limit) {
+    /// Writes lines of the file, in as many files as it takes.
+    pub(super) fn put(&mut self, mut lines: &[u8]) -> Result<()> {
+        while !lines.is_empty() {
+            let mut fitting = self.fitting(lines);
+            if fitting == 0 && self.has_shrunk() {
+                fitting = self.fitting(lines);
+            }
+            if fitting == 0 && self.size > 0 {
                 self.rotate()?;
+                fitting = self.fitting(lines);
             }
-            let written = self.file.write_all(&lines);
-            let length = lines.len() as u64;
-            lines.clear();
-            self.lines = lines;
-            if written.is_err() {
-                // On a full disk a half line may be there now, which would spoil the next one.
-                let _ = self.file.set_len(self.size);
+            if fitting == 0 {
+                // Longer than a file may be: it has one for itself.
+                fitting = memchr::memchr(b'\n', lines).map_or(lines.len(), |at| at + 1);
             }
-            written.attempt(|| format!("write the log {:?}", self.path))?;
-            self.size += length;
+            let now;
+            (now, lines) = lines.split_at(fitting);
+            self.append(now).attempt(|| format!("write the log {:?}", self.path))?;
         }
         Ok(())
     }
 
-    fn rotate(&mut self) -> Result<()> {
-        for number in (1..self.limits.files).rev() {
-            match fs::rename(rotated(&self.path, number - 1), rotated(&self.path, number)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).attempt(|| format!("rotate the log {:?}", self.path));
+    /// Bytes of the whole lines that the file has room for.
+    fn fitting(&self, lines: &[u8]) -> usize {
+        let room = self.limits.size.map(|limit| limit.saturating_sub(self.size));
+        match room.and_then(|room| usize::try_from(room).ok()) {
+            Some(room) if room < lines.len() => memchr::memrchr(b'\n', &lines[..room]).map_or(0, |at| at + 1),
+            _ => lines.len(),
+        }
+    }
+
+    /// Whether somebody else has emptied the file.
+    fn has_shrunk(&mut self) -> bool {
+        let size = self.file.metadata().map_or(self.size, |data| data.len());
+        let known = std::mem::replace(&mut self.size, size);
+        size < known
+    }
+
+    /// On a full disk whole lines are kept, and not the beginning of one, which would spoil the next one.
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let error = match self.file.write(rest) {
+                Ok(length) if length > 0 => {
+                    rest = &rest[length..];
+                    continue;
                 }
-                _ => {}
+                Ok(_) => ErrorKind::WriteZero.into(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            let written = &lines[..lines.len() - rest.len()];
+            let whole = memchr::memrchr(b'\n', written).map_or(0, |at| at + 1);
+            if whole < written.len() {
+                // Somebody else may have emptied it meanwhile, so that the size isn't the one that is known.
+                let half = (written.len() - whole) as u64;
+                let _ = self.file.metadata().and_then(|data| self.file.set_len(data.len().saturating_sub(half)));
             }
+            self.size += whole as u64;
+            return Err(error);
         }
-        if self.limits.files == 1 {
-            // As docker has it: the one file begins anew. A reader sees another file.
-            fs::remove_file(&self.path).attempt(|| format!("remove the log {:?}", self.path))?;
-        }
-        self.file = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.path)
-            .attempt(|| format!("open the log {:?}", self.path))?;
-        self.size = 0;
+        self.size += lines.len() as u64;
         Ok(())
     }
+
+    /// Puts the file aside and begins another one, which is made first: where that can't be, all files stay as they are.
+    fn rotate(&mut self) -> Result<()> {
+        let path = self.path.clone();
+        let what = || format!("rotate the log {path:?}");
+        let next = next(&path);
+        remove(&next).attempt(what)?;
+        let file = File::options().create_new(true).append(true).read(true).mode(MODE).open(&next).attempt(what)?;
+        self.move_up().attempt(what)?;
+        fs::rename(next, &path).attempt(what)?;
+        self.file = file;
+        self.size = 0;
+        self.compress();
+        Ok(())
+    }
+
+    fn move_up(&mut self) -> io::Result<()> {
+        // There may be very many, or holes where a monitor was killed.
+        let last = self.oldest.saturating_add(1).min(self.limits.files - 1);
+        self.oldest = last;
+        if last > 0 {
+            remove(&rotated(&self.path, last))?;
+            remove(&compressed(&self.path, last))?;
+        }
+        for number in (1..=last).rev() {
+            rename(&rotated(&self.path, number - 1), &rotated(&self.path, number))?;
+            if number > 1 && self.limits.compress {
+                rename(&compressed(&self.path, number - 1), &compressed(&self.path, number))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with what is to be compressed. What can't be stays as it is until the next rotation.
+    fn compress(&mut self) {
+        if self.limits.compress && self.compression.is_none() {
+            self.compression = Compression::begin(&self.path, self.oldest).ok().flatten();
+        }
+    }
+
+    /// A child of this process has ended.
+    pub(super) fn reaped(&mut self, pid: Pid, status: u8) {
+        if let Some(compression) = self.compression.take_if(|compression| compression.is_by(pid)) {
+            let ended = compression.end(&self.path, self.oldest, status == 0);
+            if status == 0 && ended.is_ok() {
+                self.compress();
+            }
+        }
+    }
+
+    /// Readable when the process has ended that compresses a file.
+    pub(super) fn compressing(&self) -> Option<BorrowedFd<'_>> {
+        self.compression.as_ref().map(|compression| compression.child().pidfd.as_fd())
+    }
+
+    /// Has no file compressed any more.
+    pub(super) fn abandon(&mut self) {
+        if self.compression.take().is_some() {
+            let _ = remove(&unfinished(&self.path));
+        }
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    not_there_is_fine(fs::remove_file(path))
+}
+
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    not_there_is_fine(fs::rename(from, to))
+}
+
+fn not_there_is_fine(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 #[cfg(test)]
@@ -144,7 +280,8 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("ctn-log-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let path = directory.join("x-json.log");
-        let mut writer = Writer::open(path.clone(), Limits { size: Some(300), files: 3 }, String::new()).unwrap();
+        let limits = Limits { size: Some(300), files: 3, compress: false };
+        let mut writer = Writer::open(path.clone(), limits, String::new()).unwrap();
         for part in ["one\ntw", "o\nthree", "\nfour\n"] {
             writer.write(false, part.as_bytes()).unwrap();
         }
@@ -159,9 +296,50 @@ mod tests {
         let texts = texts(&mut Reading::of(&path).unwrap());
         assert_eq!(texts.last().map(String::as_str), Some("49\n"));
         assert!(texts.len() < 20 && !rotated(&path, 3).exists());
-        // A line without an end does not fill the memory.
-        writer.write(false, &vec![b'x'; 3 * LONGEST]).unwrap();
-        assert!(writer.open[0].is_empty());
         fs::remove_dir_all(&directory).unwrap();
+    }
+
+    /// A log of three files in a directory of its own.
+    fn three(name: &str) -> (PathBuf, Writer) {
+        let directory = std::env::temp_dir().join(format!("ctn-log-{name}-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("x-json.log");
+        let limits = Limits { size: Some(300), files: 3, compress: false };
+        (path.clone(), Writer::open(path, limits, String::new()).unwrap())
+    }
+
+    #[test]
+    fn a_rotation_that_fails_costs_no_file() {
+        let (path, mut writer) = three("fails");
+        let say = |writer: &mut Writer, numbers: std::ops::Range<u32>| {
+            numbers.map(|number| writer.write(false, format!("{number}\n").as_bytes())).find(Result::is_err)
+        };
+        assert!(say(&mut writer, 10..20).is_none());
+        let before = texts(&mut Reading::of(&path).unwrap());
+        // Where the next file is to be there is something else.
+        fs::create_dir(next(&path)).unwrap();
+        assert!(say(&mut writer, 20..40).is_some());
+        let meanwhile = texts(&mut Reading::of(&path).unwrap());
+        assert_eq!(meanwhile[..before.len()], before);
+        fs::remove_dir(next(&path)).unwrap();
+        assert!(say(&mut writer, 40..43).is_none());
+        let after = texts(&mut Reading::of(&path).unwrap());
+        assert_eq!(after.last().map(String::as_str), Some("42\n"));
+        assert!(meanwhile.ends_with(&after[..after.len() - 3]), "{after:?}");
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_line_that_was_not_written_to_its_end_spoils_no_other() {
+        let (path, mut writer) = three("half");
+        writer.write(false, b"one\n").unwrap();
+        let whole = fs::read(&path).unwrap();
+        let half = &whole[..whole.len() / 2];
+        fs::write(&path, [&whole[..], half].concat()).unwrap();
+        drop(writer);
+        let (path, mut writer) = three("half");
+        writer.write(false, b"two\n").unwrap();
+        assert_eq!(texts(&mut Reading::of(&path).unwrap()), ["one\n", "two\n"]);
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
     }
 }

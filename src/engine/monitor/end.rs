@@ -78,10 +78,11 @@ impl Monitor {
         self.engine.happened(&self.record, "kill", &[("signal", number.to_string())]);
     }
 
-    /// Init has ended, and all that it said is passed on.
+    /// Init has ended, and all that it said is passed on, or was long enough on its way.
     pub(super) fn end(&mut self, status: u8) {
+        self.finish_log();
         if let Some(log) = &mut self.log {
-            let _ = log.finish();
+            log.abandon();
         }
         self.init = None;
         self.kill_at = None;

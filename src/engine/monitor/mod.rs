@@ -165,8 +165,8 @@ impl Monitor {
         let mut wanted = vec![PollFd::new(&self.signals, PollFlags::IN)];
         let memory = self.memory.as_ref().and_then(Watch::of_memory);
         wanted.extend(memory.map(|memory| PollFd::from_borrowed_fd(memory, PollFlags::PRI)));
-        let room_for_log = self.log.as_ref().and_then(Log::waits);
-        wanted.extend(room_for_log.map(|log| PollFd::from_borrowed_fd(log, PollFlags::OUT)));
+        let log = self.log.as_ref().and_then(Log::waits);
+        wanted.extend(log.map(|(log, flags)| PollFd::from_borrowed_fd(log, flags)));
         let before_clients = wanted.len();
         let after_clients = self.clients.wants(&mut wanted, self.stdio.takes_input());
         let after_stdio = self.stdio.wants(&mut wanted, !self.is_full());
@@ -218,7 +218,7 @@ impl Monitor {
             self.signal(libc::SIGKILL);
         }
         if let Some((status, at)) = self.ended
-            && (self.stdio.is_drained() && !self.is_full() || at + PATIENCE <= now)
+            && (self.has_said_all() || at + PATIENCE <= now)
         {
             self.ended = None;
             self.end(status);
@@ -237,7 +237,23 @@ impl Monitor {
 
     /// Whether somebody who takes what the container says has no room for more.
     fn is_full(&self) -> bool {
-        self.clients.are_full() || self.log.as_ref().and_then(Log::waits).is_some()
+        self.clients.are_full() || self.log.as_ref().is_some_and(Log::is_full)
+    }
+
+    /// Whether all that the container said before it ended is where it belongs.
+    fn has_said_all(&mut self) -> bool {
+        if !self.stdio.is_drained() || self.is_full() {
+            return false;
+        }
+        self.finish_log();
+        self.log.as_ref().is_none_or(Log::is_settled)
+    }
+
+    /// What has no end yet has none.
+    fn finish_log(&mut self) {
+        if let Some(finished) = self.log.as_mut().map(Log::finish) {
+            self.tell_of_log(finished);
+        }
     }
 
     fn flush_log(&mut self) {
@@ -296,6 +312,9 @@ impl Monitor {
     fn reaped(&mut self, pid: Pid, status: u8) {
         if let Some(probing) = &mut self.probing {
             probing.reaped(pid, status);
+        }
+        if let Some(log) = &mut self.log {
+            log.reaped(pid, status);
         }
         self.network.reaped(pid);
     }

@@ -252,7 +252,7 @@ mod tests {
             ("json-file", "max-size=x"),
             ("json-file", "tag={{.Nonsense}}"),
             ("json-file", "compress=true"),
-            ("json-file", "mode=non-blocking"),
+            ("json-file", "mode=nosuch"),
             ("json-file", "max-buffer-size=1m"),
             ("local", "labels=a"),
             ("none", "a"),

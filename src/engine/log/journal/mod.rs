@@ -5,7 +5,6 @@
 mod message;
 mod read;
 
-use std::collections::VecDeque;
 use std::io::{ErrorKind, IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,8 +15,9 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
+use super::parts::Parts;
+use super::ring::Ring;
 use super::tag;
-use super::write::LONGEST;
 use crate::engine::now;
 use crate::engine::record::Record;
 use crate::error::Attempt;
@@ -36,72 +36,82 @@ pub struct Journal {
     socket: UnixDatagram,
     /// The fields that all messages have.
     common: Vec<u8>,
-    /// The beginnings of lines that have no end yet, of stdout and stderr.
-    open: [Vec<u8>; 2],
+    parts: Parts,
     /// What the journal had no room for.
-    pending: VecDeque<Vec<u8>>,
+    waiting: Ring,
+    /// The first message of it.
+    message: Option<Vec<u8>>,
+    /// The container goes on when there is no room.
+    drops: bool,
 }
 
 impl Journal {
-    /// Connects to it.
-    pub(super) fn open(record: &Record) -> Result<Journal> {
+    /// Connects to it. What it has no room for is kept, as far as there is room for that where `buffer` says how much.
+    pub(super) fn open(record: &Record, buffer: Option<usize>) -> Result<Journal> {
         let what = || format!("connect to the journal at {SOCKET:?}");
         let socket = UnixDatagram::unbound().attempt(what)?;
         socket.connect(SOCKET).and_then(|()| socket.set_nonblocking(true)).attempt(what)?;
-        Ok(Journal { socket, common: common(record)?, open: Default::default(), pending: VecDeque::new() })
+        Ok(Journal::with(socket, common(record)?, buffer))
+    }
+
+    fn with(socket: UnixDatagram, common: Vec<u8>, buffer: Option<usize>) -> Journal {
+        let (parts, waiting) = (Parts::default(), Ring::new(buffer));
+        Journal { socket, common, parts, waiting, message: None, drops: buffer.is_some() }
     }
 
     /// Takes what was said.
     pub(super) fn write(&mut self, is_stderr: bool, bytes: &[u8]) -> Result<()> {
         let time = now();
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let mut open = std::mem::take(&mut self.open[usize::from(is_stderr)]);
-            open.extend_from_slice(part);
-            while open.len() >= LONGEST || open.ends_with(b"\n") {
-                let length = open.len().min(LONGEST);
-                self.line(&open[..length], is_stderr, &time)?;
-                open.drain(..length);
-            }
-            self.open[usize::from(is_stderr)] = open;
-        }
-        Ok(())
+        let mut flushed = Ok(());
+        let mut parts = std::mem::take(&mut self.parts);
+        parts.take(is_stderr, bytes, |text| {
+            self.waiting.push(is_stderr, text, &time);
+            let now_flushed = self.flush();
+            flushed = std::mem::replace(&mut flushed, Ok(())).and(now_flushed);
+        });
+        self.parts = parts;
+        flushed
     }
 
     /// At the end: lines that never got theirs.
     pub(super) fn finish(&mut self) -> Result<()> {
         let time = now();
-        for is_stderr in [false, true] {
-            let open = std::mem::take(&mut self.open[usize::from(is_stderr)]);
-            if !open.is_empty() {
-                self.line(&open, is_stderr, &time)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn line(&mut self, text: &[u8], is_stderr: bool, time: &str) -> Result<()> {
-        let message = of_line(&self.common, text, is_stderr, time);
-        self.pending.push_back(message);
+        let Journal { parts, waiting, .. } = self;
+        parts.finish(|is_stderr, text| waiting.push(is_stderr, text, &time));
         self.flush()
     }
 
-    /// Sends what waits, as far as there is room.
+    /// Sends what waits, as far as there is room. What the journal doesn't take is lost, and what comes after it is not.
     pub(super) fn flush(&mut self) -> Result<()> {
-        while let Some(message) = self.pending.front() {
-            match send(&self.socket, message) {
-                Err(Errno::AGAIN) => return Ok(()),
-                sent => {
-                    self.pending.pop_front();
-                    sent.attempt(|| "write to the journal")?;
+        let mut flushed = Ok(());
+        while self.message.is_some() || self.next() {
+            let message = self.message.take().unwrap_or_default();
+            match send(&self.socket, &message) {
+                Err(Errno::AGAIN) => {
+                    self.message = Some(message);
+                    break;
                 }
+                sent => flushed = flushed.and(sent.attempt(|| "write to the journal")),
             }
         }
-        Ok(())
+        flushed
+    }
+
+    /// Makes a message of the line that has waited longest.
+    fn next(&mut self) -> bool {
+        let Journal { common, waiting, message, .. } = self;
+        waiting.pop(|is_stderr, text, time| *message = Some(of_line(common, text, is_stderr, time)));
+        self.message.is_some()
     }
 
     /// Where room will be, if something waits for it.
     pub(super) fn waits(&self) -> Option<BorrowedFd<'_>> {
-        (!self.pending.is_empty()).then(|| self.socket.as_fd())
+        self.message.is_some().then(|| self.socket.as_fd())
+    }
+
+    /// Whether the container is to wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.message.is_some() && !self.drops
     }
 }
 
@@ -215,6 +225,42 @@ mod tests {
             ["labels-regex", "env-regex"].map(|option| (option.into(), ".".into())).into();
         let common = String::from_utf8(common(&record).unwrap()).unwrap();
         assert!(!common.contains("forged"), "{common}");
+    }
+
+    /// The lines of all messages that came.
+    fn received(journal: &mut Journal, theirs: &UnixDatagram) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut buffer = vec![0; 1 << 10];
+        while let Ok(length) = theirs.recv(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            lines.push(text.rsplit_once("\nMESSAGE=").unwrap().1.trim_end().to_owned());
+            journal.flush().unwrap();
+        }
+        lines
+    }
+
+    fn journal(buffer: Option<usize>) -> (Journal, UnixDatagram) {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        (Journal::with(ours, Vec::new(), buffer), theirs)
+    }
+
+    #[test]
+    fn what_has_no_room_is_kept_or_dropped() {
+        let said: Vec<String> = (0..2000).map(|number| number.to_string()).collect();
+        let text = said.join("\n");
+        for (buffer, is_full) in [(None, true), (Some(1000), false)] {
+            let (mut journal, theirs) = journal(buffer);
+            journal.write(false, text.as_bytes()).unwrap();
+            assert_eq!(journal.is_full(), is_full);
+            journal.finish().unwrap();
+            assert!(journal.waits().is_some());
+            let lines = received(&mut journal, &theirs);
+            assert!(journal.waits().is_none() && !journal.is_full());
+            assert!(lines == said[..lines.len()], "{:?}", lines.last());
+            assert!(if is_full { lines.len() == 2000 } else { (50..1500).contains(&lines.len()) }, "{}", lines.len());
+        }
     }
 
     #[test]

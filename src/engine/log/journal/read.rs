@@ -5,11 +5,11 @@ use std::io::{Read, Seek};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Result, bail};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 
-use super::super::follow::Life;
+use super::super::follow::{Life, Until};
 use super::super::{Line, line};
 use super::message::{Entry, Export};
 use crate::engine::Container;
@@ -19,11 +19,13 @@ use crate::error::Attempt;
 pub(in crate::engine::log) fn read(
     container: &Container<'_>,
     tail: Option<usize>,
-    follow: bool,
+    follow: Option<Until>,
     each: &mut dyn FnMut(Option<Line<'_>>) -> Result<bool>,
 ) -> Result<()> {
     let mut reading = Reading { container, tail, cursor: String::new(), is_silent: false, each };
-    if follow && !(reading.last()? && reading.follow()?) {
+    if let Some(until) = follow
+        && !(reading.last()? && reading.follow(until)?)
+    {
         return Ok(());
     }
     reading.rest().map(drop)
@@ -52,12 +54,12 @@ impl Reading<'_, '_> {
         Ok(goes_on)
     }
 
-    /// Hands on what is there and what comes until the container has ended; false where no more is wanted.
-    fn follow(&mut self) -> Result<bool> {
+    /// Hands on what is there and what comes until the container has ended, or that time has come; false where no more is wanted.
+    fn follow(&mut self, until: Until) -> Result<bool> {
         let mut life = Life::default();
         let mut journal = None;
         let mut export = Export::default();
-        while !life.is_over(self.container)? {
+        while !until.is_over() && !life.is_over(self.container)? {
             // From the first look on, so that nothing comes in between.
             let running = match &mut journal {
                 Some(running) => running,
@@ -66,7 +68,8 @@ impl Reading<'_, '_> {
             let Some(output) = &mut running.child.stdout else { break };
             let mut waited = vec![PollFd::new(&*output, PollFlags::IN)];
             waited.extend(life.channel().map(|channel| PollFd::new(channel, PollFlags::IN)));
-            match poll(&mut waited, None) {
+            let patience = until.left().and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut waited, patience.as_ref()) {
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error).attempt(|| "wait for the journal"),

@@ -1,0 +1,122 @@
+//! Logs that are not waited for (`mode=non-blocking`).
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+
+use crate::harness::{LIMIT, Place, until};
+
+/// A disk that can be stopped: whoever writes there waits for as long as it is.
+struct Disk {
+    path: PathBuf,
+}
+
+impl Disk {
+    fn of(place: &Place) -> Disk {
+        let (image, path) = (place.join("disk"), place.store());
+        fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        assert!(Command::new("mkfs.ext4").arg("-q").arg(&image).status().unwrap().success());
+        fs::create_dir(&path).unwrap();
+        assert!(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&path).status().unwrap().success());
+        Disk { path }
+    }
+
+    fn set(&self, flag: &str) -> bool {
+        Command::new("fsfreeze").arg(flag).arg(&self.path).stderr(Stdio::null()).status().unwrap().success()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.set("--unfreeze");
+    }
+}
+
+#[test]
+fn a_disk_that_stands_still_holds_up_no_container() {
+    let mut disk = None;
+    let place = Place::with(|path| {
+        let place = Place { path, user: None, network: None };
+        disk = Some(Disk::of(&place));
+        place
+    });
+    let disk = disk.unwrap();
+    let script = "echo ready; read x; seq 1 300000; while read x; do echo $x; done";
+    let flags = ["--name", "talks", "--network", "none", "--log-opt", "mode=non-blocking"];
+    let run = [&["run", "-i"], &flags[..], &["--log-opt", "max-buffer-size=100k", "box", "sh", "-c", script]].concat();
+    let mut running = place.command(&run).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = running.stdin.take().unwrap();
+    let output = BufReader::new(running.stdout.take().unwrap());
+    let (send, lines) = channel();
+    let reader = std::thread::spawn(move || output.lines().for_each(|line| send.send(line.unwrap()).unwrap()));
+    assert_eq!(lines.recv_timeout(LIMIT).unwrap(), "ready");
+    until("the log has it", || place.ctn(&["logs", "talks"]) == "ready\n");
+    assert!(disk.set("--freeze"));
+    input.write_all(b"\n").unwrap();
+    for number in 1..=300_000 {
+        assert_eq!(lines.recv_timeout(LIMIT).unwrap(), number.to_string());
+    }
+    assert!(disk.set("--unfreeze"));
+    until("the log has taken what waited", || {
+        input.write_all(b"end\n").unwrap();
+        place.ctn(&["logs", "-n", "1", "talks"]) == "end\n"
+    });
+    drop(input);
+    assert!(running.wait().unwrap().success());
+    reader.join().unwrap();
+    // What there was room for is there, the oldest and no half lines; then there was none.
+    let log = place.ctn(&["logs", "talks"]);
+    let said = log.strip_prefix("ready\n").unwrap().trim_end_matches("end\n");
+    let numbers: Vec<u32> = said.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(numbers.len() > 5000 && numbers.len() < 100_000 && numbers.is_sorted(), "{}", numbers.len());
+    assert!(numbers.iter().copied().take(5000).eq(1..=5000), "the newest are dropped, not the oldest");
+    place.ctn(&["rm", "talks"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_log_that_keeps_up_loses_nothing() {
+    let place = Place::new();
+    let options = ["mode=non-blocking", "max-buffer-size=64m", "max-size=100k", "max-file=100", "compress=true"];
+    let options: Vec<&str> = options.iter().flat_map(|option| ["--log-opt", option]).collect();
+    for again in ["no", "on-failure:1"] {
+        let script = "seq 1 20000; printf end; exit 1";
+        let run = ["run", "--name", "said", "--network", "none", "--restart", again];
+        let status = place.call(&[&run[..], &options, &["box", "sh", "-c", script]].concat()).status;
+        assert_eq!(status.code(), Some(1));
+        let once = (1..=20_000).map(|number| format!("{number}\n")).collect::<String>() + "end";
+        let times = if again == "no" { 1 } else { 2 };
+        place.until_field("said", ".State.Status", "exited");
+        assert!(place.ctn(&["logs", "said"]) == once.repeat(times), "{again}");
+        place.ctn(&["rm", "said"]);
+        place.assert_nothing_left();
+    }
+}
+
+#[test]
+fn the_writer_goes_with_the_monitor_and_may_be_killed() {
+    let place = Place::new();
+    place.detached("talks", &["--log-opt", "mode=non-blocking"], "while :; do echo said; sleep 0.01; done");
+    until("it spoke", || place.ctn(&["logs", "talks"]).starts_with("said\n"));
+    let monitor = place.monitor_of("talks");
+    let writer = writer_of(monitor).expect("a process that writes");
+    // It is started again by what is said next.
+    crate::harness::kill(writer);
+    let count = || place.ctn(&["logs", "talks"]).lines().count();
+    let before = count();
+    until("there is more", || count() > before);
+    let writer = crate::wait::Process::watch(writer_of(monitor).unwrap());
+    crate::harness::kill(monitor);
+    writer.wait_gone();
+    place.ctn(&["rm", "-f", "talks"]);
+    place.assert_nothing_left();
+}
+
+/// The process below a monitor that writes its log.
+fn writer_of(monitor: i32) -> Option<i32> {
+    let children = fs::read_to_string(format!("/proc/{monitor}/task/{monitor}/children")).unwrap();
+    let named = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "ctn-log\n");
+    children.split_whitespace().find(named).map(|pid| pid.parse().unwrap())
+}
