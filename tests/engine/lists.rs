@@ -23,6 +23,9 @@ fn ps_has_dockers_columns_filters_and_templates() {
         (&["-a"], "down up"),
         (&["-l"], "down"),
         (&["-n", "2"], "down up"),
+        (&["-n", "-1"], "up"),
+        (&["-f", "health=none"], "up"),
+        (&["--format", "-{{join (split .Names \"\") \".\"}}{{print 1 2 .Names 3}}"], "-u.p1 2up3"),
         (&["-a", "-f", "name=^u"], "up"),
         (&["-f", "status=exited"], "down"),
         (&["-f", "exited=3"], "down"),
@@ -35,7 +38,11 @@ fn ps_has_dockers_columns_filters_and_templates() {
     ] {
         assert_eq!(names(arguments), wanted, "{arguments:?}");
     }
+    assert!(place.refusal(1, &["ps", "--filter", "health=fine"]).contains("health: fine"));
     assert_eq!(place.ctn(&["ps", "-q", "--no-trunc"]).trim(), up);
+    let sizes = place.ctn(&["inspect", "--size", "--format", "{{.SizeRw}} {{.SizeRootFs}}", "up"]);
+    let sizes: Vec<u64> = sizes.split_whitespace().map(|size| size.parse().unwrap()).collect();
+    assert!(sizes[1] > sizes[0], "{sizes:?}");
     let status = place.ctn(&["ps", "-a", "--format", "{{.Names}} {{.State}} {{.Status}}", "-f", "name=down"]);
     assert!(status.starts_with("down exited Exited (3) "), "{status}");
     let json: serde_json::Value = serde_json::from_str(&place.ctn(&["ps", "--format", "json"])).unwrap();

@@ -8,9 +8,7 @@ use std::path::PathBuf;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::harness::{Place, kill, until};
-
-#[path = "../helpers/lock.rs"]
-mod lock;
+use crate::lock;
 
 #[test]
 fn a_port_is_published_and_held() {
@@ -47,6 +45,21 @@ fn ports_are_listed_in_the_order_of_their_numbers() {
     let wanted = "90/tcp -> 127.0.0.1:18090\n90/udp -> 127.0.0.1:18091\n100/tcp -> 127.0.0.1:18100\n";
     assert_eq!(place.ctn(&["port", "server"]), wanted);
     place.ctn(&["rm", "-f", "server"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn ports_that_are_exposed_alone_are_shown() {
+    let place = Place::new();
+    let flags = ["-p", "127.0.0.1:18103:80", "--expose", "100-102", "--expose", "5/udp"];
+    place.ctn(&[&["run", "-d", "--name", "server"], &flags[..], &["box", "sleep", "1000"]].concat());
+    let shown = || place.ctn(&["ps", "-a", "--format", "{{.Ports}}"]);
+    assert_eq!(shown(), "5/udp, 100-102/tcp, 127.0.0.1:18103->80/tcp\n");
+    let ports = || place.field("server", "range $port, $at := .NetworkSettings.Ports}}{{$port}}={{len $at}} {{end");
+    assert_eq!(ports(), "100/tcp=0 101/tcp=0 102/tcp=0 5/udp=0 80/tcp=1");
+    place.ctn(&["stop", "-t", "0", "server"]);
+    assert_eq!((shown().as_str(), ports().as_str()), ("\n", ""));
+    place.ctn(&["rm", "server"]);
     place.assert_nothing_left();
 }
 
