@@ -58,8 +58,8 @@ pub(super) fn wait(
         Err(error) if file::is_gone(error) => return Ok(Waited::Gone),
         opened => opened?,
     };
-    let mut removals: Option<OwnedFd> = None;
-    for turn in 0.. {
+    let (mut removals, mut has_waited) = (None, false);
+    loop {
         match file::read_again(events.as_fd()) {
             Ok(text) if wanted(Events::parse(&text)) => return Ok(Waited::Reached),
             Ok(_) => {}
@@ -70,17 +70,16 @@ pub(super) fn wait(
         if left.is_zero() {
             return Ok(Waited::TimedOut);
         }
-        let left = if turn == 0 { left.min(SOON) } else { left };
+        let left = if has_waited { left } else { left.min(SOON) };
         let mut watched = vec![PollFd::new(&events, PollFlags::PRI)];
         watched.extend(removals.as_ref().map(|removals| PollFd::new(removals, PollFlags::IN)));
         match rustix::event::poll(&mut watched, Timespec::try_from(left).ok().as_ref()) {
-            Ok(0) if removals.is_none() => removals = removals_beside(group),
+            Ok(0) if !has_waited => (removals, has_waited) = (removals_beside(group), true),
             Ok(_) => drain(removals.as_ref()),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(Waited::TimedOut)
 }
 
 /// Tells when a group is removed from the directory that this one is in. None where that can't be watched: then it is as without.
@@ -111,6 +110,8 @@ mod tests {
         let directory = std::fs::File::open(group.path()).unwrap();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| wait(directory.as_fd(), Duration::from_secs(20), |_| false));
+            // A change of another kind comes first.
+            std::fs::write(group.path().join("cgroup.freeze"), "1").unwrap();
             std::thread::sleep(SOON * 3);
             group.remove().unwrap();
             let removed = Instant::now();

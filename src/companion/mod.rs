@@ -12,6 +12,7 @@ mod images;
 mod import;
 mod info;
 mod inspect;
+mod instruction;
 mod load;
 mod login;
 mod logout;

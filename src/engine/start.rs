@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use rustix::fs::{FlockOperation, flock};
 
 use super::group::Place;
@@ -114,7 +114,9 @@ impl Container<'_> {
             let (signal, patience) = self.manner(signal, seconds)?;
             let channel = self.monitor()?;
             channel.request(&Request::Restart(signal, patience))?;
-            return first_word(channel, warn);
+            let started = first_word(channel, warn);
+            ensure!(started.is_ok() || self.engine.has_record(self.id()), "No such container: {}", self.record.name);
+            return started;
         }
         self.stop(signal, seconds)?;
         if is_up {
