@@ -63,6 +63,21 @@ fn ports_that_are_exposed_alone_are_shown() {
     place.assert_nothing_left();
 }
 
+/// docker sets them, too, though the link is there after the container's namespace.
+#[test]
+fn sysctls_of_the_first_link() {
+    let place = Place::new();
+    place.ctn(&["network", "create", "mine"]);
+    let look = "cat /proc/sys/net/ipv4/conf/eth0/log_martians /proc/sys/net/ipv4/conf/eth0/arp_ignore";
+    for network in ["default", "mine"] {
+        let settings = ["--sysctl", "net.ipv4.conf.eth0.log_martians=1", "--sysctl", "net.ipv4.conf.eth0.arp_ignore=2"];
+        let run = [&["run", "--rm", "--network", network], &settings[..], &["box", "sh", "-c", look]].concat();
+        assert_eq!(place.ctn(&run), "1\n2\n", "{network}");
+    }
+    place.ctn(&["network", "rm", "mine"]);
+    place.assert_nothing_left();
+}
+
 #[test]
 fn names_addresses_and_files() {
     let place = Place::new();
@@ -261,6 +276,25 @@ fn who_waited_for_a_container_sees_what_was_done_to_its_networks() {
     assert!(!place.ctn(&["exec", "web", "cat", "/proc/net/dev"]).contains("eth1"));
     place.ctn(&["rm", "-f", "web"]);
     place.ctn(&["network", "rm", "mine", "other"]);
+    place.assert_nothing_left();
+}
+
+/// Whoever comes while a container ends, and finds a change that nobody is at any more: a monitor lives, and hears nobody.
+#[test]
+fn a_container_that_is_ending_is_no_hindrance() {
+    let place = Place::new();
+    let id = place.ctn(&["create", "--name", "one", "box"]).trim().to_owned();
+    let running = place.run().unwrap().join(&id);
+    fs::create_dir(&running).unwrap();
+    let monitor = File::create(running.join("monitor")).unwrap();
+    flock(&monitor, FlockOperation::LockExclusive).unwrap();
+    fs::write(running.join("change-of-networks"), r#"{"Leaves":"bridge"}"#).unwrap();
+    assert_eq!(place.ctn(&["ps", "-aq", "--no-trunc"]).trim(), id);
+    place.ctn(&["rename", "one", "two"]);
+    place.ctn(&["update", "--restart", "on-failure", "two"]);
+    assert_eq!(place.field("two", ".HostConfig.RestartPolicy.Name"), "on-failure");
+    drop(monitor);
+    place.ctn(&["rm", "two"]);
     place.assert_nothing_left();
 }
 

@@ -43,7 +43,7 @@ impl Flags {
             ensure!(tmpfs.insert(path.clone(), options).is_none(), "Duplicate mount point: {path}");
         }
         let mut sysctls = BTreeMap::new();
-        for text in &self.sysctl {
+        for text in self.sysctl.iter().filter(|text| self.of_first_link(text).is_none()) {
             let Some((name, value)) = text.split_once('=') else { bail!("invalid sysctl: {text:?} is not NAME=VALUE") };
             sysctls.insert(name.to_owned(), value.to_owned());
         }
