@@ -99,6 +99,11 @@ fn events_tell_what_happened() {
     let fields = ["events", "--since", "1h", "--until", "0s", "--filter", "event=die", "--format", format];
     let fields = place.ctn(&fields);
     assert!(fields.starts_with("container die box local 64 true 1"), "{fields}");
+    // What has no such attribute shows Go's words for nothing.
+    let format = "{{.Action}} {{.Actor.Attributes.exitCode}}";
+    let filters = ["--filter", "container=told", "--filter", "event=die", "--filter", "event=start"];
+    let events = place.ctn(&[&["events", "--since", "1h", "--until", "0s", "--format", format], &filters[..]].concat());
+    assert_eq!(events, "start <no value>\ndie 0\n");
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
     let told: Vec<String> = lines.by_ref().take(since.lines().count()).collect();
     assert_eq!(told, since.lines().collect::<Vec<_>>());

@@ -264,7 +264,22 @@ fn shown(value: &Value) -> String {
 }
 
 /// What Go has as maps and not as structures: nothing is wrong about a key that isn't there.
-const MAPS: [&str; 6] = ["Annotations", "Labels", "Networks", "Options", "Ports", "Sysctls"];
+const MAPS: [&str; 14] = [
+    "Annotations",
+    "Attributes",
+    "AuxiliaryAddresses",
+    "Containers",
+    "DriverOpts",
+    "ExposedPorts",
+    "Labels",
+    "Networks",
+    "Options",
+    "PortBindings",
+    "Ports",
+    "StorageOpt",
+    "Sysctls",
+    "Volumes",
+];
 
 /// What leaves a heading as it is.
 const UNHEEDED: [&str; 8] = ["json", "split", "join", "title", "lower", "upper", "pad", "truncate"];
