@@ -113,10 +113,10 @@ fn ensure(root: BorrowedFd<'_>, path: &CStr, want: Want) -> Result<OwnedFd> {
             Err(Errno::NOENT) => {}
             Err(error) => return Err(error),
         }
+        let mode = if want == Want::DirectoryForAll && ahead.is_empty() { 0o1777 } else { 0o755 };
         let made = match want {
             Want::File if ahead.is_empty() => make_file(directory.as_fd(), &name),
-            Want::DirectoryForAll if ahead.is_empty() => mkdirat(&directory, &name, Mode::from_raw_mode(0o1777)),
-            _ => mkdirat(&directory, &name, Mode::from_raw_mode(0o755)),
+            _ => mkdirat(&directory, &name, Mode::from_raw_mode(mode)),
         };
         match made {
             Ok(()) | Err(Errno::EXIST) => {}

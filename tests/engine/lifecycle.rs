@@ -69,6 +69,9 @@ fn one_that_goes_at_its_end_is_restarted_and_removed() {
     until("it said so again", || place.ctn(&["logs", "goes"]) == "started\nstarted\n");
     assert_eq!(place.ctn(&["exec", "goes", "ls", "/kept"]), "/kept\n");
     assert_eq!(place.field("goes", ".RestartCount"), "0");
+    let events = ["events", "--since", "1h", "--until", "0s", "--filter", "container=goes", "--format", "{{.Action}}"];
+    let events = place.ctn(&events);
+    assert!(events.contains("kill\ndie\nstop\nstart\nrestart\n"), "{events}");
     for _ in 0..5 {
         let (status, output, errors) = place.outcome(&["rm", "-f", "goes"]);
         assert_eq!((status, output.as_str(), errors.as_str()), (Some(0), "goes\n", ""));

@@ -75,6 +75,10 @@ fn mounts_go_both_ways_where_they_are_shared() {
             rustix::mount::unmount(shared.join("below"), rustix::mount::UnmountFlags::empty()).unwrap();
         }
     }
+    // In a user namespace of its own nothing leads out, whatever is asked for.
+    let bind = format!("{}:/in:rshared", shared.display());
+    place.inside(&["--userns", "auto", "-v", &bind], "test -d /in/below");
+    assert_eq!(count(), before);
     place.assert_nothing_left();
 }
 

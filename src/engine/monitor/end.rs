@@ -155,6 +155,7 @@ impl Monitor {
 
     /// `restart` of a container that would be removed at its end: by the same monitor, so that there is no such end.
     fn start_over(&mut self) {
+        self.engine.happened(&self.record, "stop", &[]);
         match self.start() {
             Ok(()) => self.clients.tell_all(&Notice::Started),
             Err(error) => {
