@@ -55,6 +55,11 @@ fn ends_and_statuses(pair: &Pair) -> Result<()> {
         ("ps -aq", Same),
         ("run -d --rm --name up box sleep 1000", Same),
         ("stop -t 0 up", Same),
+        ("run -d --rm --name up box sleep 1000", Same),
+        ("restart -t 0 up", Same),
+        (state, Same),
+        ("rm -f up", Same),
+        ("ps -aq", Same),
     ];
     pair.alone(|| follow(pair, lines))
 }
@@ -69,6 +74,8 @@ fn names_and_waits(pair: &Pair) -> Result<()> {
         ("start --attach two", Same),
         ("wait two two", Same),
         ("start two", Same),
+        // It may run still, where a start takes less time than its end.
+        ("wait two", Same),
         ("rm two nosuch", Same),
         ("container prune --force", Same),
         ("run -i --rm box cat", Same),
@@ -178,6 +185,17 @@ fn changes_and_commits(pair: &Pair) -> Result<()> {
             "inspect --format '{{.Author}} {{.Comment}} {{.Config.Cmd}} {{.Config.Env}} {{.Config.ExposedPorts}} {{.Config.WorkingDir}}' committed:1",
             Same,
         ),
+        (
+            "commit -m '- a dash' -c 'ENV A=\"b $HOME\" PATH=$PATH:/opt FROM_IMAGE=\\$no' -c 'WORKDIR below/$A/../x' \
+             -c 'LABEL c=${NO:-d}' -c 'HEALTHCHECK --interval=5s CMD true $A' -c 'CMD echo $A' -c 'USER ${A:+worker}' one committed:2",
+            Same,
+        ),
+        (
+            "inspect --format '{{.Comment}} {{json .Config.Env}} {{.Config.WorkingDir}} {{json .Config.Labels}} {{json .Config.Cmd}} \
+             {{.Config.User}} {{json .Config.Healthcheck.Test}} {{json .Config.Healthcheck.Interval}}' committed:2",
+            Same,
+        ),
+        ("rmi committed:2", Same),
         ("history --format '{{.CreatedBy}}|{{.Size}}|{{.Comment}}' committed:1", Same),
         ("history -q committed:1", Other((0, "SHORT-ID\nSHORT-ID"), (0, "SHORT-ID\n<missing>"), PARENT)),
         ("commit --pause=false one", Same),
@@ -279,6 +297,11 @@ fn what_run_prepares(pair: &Pair) -> Result<()> {
         ("run --rm --init box ps -o comm", Same),
         ("run --rm --pid host --network host --uts host box true", Same),
         ("run --rm -t box tty", Same),
+        ("run --rm --ulimit nofile=100:200 --ulimit nofile=50:60 box sh -c 'ulimit -Sn; ulimit -Hn'", Same),
+        ("run --rm -h -x -e -A=-b box env", Sorted),
+        ("run --rm -u worker --tmpfs /new box sh -c 'stat -c %a /new; touch /new/x'", Same),
+        ("run --rm -u '' -w '' box sh -c 'id -u; pwd'", Same),
+        ("run --rm -v /run/tmp:/in:rshared box sh -c \"grep ' /in ' /proc/self/mountinfo | grep -o shared\"", Same),
         ("run --rm --mac-address 02:00:00:00:00:09 box cat /sys/class/net/eth0/address", Same),
     ];
     pair.alone(|| follow(pair, lines))

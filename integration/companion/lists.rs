@@ -78,6 +78,13 @@ fn containers(pair: &Pair) -> Result<()> {
                 "docker 23 and later print objects, too, where 20.10 prints the word",
             ),
         ),
+        (
+            "run -d --name says -p 127.0.0.1:7778:80 -p 127.0.0.1:90-91:90-91 --expose 100-102 --expose 5/udp box sleep 1000",
+            Same,
+        ),
+        ("ps --filter name=says --format '{{.Ports}}'", Same),
+        ("inspect --format '{{json .NetworkSettings.Ports}}' says", Same),
+        ("rm -f says", Same),
         ("run -d --name wide -p 7777:80 box sleep 1000", Same),
         (
             "ps --filter name=wide --format '{{.Ports}}'",

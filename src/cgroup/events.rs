@@ -1,9 +1,10 @@
 //! `cgroup.events`: the file by which the kernel wakes whoever waits for a group to empty or to freeze.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::inotify;
 use rustix::io::Errno;
 
 use super::file;
@@ -39,8 +40,14 @@ pub(super) enum Waited {
     TimedOut,
 }
 
+/// For how long a change is waited for alone. The kernel tells of changes at most once in 10 ms (`CGROUP_FILE_NOTIFY_MIN_INTV`).
+const SOON: Duration = Duration::from_millis(20);
+
 /// Waits until `cgroup.events` says what is wanted. The kernel signals each change as an urgent condition (`POLLPRI`)
 /// of the open file until it is read anew, so a change between reading and polling is not lost.
+///
+/// What is lost is the last change of a group that somebody else removes within those 10 ms, and a removal is no change. So whoever
+/// has waited long watches the directory above, too: not before, for an inotify instance takes milliseconds to be closed.
 pub(super) fn wait(
     group: BorrowedFd<'_>,
     patience: Duration,
@@ -51,6 +58,7 @@ pub(super) fn wait(
         Err(error) if file::is_gone(error) => return Ok(Waited::Gone),
         opened => opened?,
     };
+    let (mut removals, mut has_waited) = (None, false);
     loop {
         match file::read_again(events.as_fd()) {
             Ok(text) if wanted(Events::parse(&text)) => return Ok(Waited::Reached),
@@ -62,17 +70,55 @@ pub(super) fn wait(
         if left.is_zero() {
             return Ok(Waited::TimedOut);
         }
-        let mut watched = [PollFd::new(&events, PollFlags::PRI)];
+        let left = if has_waited { left } else { left.min(SOON) };
+        let mut watched = vec![PollFd::new(&events, PollFlags::PRI)];
+        watched.extend(removals.as_ref().map(|removals| PollFd::new(removals, PollFlags::IN)));
         match rustix::event::poll(&mut watched, Timespec::try_from(left).ok().as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(0) if !has_waited => (removals, has_waited) = (removals_beside(group), true),
+            Ok(_) => drain(removals.as_ref()),
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
     }
 }
 
+/// Tells when a group is removed from the directory that this one is in. None where that can't be watched: then it is as without.
+fn removals_beside(group: BorrowedFd<'_>) -> Option<OwnedFd> {
+    use inotify::{CreateFlags, WatchFlags};
+    let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+    let above = format!("/proc/self/fd/{}/..", group.as_raw_fd());
+    inotify::add_watch(&watch, above, WatchFlags::DELETE | WatchFlags::ONLYDIR).ok()?;
+    Some(watch)
+}
+
+/// Which one was removed is seen by reading.
+fn drain(removals: Option<&OwnedFd>) {
+    let mut buffer = [0; 4096];
+    while removals.is_some_and(|removals| rustix::io::read(removals, &mut buffer).is_ok_and(|length| length > 0)) {}
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::group::Group;
+    use super::super::scratch::Scratch;
     use super::*;
+
+    #[test]
+    fn a_removal_ends_the_wait() {
+        let Some(scratch) = Scratch::new() else { return };
+        let group = Group::create(&scratch.hierarchy, &scratch.below("waited-for")).unwrap();
+        let directory = std::fs::File::open(group.path()).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| wait(directory.as_fd(), Duration::from_secs(20), |_| false));
+            // A change of another kind comes first.
+            std::fs::write(group.path().join("cgroup.freeze"), "1").unwrap();
+            std::thread::sleep(SOON * 3);
+            group.remove().unwrap();
+            let removed = Instant::now();
+            assert_eq!(waiting.join().unwrap(), Ok(Waited::Gone));
+            assert!(removed.elapsed() < Duration::from_secs(10), "seen at the end of the patience");
+        });
+    }
 
     #[test]
     fn both_keys_are_read_in_any_order() {

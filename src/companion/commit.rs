@@ -149,7 +149,7 @@ impl Commit {
             config["author"] = self.author.clone().into();
         }
         for instruction in &self.change {
-            super::import::change(&mut config["config"], instruction)?;
+            super::instruction::change(&mut config["config"], instruction)?;
         }
         let push = |list: &mut Value, item: Value| match list {
             Value::Array(list) => list.push(item),

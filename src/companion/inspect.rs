@@ -82,7 +82,9 @@ impl Inspect {
                     let mut described = super::container::described(&container)?;
                     if self.size {
                         let upper = container.directory().join("upper");
-                        described["SizeRw"] = crate::image::store::collect::usage(&upper).into();
+                        let own = crate::image::store::collect::usage(&upper);
+                        described["SizeRw"] = own.into();
+                        described["SizeRootFs"] = (own + super::container::size_of_image(&container)).into();
                     }
                     return Ok(described);
                 }

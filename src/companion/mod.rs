@@ -14,6 +14,7 @@ mod images;
 mod import;
 mod info;
 mod inspect;
+mod instruction;
 mod load;
 mod login;
 mod logout;
@@ -48,7 +49,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::engine::rootless::{self, User};
@@ -268,7 +269,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         return rootless::holder::main(&arguments);
     }
     all_descriptors();
-    let line = match CommandLine::try_parse_from(&arguments) {
+    let parsed = taking_dashes(tree()).try_get_matches_from(&arguments);
+    let line = match parsed.and_then(|matches| CommandLine::from_arg_matches(&matches)) {
         Ok(line) => line,
         Err(error) => {
             if is_answer(&error) {
@@ -317,14 +319,24 @@ fn all_descriptors() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
+/// As Go's flags are read: what stands behind a flag that needs a value is the value, whatever it begins with
+/// (`commit -m '- first'`, `--label -x`).
+fn taking_dashes(command: clap::Command) -> clap::Command {
+    let takes = |argument: &clap::Arg| {
+        let is_flag = argument.get_long().is_some() || argument.get_short().is_some();
+        let is_optional = argument.get_num_args().is_some_and(|count| count.min_values() == 0);
+        is_flag && argument.get_action().takes_values() && !is_optional
+    };
+    let command = command.mut_args(|argument| match takes(&argument) {
+        true => argument.allow_hyphen_values(true),
+        false => argument,
+    });
+    command.mut_subcommands(taking_dashes)
+}
+
 /// The whole of the command line, for help, manual pages and completions.
 pub fn tree() -> clap::Command {
     CommandLine::command()
-}
-
-/// `0.0.0.0:8080->80/tcp, …`, as `ps` shows published ports.
-fn network_ports(published: &[(String, String)]) -> String {
-    published.iter().map(|(port, host)| format!("{host}->{port}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A `--filter`, which has a name and a value.

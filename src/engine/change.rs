@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::group::Place;
+use super::protocol::Channel;
 use super::record::HostConfig;
 use super::specification::{self, Further};
 use super::state::Status;
@@ -23,8 +24,9 @@ impl Container<'_> {
             Place::of(self.engine, &self.record)?.update(self)?;
         }
         self.write()?;
-        if self.has_monitor() {
-            self.monitor()?.reload(|_| ())?;
+        // One that is ending hears nobody any more.
+        if let Some(monitor) = Channel::connect(&self.running())? {
+            monitor.reload(|_| ())?;
         }
         self.engine.happened(&self.record, "update", &[]);
         Ok(())

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::FlockOperation;
 
 use super::locks::{self, Lock};
@@ -102,15 +102,20 @@ impl Container<'_> {
 
     /// Nobody else changes it as long as this is held.
     pub(super) fn lock(&self) -> Result<Lock> {
-        locks::wait(&self.directory(), FlockOperation::LockExclusive)
-            .with_context(|| format!("No such container: {}", self.record.short()))
+        let alone = locks::wait(&self.directory(), FlockOperation::LockExclusive);
+        // Who had it locked before may have removed it.
+        let missing = || format!("No such container: {}", self.record.name);
+        let alone = alone.with_context(missing)?;
+        ensure!(self.engine.has_record(self.id()), missing());
+        Ok(alone)
     }
 
     /// The same, for who changes its record: that is read again, for another one may have changed it while this one waited, or have been
     /// killed at a change of its networks.
     pub(super) fn lock_for_change(&mut self) -> Result<Lock> {
         let alone = self.lock()?;
-        self.record = self.engine.record(self.id())?;
+        self.record =
+            self.engine.record(self.id()).with_context(|| format!("No such container: {}", self.record.name))?;
         self.settle_networks()?;
         Ok(alone)
     }

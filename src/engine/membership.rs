@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::network::{Mode, is_attachable, namespace};
+use super::protocol::Channel;
 use super::record::{Membership, Record};
 use super::rootless::network::Outside;
 use super::{Container, Engine, links, locks};
@@ -197,10 +198,11 @@ impl Container<'_> {
         self.have_known(warn)
     }
 
-    /// A monitor reads the record, and looks whether names are to be answered now. That is all of a change.
+    /// A monitor reads the record, and looks whether names are to be answered now. That is all of a change. One that is ending hears
+    /// nobody any more, and needs to know nothing.
     pub(super) fn have_known(&self, warn: impl Fn(&str)) -> Result<()> {
-        if self.has_monitor() {
-            self.monitor()?.reload(warn)?;
+        if let Some(monitor) = Channel::connect(&self.running())? {
+            monitor.reload(warn)?;
         }
         let note = note(&self.running());
         match fs::remove_file(&note) {

@@ -42,6 +42,8 @@ pub enum Request {
     Kill(i32),
     /// A signal, and after so many milliseconds SIGKILL; none waits for ever. The container is not started again.
     Stop(i32, Option<u64>),
+    /// The same, and a start after it: who asks is told of that.
+    Restart(i32, Option<u64>),
     /// The record or the networks were changed.
     Reload,
 }
@@ -220,6 +222,10 @@ impl AsFd for Channel {
     }
 }
 
+fn stop(signal: i32, patience: Option<u64>) -> Vec<u8> {
+    [&signal.to_le_bytes()[..], &patience.unwrap_or(u64::MAX).to_le_bytes()[..]].concat()
+}
+
 impl Request {
     fn packet(&self) -> (u8, Vec<u8>) {
         match self {
@@ -231,10 +237,8 @@ impl Request {
             Request::InputEnd => (b'E', Vec::new()),
             Request::Resize(rows, columns) => (b'R', [rows.to_le_bytes(), columns.to_le_bytes()].concat()),
             Request::Kill(signal) => (b'K', signal.to_le_bytes().to_vec()),
-            Request::Stop(signal, patience) => {
-                let patience = patience.unwrap_or(u64::MAX);
-                (b'S', [&signal.to_le_bytes()[..], &patience.to_le_bytes()[..]].concat())
-            }
+            Request::Stop(signal, patience) => (b'S', stop(*signal, *patience)),
+            Request::Restart(signal, patience) => (b'T', stop(*signal, *patience)),
             Request::Reload => (b'L', Vec::new()),
         }
     }
@@ -258,9 +262,11 @@ impl Request {
                 Request::Resize(u16::from_le_bytes([both[0], both[1]]), u16::from_le_bytes([both[2], both[3]]))
             }
             b'K' => Request::Kill(number(0)?),
-            b'S' => {
+            b'S' | b'T' => {
                 let patience = u64::from_le_bytes(content.get(4..12).context("a short packet")?.try_into()?);
-                Request::Stop(number(0)?, Some(patience).filter(|patience| *patience != u64::MAX))
+                let patience = Some(patience).filter(|patience| *patience != u64::MAX);
+                let request = if *kind == b'S' { Request::Stop } else { Request::Restart };
+                request(number(0)?, patience)
             }
             b'L' => Request::Reload,
             other => bail!("a packet of the unknown kind {other}"),
@@ -315,6 +321,7 @@ mod tests {
             Request::Kill(9),
             Request::Stop(15, Some(10_000)),
             Request::Stop(37, None),
+            Request::Restart(15, Some(10_000)),
             Request::Reload,
         ];
         for request in requests {
@@ -334,7 +341,7 @@ mod tests {
             let (kind, content) = notice.packet();
             assert_eq!(Notice::read(&[&[kind], &content[..]].concat()).unwrap(), notice);
         }
-        for broken in [&b""[..], b"?", b"K12", b"S1234", b"R1"] {
+        for broken in [&b""[..], b"?", b"K12", b"S1234", b"T1234", b"R1"] {
             assert!(Request::read(broken).is_err());
         }
     }

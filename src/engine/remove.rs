@@ -24,6 +24,10 @@ impl Container<'_> {
                 );
             }
             self.end()?;
+            // Its monitor has removed it, or is about to.
+            if self.record.host_config.auto_remove && !self.engine.has_record(self.id()) {
+                return Ok(());
+            }
         }
         let alone = self.lock()?;
         // Started again by somebody while we waited.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use rustix::fs::{FlockOperation, flock};
 
 use super::group::Place;
@@ -84,15 +84,45 @@ impl Container<'_> {
         if !state.status.is_up() && state.status != Status::Restarting {
             return Ok(());
         }
-        let signal = signal.map_or_else(|| stop_signal(&self.record), Ok)?;
-        let seconds = seconds.or(self.record.config.stop_timeout).unwrap_or(10);
-        let patience = u64::try_from(seconds).ok().map(|seconds| seconds.saturating_mul(1000));
+        let (signal, patience) = self.manner(signal, seconds)?;
         let Some(channel) = Channel::connect(&self.running())? else { return self.wait_for_monitor() };
         if channel.request(&Request::Stop(signal, patience))? && channel.ended()?.is_none() {
             // The monitor ended, or was killed: its successor in this matter is reconciliation.
             self.state()?;
         }
         self.wait_for_monitor()
+    }
+
+    /// By which signal it is stopped, and after how many milliseconds by SIGKILL.
+    fn manner(&self, signal: Option<i32>, seconds: Option<i64>) -> Result<(i32, Option<u64>)> {
+        let signal = signal.map_or_else(|| stop_signal(&self.record), Ok)?;
+        let seconds = seconds.or(self.record.config.stop_timeout).unwrap_or(10);
+        Ok((signal, u64::try_from(seconds).ok().map(|seconds| seconds.saturating_mul(1000))))
+    }
+
+    /// Has it stopped as [`Container::stop`] does, and started. Whether it was running is told before the start.
+    pub fn restart(
+        &self,
+        signal: Option<i32>,
+        seconds: Option<i64>,
+        stopped: impl Fn(),
+        warn: impl Fn(&str),
+    ) -> Result<Attached> {
+        let is_up = self.state()?.status.is_up();
+        if is_up && self.record.host_config.auto_remove {
+            // With its end it would be gone.
+            let (signal, patience) = self.manner(signal, seconds)?;
+            let channel = self.monitor()?;
+            channel.request(&Request::Restart(signal, patience))?;
+            let started = first_word(channel, warn);
+            ensure!(started.is_ok() || self.engine.has_record(self.id()), "No such container: {}", self.record.name);
+            return started;
+        }
+        self.stop(signal, seconds)?;
+        if is_up {
+            stopped();
+        }
+        self.start(None, warn)
     }
 
     /// Sends a signal.

@@ -96,7 +96,10 @@ impl Init<'_> {
 
     fn file_system_target(&self, wanted: &FileSystem) -> Outcome<OwnedFd> {
         let (root, path) = (self.root()?, wanted.destination.relative());
-        let target = tree::ensure_directory(root, path)?;
+        // A tmpfs without a mode has that of its directory: as long as there is none, the one that any tmpfs has. It is the
+        // directory's, too, so that it is the same at the next start.
+        let ensure = if wanted.inherit_mode { tree::ensure_directory_for_all } else { tree::ensure_directory };
+        let target = ensure(root, path)?;
         if wanted.ordinary_directory {
             let ordinary = tree::open_ordinary(root, path).map_err(|error| {
                 let kind = wanted.kind.to_string_lossy();

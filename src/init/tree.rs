@@ -65,6 +65,11 @@ pub(super) fn ensure_directory(root: BorrowedFd<'_>, path: &CStr) -> Result<Owne
     ensure(root, path, Want::Directory)
 }
 
+/// Opens a directory to mount on, making it with what a tmpfs has by default: mode 1777 (tmpfs(5)). What is missing on its way has 0755.
+pub(super) fn ensure_directory_for_all(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
+    ensure(root, path, Want::DirectoryForAll)
+}
+
 /// Opens a file, making it (empty, 0644) and the directories on its way if they are missing.
 pub(super) fn ensure_file(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
     ensure(root, path, Want::File)
@@ -83,6 +88,7 @@ pub(super) fn ensure_parent<'p>(root: BorrowedFd<'_>, path: &'p CStr) -> Result<
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Want {
     Directory,
+    DirectoryForAll,
     File,
 }
 
@@ -107,9 +113,10 @@ fn ensure(root: BorrowedFd<'_>, path: &CStr, want: Want) -> Result<OwnedFd> {
             Err(Errno::NOENT) => {}
             Err(error) => return Err(error),
         }
+        let mode = if want == Want::DirectoryForAll && ahead.is_empty() { 0o1777 } else { 0o755 };
         let made = match want {
             Want::File if ahead.is_empty() => make_file(directory.as_fd(), &name),
-            _ => mkdirat(&directory, &name, Mode::from_raw_mode(0o755)),
+            _ => mkdirat(&directory, &name, Mode::from_raw_mode(mode)),
         };
         match made {
             Ok(()) | Err(Errno::EXIST) => {}

@@ -117,10 +117,17 @@ impl Networks {
             }
             match self.remove_unused(&network) {
                 Ok(()) => removed.push(network),
+                // Somebody has come in meanwhile, or has removed it.
+                Err(_) if self.is_used_or_gone(&network) => {}
                 Err(error) => errors.take(Err(error)),
             }
         }
         errors.into_result().map(|()| removed)
+    }
+
+    fn is_used_or_gone(&self, network: &Network) -> bool {
+        let is_used = self.endpoints(network).is_ok_and(|endpoints| !endpoints.is_empty());
+        is_used || self.definitions().is_ok_and(|all| all.iter().all(|other| other.id != network.id))
     }
 
     fn remove_unused(&self, network: &Network) -> Result<()> {

@@ -43,6 +43,13 @@ fn who_and_where() {
     place.write_env();
     assert_eq!(place.inside(&["-e", "A=flag", "--env-file", "env", "-e", "OF"], "echo $A $B-$OF"), "flag 2-\n");
     assert_eq!(place.inside(&["--ulimit", "nofile=77:88"], "ulimit -n; ulimit -Hn"), "77\n88\n");
+    let twice = ["--ulimit", "nofile=77:88", "--ulimit", "nofile=55:66"];
+    assert_eq!(place.inside(&twice, "ulimit -n; ulimit -Hn"), "55\n66\n");
+    // What begins with a dash is a flag's value, too, and an empty one is as none.
+    let dashes = ["run", "--rm", "--network", "none", "-h", "-x", "-e", "-A=-b", "-l", "-l", "box", "env"];
+    let env = place.ctn(&dashes);
+    assert!(env.contains("HOSTNAME=-x\n") && env.contains("\n-A=-b\n"), "{env}");
+    assert_eq!(place.inside(&["-u", "", "-w", ""], "id -u; pwd"), "0\n/\n");
     assert_eq!(
         place.inside(&["--sysctl", "net.ipv4.ip_default_ttl=7"], "cat /proc/sys/net/ipv4/ip_default_ttl"),
         "7\n"
@@ -144,6 +151,7 @@ fn exec_has_its_own_ways() {
     let exec = |flags: &[&str], script: &str| place.ctn(&[&["exec"], flags, &["into", "sh", "-c", script]].concat());
     assert_eq!(exec(&[], "id -u; echo $A; cat /proc/1/comm"), "33\n1\nsleep\n");
     assert_eq!(exec(&["-u", "0", "-w", "/data", "-e", "A=2"], "id -u; pwd; echo $A"), "0\n/data\n2\n");
+    assert_eq!(exec(&["-u", "", "-w", ""], "id -u; pwd"), "33\n/\n");
     assert_eq!(place.outcome(&["exec", "into", "nonsense"]).0, Some(127));
     assert_eq!(place.outcome(&["exec", "into", "/not-executable"]).0, Some(126));
     let mut command = place.command(&["exec", "-i", "into", "cat"]);

@@ -1,4 +1,10 @@
+use std::fs;
+use std::process::Stdio;
+
+use rustix::fs::{FlockOperation, flock};
+
 use crate::harness::{Place, until};
+use crate::lock;
 
 #[test]
 fn a_container_is_run_and_gone() {
@@ -49,6 +55,76 @@ fn a_life_from_create_to_rm() {
     place.ctn(&["rm", "-f", "other"]);
     assert_eq!(place.refusal(1, &["inspect", "other"]), "Error: No such object: other\n");
     place.assert_nothing_left();
+}
+
+/// docker restarts and removes such ones, too.
+#[test]
+fn one_that_goes_at_its_end_is_restarted_and_removed() {
+    let place = Place::new();
+    place.detached("goes", &["--rm", "-v", "/data"], "echo started; touch /kept; exec sleep 1000");
+    let pid = place.field("goes", ".State.Pid");
+    until("it said so", || place.ctn(&["logs", "goes"]) == "started\n");
+    assert_eq!(place.ctn(&["restart", "-t", "0", "goes"]), "goes\n");
+    assert_ne!(place.field("goes", ".State.Pid"), pid);
+    until("it said so again", || place.ctn(&["logs", "goes"]) == "started\nstarted\n");
+    assert_eq!(place.ctn(&["exec", "goes", "ls", "/kept"]), "/kept\n");
+    assert_eq!(place.field("goes", ".RestartCount"), "0");
+    let events = ["events", "--since", "1h", "--until", "0s", "--filter", "container=goes", "--format", "{{.Action}}"];
+    let events = place.ctn(&events);
+    assert!(events.contains("kill\ndie\nstop\nstart\nrestart\n"), "{events}");
+    for _ in 0..5 {
+        let (status, output, errors) = place.outcome(&["rm", "-f", "goes"]);
+        assert_eq!((status, output.as_str(), errors.as_str()), (Some(0), "goes\n", ""));
+        place.assert_nothing_left();
+        place.detached("goes", &["--rm"], "exec sleep 1000");
+    }
+    assert_eq!(place.ctn(&["volume", "ls", "-q"]), "");
+    place.ctn(&["stop", "-t", "0", "goes"]);
+    place.assert_nothing_left();
+    // Who is attached stays so.
+    let attached = place.spawn(&["run", "--rm", "--name", "fore", "--network", "none", "box", "sleep", "1000"]);
+    until("it runs", || place.outcome(&["inspect", "-f", "{{.State.Running}}", "fore"]).1 == "true\n");
+    place.ctn(&["restart", "-t", "0", "fore"]);
+    place.ctn(&["kill", "fore"]);
+    assert_eq!(attached.wait_with_output().unwrap().status.code(), Some(137));
+    place.assert_nothing_left();
+}
+
+/// docker's `--interactive` attaches what the program reads, whatever `--attach` says.
+#[test]
+fn what_is_interactive_reads() {
+    let place = Place::new();
+    let run = ["run", "-i", "--rm", "--network", "none", "-a", "stdout", "box", "cat"];
+    let mut child = place.command(&run).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"through").unwrap();
+    assert_eq!(child.wait_with_output().unwrap().stdout, b"through");
+}
+
+/// Who waited for the container's lock finds that it was removed.
+#[test]
+fn one_that_was_removed_is_not_started() {
+    let place = Place::new();
+    for command in [&["start", "one"][..], &["rename", "one", "two"], &["update", "--restart", "always", "one"]] {
+        let id = place.ctn(&["create", "--name", "one", "--network", "none", "box"]).trim().to_owned();
+        let directory = place.store().join("containers").join(&id);
+        let other = fs::File::open(&directory).unwrap();
+        flock(&other, FlockOperation::LockExclusive).unwrap();
+        let mut child = place.spawn(command);
+        lock::wait_for_lock(&mut child);
+        fs::remove_dir_all(&directory).unwrap();
+        fs::remove_file(place.store().join("names/one")).unwrap();
+        drop(other);
+        let output = child.wait_with_output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), errors.as_str()),
+            (Some(1), "Error: No such container: one\n"),
+            "{command:?}"
+        );
+        let run = place.run().unwrap();
+        assert!(!run.join(&id).exists() && !run.join("runtime").join(&id).exists());
+        place.ctn(&["ps"]);
+    }
 }
 
 #[test]

@@ -23,6 +23,9 @@ fn ps_has_dockers_columns_filters_and_templates() {
         (&["-a"], "down up"),
         (&["-l"], "down"),
         (&["-n", "2"], "down up"),
+        (&["-n", "-1"], "up"),
+        (&["-f", "health=none"], "up"),
+        (&["--format", "-{{join (split .Names \"\") \".\"}}{{print 1 2 .Names 3}}"], "-u.p1 2up3"),
         (&["-a", "-f", "name=^u"], "up"),
         (&["-f", "status=exited"], "down"),
         (&["-f", "exited=3"], "down"),
@@ -35,7 +38,11 @@ fn ps_has_dockers_columns_filters_and_templates() {
     ] {
         assert_eq!(names(arguments), wanted, "{arguments:?}");
     }
+    assert!(place.refusal(1, &["ps", "--filter", "health=fine"]).contains("health: fine"));
     assert_eq!(place.ctn(&["ps", "-q", "--no-trunc"]).trim(), up);
+    let sizes = place.ctn(&["inspect", "--size", "--format", "{{.SizeRw}} {{.SizeRootFs}}", "up"]);
+    let sizes: Vec<u64> = sizes.split_whitespace().map(|size| size.parse().unwrap()).collect();
+    assert!(sizes[1] > sizes[0], "{sizes:?}");
     let status = place.ctn(&["ps", "-a", "--format", "{{.Names}} {{.State}} {{.Status}}", "-f", "name=down"]);
     assert!(status.starts_with("down exited Exited (3) "), "{status}");
     let json: serde_json::Value = serde_json::from_str(&place.ctn(&["ps", "--format", "json"])).unwrap();
@@ -92,6 +99,11 @@ fn events_tell_what_happened() {
     let fields = ["events", "--since", "1h", "--until", "0s", "--filter", "event=die", "--format", format];
     let fields = place.ctn(&fields);
     assert!(fields.starts_with("container die box local 64 true 1"), "{fields}");
+    // What has no such attribute shows Go's words for nothing.
+    let format = "{{.Action}} {{.Actor.Attributes.exitCode}}";
+    let filters = ["--filter", "container=told", "--filter", "event=die", "--filter", "event=start"];
+    let events = place.ctn(&[&["events", "--since", "1h", "--until", "0s", "--format", format], &filters[..]].concat());
+    assert_eq!(events, "start <no value>\ndie 0\n");
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
     let told: Vec<String> = lines.by_ref().take(since.lines().count()).collect();
     assert_eq!(told, since.lines().collect::<Vec<_>>());

@@ -7,6 +7,8 @@
 
 mod harness;
 
+#[path = "../helpers/lock.rs"]
+mod lock;
 #[path = "../runtime/harness/terminal.rs"]
 #[allow(dead_code, reason = "it serves the tests of tests/runtime, too")]
 mod pty;

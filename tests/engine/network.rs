@@ -8,9 +8,7 @@ use std::path::PathBuf;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::harness::{Place, kill, until};
-
-#[path = "../helpers/lock.rs"]
-mod lock;
+use crate::lock;
 
 #[test]
 fn a_port_is_published_and_held() {
@@ -47,6 +45,36 @@ fn ports_are_listed_in_the_order_of_their_numbers() {
     let wanted = "90/tcp -> 127.0.0.1:18090\n90/udp -> 127.0.0.1:18091\n100/tcp -> 127.0.0.1:18100\n";
     assert_eq!(place.ctn(&["port", "server"]), wanted);
     place.ctn(&["rm", "-f", "server"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn ports_that_are_exposed_alone_are_shown() {
+    let place = Place::new();
+    let flags = ["-p", "127.0.0.1:18103:80", "--expose", "100-102", "--expose", "5/udp"];
+    place.ctn(&[&["run", "-d", "--name", "server"], &flags[..], &["box", "sleep", "1000"]].concat());
+    let shown = || place.ctn(&["ps", "-a", "--format", "{{.Ports}}"]);
+    assert_eq!(shown(), "5/udp, 100-102/tcp, 127.0.0.1:18103->80/tcp\n");
+    let ports = || place.field("server", "range $port, $at := .NetworkSettings.Ports}}{{$port}}={{len $at}} {{end");
+    assert_eq!(ports(), "100/tcp=0 101/tcp=0 102/tcp=0 5/udp=0 80/tcp=1");
+    place.ctn(&["stop", "-t", "0", "server"]);
+    assert_eq!((shown().as_str(), ports().as_str()), ("\n", ""));
+    place.ctn(&["rm", "server"]);
+    place.assert_nothing_left();
+}
+
+/// docker sets them, too, though the link is there after the container's namespace.
+#[test]
+fn sysctls_of_the_first_link() {
+    let place = Place::new();
+    place.ctn(&["network", "create", "mine"]);
+    let look = "cat /proc/sys/net/ipv4/conf/eth0/log_martians /proc/sys/net/ipv4/conf/eth0/arp_ignore";
+    for network in ["default", "mine"] {
+        let settings = ["--sysctl", "net.ipv4.conf.eth0.log_martians=1", "--sysctl", "net.ipv4.conf.eth0.arp_ignore=2"];
+        let run = [&["run", "--rm", "--network", network], &settings[..], &["box", "sh", "-c", look]].concat();
+        assert_eq!(place.ctn(&run), "1\n2\n", "{network}");
+    }
+    place.ctn(&["network", "rm", "mine"]);
     place.assert_nothing_left();
 }
 
@@ -248,6 +276,25 @@ fn who_waited_for_a_container_sees_what_was_done_to_its_networks() {
     assert!(!place.ctn(&["exec", "web", "cat", "/proc/net/dev"]).contains("eth1"));
     place.ctn(&["rm", "-f", "web"]);
     place.ctn(&["network", "rm", "mine", "other"]);
+    place.assert_nothing_left();
+}
+
+/// Whoever comes while a container ends, and finds a change that nobody is at any more: a monitor lives, and hears nobody.
+#[test]
+fn a_container_that_is_ending_is_no_hindrance() {
+    let place = Place::new();
+    let id = place.ctn(&["create", "--name", "one", "box"]).trim().to_owned();
+    let running = place.run().unwrap().join(&id);
+    fs::create_dir(&running).unwrap();
+    let monitor = File::create(running.join("monitor")).unwrap();
+    flock(&monitor, FlockOperation::LockExclusive).unwrap();
+    fs::write(running.join("change-of-networks"), r#"{"Leaves":"bridge"}"#).unwrap();
+    assert_eq!(place.ctn(&["ps", "-aq", "--no-trunc"]).trim(), id);
+    place.ctn(&["rename", "one", "two"]);
+    place.ctn(&["update", "--restart", "on-failure", "two"]);
+    assert_eq!(place.field("two", ".HostConfig.RestartPolicy.Name"), "on-failure");
+    drop(monitor);
+    place.ctn(&["rm", "two"]);
     place.assert_nothing_left();
 }
 

@@ -58,6 +58,41 @@ fn directories_of_the_host() {
     assert_eq!(size, ["1024", "2048"]);
 }
 
+/// docker's: with `rshared` what is mounted inside is mounted outside, too, and with `rslave` the other way round alone.
+#[test]
+fn mounts_go_both_ways_where_they_are_shared() {
+    let place = Place::new();
+    let shared = place.join("shared");
+    fs::create_dir_all(shared.join("below")).unwrap();
+    let count = || fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
+    let before = count();
+    for (propagation, is_seen) in [("rshared", true), ("shared", true), ("rslave", false), ("rprivate", false)] {
+        let bind = format!("{}:/in:{propagation}", shared.display());
+        place.inside(&["--privileged", "-v", &bind], "mount -t tmpfs x /in/below && touch /in/below/mark");
+        assert_eq!(shared.join("below/mark").exists(), is_seen, "{propagation}");
+        assert_eq!(count(), before + usize::from(is_seen), "{propagation}: of the container's own mounts none is seen");
+        if is_seen {
+            rustix::mount::unmount(shared.join("below"), rustix::mount::UnmountFlags::empty()).unwrap();
+        }
+    }
+    // In a user namespace of its own nothing leads out, whatever is asked for.
+    let bind = format!("{}:/in:rshared", shared.display());
+    place.inside(&["--userns", "auto", "-v", &bind], "test -d /in/below");
+    assert_eq!(count(), before);
+    place.assert_nothing_left();
+}
+
+/// As docker's: everybody may write, whether the image has the directory or not, and at every start.
+#[test]
+fn a_tmpfs_is_open_to_all() {
+    let place = Place::new();
+    let flags = ["--name", "one", "--network", "none", "-u", "web", "--tmpfs", "/new", "--tmpfs", "/tmp", "--mount"];
+    let run = [&["run"], &flags[..], &["type=tmpfs,dst=/a/b", "box", "sh", "-c"]].concat();
+    place.ctn(&[&run[..], &["touch /new/x /tmp/x /a/b/x"]].concat());
+    assert_eq!(place.ctn(&["start", "-a", "one"]), "");
+    assert_eq!(place.field("one", ".State.ExitCode"), "0");
+}
+
 #[test]
 fn volumes_of_another_container() {
     let place = Place::new();

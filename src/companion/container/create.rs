@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use clap::Args;
 
 use super::super::output::{print, remark};
@@ -53,7 +53,7 @@ pub(super) fn create<'e>(
     let mut wanted = flags.wanted(image, attached)?;
     if !attach.is_empty() {
         let config = &mut wanted.record.config;
-        config.attach_stdin = attach.contains(&Stream::Stdin);
+        config.attach_stdin |= attach.contains(&Stream::Stdin);
         config.attach_stdout = attach.contains(&Stream::Stdout);
         config.attach_stderr = attach.contains(&Stream::Stderr);
     }
@@ -86,12 +86,13 @@ struct IdFile {
 
 impl IdFile {
     fn claim(path: &Path) -> Result<IdFile> {
-        ensure!(
-            !path.exists(),
-            "container ID file found, make sure the other container isn't running or delete {}",
-            path.display()
-        );
-        let file = File::create_new(path).attempt(|| format!("failed to create the container ID file {path:?}"))?;
+        let file = match File::create_new(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => bail!(
+                "container ID file found, make sure the other container isn't running or delete {}",
+                path.display()
+            ),
+            file => file.attempt(|| format!("failed to create the container ID file {path:?}"))?,
+        };
         Ok(IdFile { path: path.into(), file, kept: false })
     }
 

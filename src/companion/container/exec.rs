@@ -102,12 +102,12 @@ impl Operation for Exec {
         let further = |user| Further {
             args: args.to_vec(),
             env,
-            cwd: self.workdir.clone(),
+            cwd: self.workdir.clone().filter(|path| !path.is_empty()),
             terminal: self.tty,
             privileged: self.privileged,
             user,
         };
-        let process = match container.process(self.user.as_deref(), further) {
+        let process = match container.process(self.user.as_deref().filter(|user| !user.is_empty()), further) {
             Ok(process) => process,
             Err(error) => {
                 complain(&format!("Error: {}\n", sentence(&error)));

@@ -11,6 +11,7 @@ mod kill;
 mod logs;
 mod pause;
 mod port;
+mod ports;
 mod prune;
 mod ps;
 mod pull;
@@ -35,7 +36,7 @@ use crate::error::sentence;
 
 pub(super) use inspect::described;
 pub(super) use prune::containers as containers_pruned;
-pub(super) use ps::Ps;
+pub(super) use ps::{Ps, size_of_image};
 pub(super) use stats::binary as binary_size;
 
 /// Commands that are docker's with and without `container` before them.

@@ -30,7 +30,7 @@ pub(in crate::companion) struct Ps {
 
     /// The last ones that were made, whether they run or not
     #[arg(short = 'n', long, value_name = "COUNT")]
-    last: Option<usize>,
+    last: Option<i64>,
 
     /// The last one that was made, whether it runs or not
     #[arg(short, long)]
@@ -70,7 +70,9 @@ impl Operation for Ps {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let engine = context.engine()?;
         let filters = self.filter.iter().map(|text| Filter::parse(&engine, text)).collect::<Result<Vec<_>>>()?;
+        // Of a number that is none all are wanted, as docker's default -1 says.
         let last = if self.latest { Some(1) } else { self.last };
+        let last = last.and_then(|last| usize::try_from(last).ok()).filter(|last| *last > 0);
         let any_status = self.all || last.is_some() || filters.iter().any(Filter::is_of_status);
         let mut rows = Vec::new();
         for container in engine.all()?.into_iter().take(last.unwrap_or(usize::MAX)) {
@@ -116,7 +118,7 @@ impl Ps {
         let mounts: Vec<String> = mounts.map(|mount| shortened(mount.clone(), 15)).collect();
         let volumes = record.mounts.iter().filter(|mounted| mounted.kind == "volume").count();
         let ports = if state.status.is_up() {
-            super::super::network_ports(&engine.published(container)?)
+            super::ports::shown(&engine.only_exposed(container)?, &engine.published(container)?)
         } else {
             String::new()
         };
@@ -155,10 +157,13 @@ fn command_line(command: &[String]) -> String {
 /// `1.2kB (virtual 5MB)`: what it wrote, and that with its image.
 fn written(container: &Container<'_>) -> String {
     let own = crate::image::store::collect::usage(&container.directory().join("upper"));
+    format!("{} (virtual {})", units::size(own), units::size(own + size_of_image(container)))
+}
+
+/// Bytes of the files below what it wrote.
+pub(in crate::companion) fn size_of_image(container: &Container<'_>) -> u64 {
     let store = &container.engine.store;
-    let of_image: u64 =
-        container.record.layers.iter().map(|layer| store.layer(layer).map_or(0, |layer| layer.size)).sum();
-    format!("{} (virtual {})", units::size(own), units::size(own + of_image))
+    container.record.layers.iter().map(|layer| store.layer(layer).map_or(0, |layer| layer.size)).sum()
 }
 
 /// What `--filter` lets through. Of several of one kind, one suffices; of several kinds, each must.
@@ -208,7 +213,10 @@ impl Filter {
                 Ok(image) => image.id.to_string(),
                 Err(_) => value,
             }),
-            "health" => Filter::Health(value),
+            "health" => match value.as_str() {
+                "starting" | "healthy" | "unhealthy" | "none" => Filter::Health(value),
+                _ => bail!("unrecognised filter value for health: {value}"),
+            },
             "volume" => Filter::Volume(value),
             "network" => Filter::Network(value),
             "expose" => Filter::Expose(ports::exposed(&value)?),

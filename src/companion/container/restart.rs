@@ -28,12 +28,8 @@ impl Operation for Restart {
     fn carry_out(self, context: &Context) -> Result<u8> {
         each(&context.engine()?, &self.containers, |engine, name| {
             let container = engine.find(name)?;
-            let was_up = container.state()?.status.is_up();
-            container.stop(self.signal.map(|signal| signal.0), self.time)?;
-            if was_up {
-                engine.happened(&container.record, "stop", &[]);
-            }
-            match container.start(None, remark)? {
+            let stopped = || engine.happened(&container.record, "stop", &[]);
+            match container.restart(self.signal.map(|signal| signal.0), self.time, stopped, remark)? {
                 Attached::Runs(_) => {
                     engine.happened(&container.record, "restart", &[]);
                     Ok(())

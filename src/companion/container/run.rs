@@ -64,7 +64,8 @@ impl Run {
     fn session(&self) -> Result<(Session, Streams)> {
         let attaches = |stream| self.attach.is_empty() || self.attach.contains(&stream);
         let session = Session {
-            stdin: !self.detach && self.flags.interactive && attaches(Stream::Stdin),
+            // Whatever --attach says: docker's --interactive attaches it, too.
+            stdin: !self.detach && self.flags.interactive,
             terminal: self.flags.tty,
             keys: terminal::keys(&self.detach_keys)?,
             signals: self.sig_proxy && !self.flags.tty,

@@ -264,7 +264,22 @@ fn shown(value: &Value) -> String {
 }
 
 /// What Go has as maps and not as structures: nothing is wrong about a key that isn't there.
-const MAPS: [&str; 6] = ["Annotations", "Labels", "Networks", "Options", "Ports", "Sysctls"];
+const MAPS: [&str; 14] = [
+    "Annotations",
+    "Attributes",
+    "AuxiliaryAddresses",
+    "Containers",
+    "DriverOpts",
+    "ExposedPorts",
+    "Labels",
+    "Networks",
+    "Options",
+    "PortBindings",
+    "Ports",
+    "StorageOpt",
+    "Sysctls",
+    "Volumes",
+];
 
 /// What leaves a heading as it is.
 const UNHEEDED: [&str; 8] = ["json", "split", "join", "title", "lower", "upper", "pad", "truncate"];
@@ -289,7 +304,7 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value> {
         "lower" => text(0)?.to_lowercase().into(),
         "upper" => text(0)?.to_uppercase().into(),
         "title" => titled(text(0)?).into(),
-        "split" => text(0)?.split(text(1)?).map(Value::from).collect::<Vec<_>>().into(),
+        "split" => split(text(0)?, text(1)?),
         "join" => any(0)?.as_array().context("no list")?.iter().map(shown).collect::<Vec<_>>().join(text(1)?).into(),
         "truncate" => text(0)?.chars().take(number(1)?).collect::<String>().into(),
         "pad" => {
@@ -301,6 +316,8 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value> {
             if text.is_empty() { text.into() } else { (padded(number(1)?)? + text + &padded(number(2)?)?).into() }
         }
         "len" => match any(0)? {
+            // What is null in JSON is an empty list or map in Go.
+            Value::Null => 0.into(),
             Value::String(text) => text.len().into(),
             Value::Array(list) => list.len().into(),
             Value::Object(map) => map.len().into(),
@@ -318,7 +335,7 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value> {
             arguments.get(1).map_or(Ok(0), |_| number(1))?,
             arguments.get(2).map(|_| number(2)).transpose()?,
         )?,
-        "print" => arguments.iter().map(shown).collect::<Vec<_>>().join(" ").into(),
+        "print" => print(arguments).into(),
         "println" => (arguments.iter().map(shown).collect::<Vec<_>>().join(" ") + "\n").into(),
         "printf" => formatted(text(0)?, &arguments[1..])?.into(),
         "not" => (!is_true(any(0)?)).into(),
@@ -338,6 +355,26 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value> {
         }
         _ => bail!("it is not known here"),
     })
+}
+
+/// Go's: by nothing, into letters.
+fn split(text: &str, by: &str) -> Value {
+    match by {
+        "" => text.chars().map(|letter| Value::from(letter.to_string())).collect::<Vec<_>>().into(),
+        by => text.split(by).map(Value::from).collect::<Vec<_>>().into(),
+    }
+}
+
+/// Go's: a blank between two of which neither is a string.
+fn print(arguments: &[Value]) -> String {
+    let mut text = String::new();
+    for (at, argument) in arguments.iter().enumerate() {
+        if at > 0 && !argument.is_string() && !arguments[at - 1].is_string() {
+            text.push(' ');
+        }
+        text += &shown(argument);
+    }
+    text
 }
 
 fn titled(text: &str) -> String {

@@ -27,6 +27,10 @@ impl Monitor {
                 self.signal(number);
             }
             Request::Stop(number, patience) => self.stop(number, patience),
+            Request::Restart(number, patience) => {
+                self.starts_over = true;
+                self.wind_up(number, patience);
+            }
             Request::Reload => {
                 if let Ok(record) = self.engine.record(&self.record.id) {
                     self.record = record;
@@ -42,6 +46,7 @@ impl Monitor {
     /// Ends it for good, since somebody said so.
     pub(super) fn stop(&mut self, number: i32, patience: Option<u64>) {
         self.state.stopped = true;
+        self.starts_over = false;
         self.wind_up(number, patience);
     }
 
@@ -102,6 +107,10 @@ impl Monitor {
             "die",
             &[("exitCode", status.to_string()), ("execDuration", ran.as_secs().to_string())],
         );
+        if std::mem::take(&mut self.starts_over) && !self.going_down {
+            self.start_over();
+            return;
+        }
         if !self.is_to_be_started_again(status) {
             self.finish(status);
             return;
@@ -142,6 +151,19 @@ impl Monitor {
                     && (policy.maximum_retry_count == 0 || self.state.restart_count < policy.maximum_retry_count)
             }
             _ => false,
+        }
+    }
+
+    /// `restart` of a container that would be removed at its end: by the same monitor, so that there is no such end.
+    fn start_over(&mut self) {
+        self.engine.happened(&self.record, "stop", &[]);
+        match self.start() {
+            Ok(()) => self.clients.tell_all(&Notice::Started),
+            Err(error) => {
+                let status = start::exit_status(&error).unwrap_or(125);
+                self.clients.tell_all(&Notice::Failed(status, sentence(&error)));
+                self.finish(status);
+            }
         }
     }
 

@@ -81,6 +81,8 @@ struct Monitor {
     going_down: bool,
     /// What decides whether the container runs when the machine has started again, as it is on the disk, whatever comes.
     synced: Option<(bool, bool)>,
+    /// It is started again at its end, by who has stopped it for that.
+    starts_over: bool,
     over: bool,
     /// The last to go: with it goes the connection to the rules, which takes its time, and nobody waits for the monitor any more.
     engine: Engine,
@@ -135,6 +137,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
         entered: Entered::default(),
         going_down: false,
         synced: None,
+        starts_over: false,
         over: false,
     };
     monitor.first_start();

@@ -20,6 +20,9 @@ pub fn described(container: &Container<'_>, state: &State) -> Result<Value> {
             bindings.as_array_mut().into_iter().for_each(|bindings| bindings.push(binding.clone()));
         }
     }
+    for port in container.engine.only_exposed(container)? {
+        ports.insert(port, Value::Null);
+    }
     let networks = container.engine.networks()?;
     let endpoints = if is_attachable(&container.record) { networks.endpoints_of(container.id())? } else { Vec::new() };
     let all = networks.list()?;

@@ -68,6 +68,16 @@ impl Engine {
         Ok(self.networks.get_or_init(|| networks).clone())
     }
 
+    /// The ports that a container in networks says that it has (`80/tcp`), and that are published nowhere; a running one's.
+    pub fn only_exposed(&self, container: &Container<'_>) -> Result<Vec<String>> {
+        if !is_attachable(&container.record) || self.networks()?.endpoints_of(container.id())?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let published = self.published(container)?;
+        let exposed = container.record.config.exposed_ports.keys();
+        Ok(exposed.filter(|port| published.iter().all(|(inside, _)| inside != *port)).cloned().collect())
+    }
+
     /// The ports of a container (`80/tcp`), and what they are on the host.
     pub fn published(&self, container: &Container<'_>) -> Result<Vec<(String, String)>> {
         let mut ports = pasta::of(self, container.id()).map(|pasta| pasta.ports).unwrap_or_default();

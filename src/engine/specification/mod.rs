@@ -207,9 +207,8 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
         None | Some("builtin") => linux["seccomp"] = seccomp::default(&capabilities)?,
         Some(text) => linux["seccomp"] = seccomp::of_text(text, &capabilities)?,
     }
-    let shared = mounts::is_shared(record);
-    if shared {
-        linux["rootfsPropagation"] = "rslave".into();
+    if let Some(propagation) = mounts::propagation(record) {
+        linux["rootfsPropagation"] = propagation.into();
     }
     let mut config = json!({
         "ociVersion": crate::spec::VERSION,

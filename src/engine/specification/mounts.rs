@@ -150,10 +150,14 @@ fn tmpfs(path: &str, options: &str, writable: bool) -> Value {
     mount(path, "tmpfs", "tmpfs", &all)
 }
 
-/// Whether a mount takes part in what others mount: then the root may not be private.
-pub(super) fn is_shared(record: &Record) -> bool {
-    record
-        .mounts
-        .iter()
-        .any(|mounted| mounted.propagation.ends_with("shared") || mounted.propagation.ends_with("slave"))
+/// The propagation of the whole tree, where a mount takes part in what others mount: what is bound from it has its peers no
+/// longer once it is a slave, as docker's `rootfsPropagation` has it. In a user namespace of its own it is a slave whatever is
+/// asked for (mount_namespaces(7)).
+pub(super) fn propagation(record: &Record) -> Option<&'static str> {
+    let any = |word: &str| record.mounts.iter().any(|mounted| mounted.propagation.ends_with(word));
+    match (any("shared"), any("slave")) {
+        (true, _) if record.ids.is_none() => Some("shared"),
+        (false, false) => None,
+        _ => Some("rslave"),
+    }
 }

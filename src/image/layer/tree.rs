@@ -7,7 +7,7 @@ use anyhow::Result;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
-use crate::error::Attempt;
+use crate::error::{Attempt, errno};
 use crate::image::tar::shown;
 
 /// Opens a directory itself; a link to one is refused.
@@ -55,7 +55,11 @@ pub fn remove(directory: impl AsFd, name: &[u8]) -> Result<()> {
         Err(Errno::ISDIR) => {}
         refused => return refused.attempt(what),
     }
-    let mut open_directories = vec![(open(&directory, name).attempt(what)?, name.to_vec())];
+    let own = match open(&directory, name) {
+        Err(Errno::NOENT) => return Ok(()),
+        own => own.attempt(what)?,
+    };
+    let mut open_directories = vec![(own, name.to_vec())];
     while let Some((own, own_name)) = open_directories.last() {
         let below = emptied(own)?;
         if let Some((below, below_name)) = below {
@@ -94,13 +98,15 @@ fn flatten(from: &OwnedFd, name: &[u8], to: &OwnedFd, stem: &str) -> Result<()> 
 
 /// Removes all that is no directory from a directory, and opens one of those that are left.
 fn emptied(directory: &OwnedFd) -> Result<Option<(OwnedFd, Vec<u8>)>> {
-    for name in names(directory)? {
+    // Somebody else may be removing the same.
+    let is_gone = |error: &anyhow::Error| errno(error) == Some(Errno::NOENT);
+    for name in names(directory).or_else(|error| if is_gone(&error) { Ok(Vec::new()) } else { Err(error) })? {
         match unlinkat(directory, &name[..], AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
-            Err(Errno::ISDIR) => {
-                let below = open(directory, &name).attempt(|| format!("open {}", shown(&name)))?;
-                return Ok(Some((below, name)));
-            }
+            Err(Errno::ISDIR) => match open(directory, &name) {
+                Err(Errno::NOENT) => {}
+                below => return Ok(Some((below.attempt(|| format!("open {}", shown(&name)))?, name))),
+            },
             refused => refused.attempt(|| format!("remove {}", shown(&name)))?,
         }
     }
@@ -143,4 +149,28 @@ fn filled(call: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, E
     let length = call(&mut much)?;
     much.truncate(length);
     Ok(much)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_remove_the_same() {
+        let path = std::env::temp_dir().join(format!("corten-removed-by-several-{}", std::process::id()));
+        for _ in 0..20 {
+            for number in 0..200 {
+                std::fs::create_dir_all(path.join(format!("tree/{}/{number}/below", number % 7))).unwrap();
+            }
+            let parent = std::fs::File::open(&path).unwrap();
+            std::thread::scope(|scope| {
+                let removing: Vec<_> = (0..4).map(|_| scope.spawn(|| remove(&parent, b"tree"))).collect();
+                for removed in removing {
+                    removed.join().unwrap().unwrap();
+                }
+            });
+            assert!(!path.join("tree").exists());
+        }
+        std::fs::remove_dir(&path).unwrap();
+    }
 }

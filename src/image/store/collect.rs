@@ -156,8 +156,15 @@ fn names(directory: &Path) -> Result<Vec<std::ffi::OsString>> {
     }
 }
 
-/// Removes a directory of `ingest/`, the lease last.
+/// Removes a directory of `ingest/`, the lease last. Somebody else may be removing it, too.
 pub fn remove_ingest(directory: &Path) -> Result<()> {
+    match emptied_and_removed(directory) {
+        Err(_) if !directory.exists() => Ok(()),
+        removed => removed,
+    }
+}
+
+fn emptied_and_removed(directory: &Path) -> Result<()> {
     for name in names(directory)?.iter().filter(|name| *name != lease::FILE).map(|name| name.as_bytes()) {
         tree::remove(open_directory(directory)?, name)?;
     }
@@ -181,4 +188,28 @@ pub fn usage(path: &Path) -> u64 {
         }
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_remove_the_same() {
+        let above = std::env::temp_dir().join(format!("corten-ingest-of-several-{}", std::process::id()));
+        let path = above.join("trash");
+        for _ in 0..50 {
+            for number in 0..20 {
+                fs::create_dir_all(path.join(number.to_string())).unwrap();
+            }
+            std::thread::scope(|scope| {
+                let removing: Vec<_> = (0..4).map(|_| scope.spawn(|| remove_ingest(&path))).collect();
+                for removed in removing {
+                    removed.join().unwrap().unwrap();
+                }
+            });
+            assert!(!path.exists());
+        }
+        fs::remove_dir(&above).unwrap();
+    }
 }

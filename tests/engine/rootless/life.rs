@@ -56,6 +56,24 @@ fn what_a_container_runs_by_is_not_aged_away() {
     assert_nothing_left(&place);
 }
 
+/// What a user mounts inside is in the user's namespaces alone, and the machine sees nothing of it.
+#[test]
+fn shared_mounts_stay_the_users() {
+    let place = user::place();
+    let shared = place.join("shared");
+    fs::create_dir_all(shared.join("below")).unwrap();
+    chown(&shared, Some(USER), Some(USER)).unwrap();
+    let before = fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
+    for propagation in ["rshared", "rslave"] {
+        let bind = format!("{}:/in:{propagation}", shared.display());
+        let flags = ["--privileged", "-v", &bind];
+        assert_eq!(place.inside(&flags, "mount -t tmpfs x /in/below && touch /in/below/mark; ls /in/below"), "mark\n");
+        assert!(!shared.join("below/mark").exists(), "{propagation}");
+        assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count(), before, "{propagation}");
+    }
+    assert_nothing_left(&place);
+}
+
 #[test]
 fn files_are_the_users() {
     let place = user::place();

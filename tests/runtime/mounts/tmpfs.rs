@@ -36,6 +36,10 @@ fn tmpfs_takes_the_mode_of_its_target() {
     fs::set_permissions(&target, fs::Permissions::from_mode(0o1707)).expect("set a mode");
     bundle.config.mount("/target", "tmpfs", "tmpfs", &[]).mount("/new", "tmpfs", "tmpfs", &[]);
     assert_eq!(bundle.shell("stat -c %a /target"), "1707\n");
+    // As it is without a directory to take it from, and the next time, when there is one.
+    for _ in 0..2 {
+        assert_eq!(bundle.shell("stat -c %a /new"), "1777\n");
+    }
     bundle.config.mount("/target", "tmpfs", "tmpfs", &["mode=0711"]);
     assert_eq!(bundle.shell("stat -c %a /target"), "711\n");
 }

@@ -70,9 +70,11 @@ impl Flags {
         exposed.extend(host_config.port_bindings.keys().map(|port| (port.clone(), json!({}))));
         let stop_signal = self.stop_signal.clone().unwrap_or(run.stop_signal.clone());
         if !stop_signal.is_empty() {
-            crate::cli::signal::parse(&stop_signal).map_err(|_| anyhow::anyhow!("Invalid signal: {stop_signal}"))?;
+            let signal = crate::cli::signal::parse(&stop_signal).ok().filter(|signal| signal.0 != 0);
+            ensure!(signal.is_some(), "Invalid signal: {stop_signal}");
         }
-        let working_dir = self.workdir.clone().unwrap_or(run.working_dir.clone());
+        let said = |flag: &Option<String>| flag.clone().filter(|text| !text.is_empty());
+        let working_dir = said(&self.workdir).unwrap_or(run.working_dir.clone());
         ensure!(
             working_dir.is_empty() || working_dir.starts_with('/'),
             "the working directory '{working_dir}' is invalid, it needs to be an absolute path"
@@ -80,7 +82,7 @@ impl Flags {
         let config = Config {
             hostname: self.hostname.clone(),
             domainname: self.domainname.clone(),
-            user: self.user.clone().unwrap_or(run.user.clone()),
+            user: said(&self.user).unwrap_or(run.user.clone()),
             attach_stdin: self.interactive && attached,
             attach_stdout: attached,
             attach_stderr: attached,

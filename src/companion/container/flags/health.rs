@@ -5,6 +5,8 @@ use anyhow::{Result, ensure};
 use super::Flags;
 use crate::engine::record::HealthCheck;
 
+const SHORTEST: &str = "times of a health check cannot be less than 1ms";
+
 impl Flags {
     /// Whether a flag changes how it is asked.
     pub(super) fn asks_health(&self) -> bool {
@@ -26,6 +28,8 @@ impl Flags {
             ensure!(!check.test.is_empty(), "--health-* options need --health-cmd");
             let fields = [&mut check.interval, &mut check.timeout, &mut check.start_period, &mut check.start_interval];
             for (field, time) in fields.into_iter().zip(times) {
+                // docker's least time; 0 is its default.
+                ensure!(time.is_none_or(|time| time == 0 || time >= 1_000_000), "{SHORTEST}");
                 *field = time.unwrap_or(*field);
             }
             check.retries = self.health_retries.unwrap_or(check.retries);

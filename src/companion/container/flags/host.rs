@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::Flags;
 use crate::engine::cdi;
 use crate::engine::options::{self, devices, mounts, ports};
-use crate::engine::record::{DeviceRequest, HostConfig};
+use crate::engine::record::{DeviceRequest, HostConfig, Ulimit};
 
 impl Flags {
     /// What cgroup v2 has not, in docker's words for it.
@@ -43,7 +43,7 @@ impl Flags {
             ensure!(tmpfs.insert(path.clone(), options).is_none(), "Duplicate mount point: {path}");
         }
         let mut sysctls = BTreeMap::new();
-        for text in &self.sysctl {
+        for text in self.sysctl.iter().filter(|text| self.of_first_link(text).is_none()) {
             let Some((name, value)) = text.split_once('=') else { bail!("invalid sysctl: {text:?} is not NAME=VALUE") };
             sysctls.insert(name.to_owned(), value.to_owned());
         }
@@ -83,7 +83,7 @@ impl Flags {
             storage_opt: self.storage_opt.iter().map(|text| options::pair(text)).collect(),
             sysctls,
             tmpfs,
-            ulimits: self.ulimit.clone(),
+            ulimits: last_of_each(&self.ulimit),
             devices: nodes.map(|text| devices::device(text)).collect::<Result<_>>()?,
             device_requests: self.requests()?,
             device_cgroup_rules: self.device_cgroup_rule.clone(),
@@ -109,6 +109,12 @@ impl Flags {
         }
         Ok(all)
     }
+}
+
+/// Of limits that are said more than once the last counts, as docker has it.
+fn last_of_each(limits: &[Ulimit]) -> Vec<Ulimit> {
+    let is_last = |at: usize| limits[at + 1..].iter().all(|later| later.name != limits[at].name);
+    (0..limits.len()).filter(|at| is_last(*at)).map(|at| limits[at].clone()).collect()
 }
 
 /// An option of `--security-opt`, with the text of a seccomp profile in place of its file's name, which another process could not find

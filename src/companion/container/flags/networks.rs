@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Flags;
+use crate::engine::network::Mode;
 use crate::engine::record::Membership;
 
 impl Flags {
@@ -34,6 +35,25 @@ impl Flags {
         if first.mac_address.is_none() {
             first.mac_address.clone_from(&self.mac_address);
         }
+        let settings: Vec<String> = self.sysctl.iter().filter_map(|text| self.of_first_link(text)).collect();
+        if !settings.is_empty() {
+            let told = first.driver_opts.entry("com.docker.network.endpoint.sysctls".into()).or_default();
+            let all = Some(told.clone()).filter(|told| !told.is_empty()).into_iter().chain(settings);
+            *told = all.collect::<Vec<_>>().join(",");
+        }
         Ok(memberships)
+    }
+
+    /// A sysctl of the first link (`net.ipv4.conf.eth0.NAME=VALUE`), as its driver is told it: the link comes into a namespace where
+    /// sysctls were set before. docker 28 does the same.
+    pub(super) fn of_first_link(&self, sysctl: &str) -> Option<String> {
+        let has_link = |first: &Membership| matches!(Mode::of(&first.network), Mode::Network(_));
+        let (name, value) = sysctl.split_once('=').filter(|_| self.network.first().is_some_and(has_link))?;
+        match name.split('.').collect::<Vec<_>>()[..] {
+            ["net", family, table @ ("conf" | "neigh"), "eth0", setting] if !value.contains(',') => {
+                Some(format!("net.{family}.{table}.IFNAME.{setting}={value}"))
+            }
+            _ => None,
+        }
     }
 }

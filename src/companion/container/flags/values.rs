@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 
 /// `NAME:ADDRESS` or `NAME=ADDRESS`.
 pub(super) fn add_host(text: &str) -> Result<String> {
-    ensure!(text.contains([':', '=']), "bad format for add-host: {text:?}");
+    ensure!(text.find([':', '=']).is_some_and(|at| at > 0), "bad format for add-host: {text:?}");
     Ok(text.to_owned())
 }
 
