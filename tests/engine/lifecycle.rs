@@ -220,6 +220,11 @@ fn a_container_takes_the_place_of_another() {
     let second = place.detached("web", &["--replace"], "sleep 1000");
     assert_ne!(first, second);
     assert_eq!(place.ctn(&["ps", "-aq", "--no-trunc"]), format!("{second}\n"));
+    // One that is to go with its end goes before it is removed.
+    place.ctn(&["rm", "-f", "web"]);
+    place.detached("web", &["--rm", "-v", "/data"], "sleep 1000");
+    let second = place.detached("web", &["--replace"], "sleep 1000");
+    assert_eq!(place.ctn(&["volume", "ls", "-q"]), "");
     // The beginning of an id is no name.
     let short = &second[..12];
     place.ctn(&["create", "--replace", "--name", short, "--network", "none", "box", "true"]);
