@@ -67,6 +67,8 @@ pub struct Facts {
     pub is_rootless: bool,
     /// How many ids of groups there are, if not all.
     pub groups_mapped: Option<u32>,
+    /// Whether it may write only so much into its root or a volume.
+    pub has_quota: bool,
 }
 
 /// Refuses what contradicts itself, before anything is made.
@@ -204,7 +206,7 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
     match security.seccomp.as_deref() {
         Some("unconfined") => {}
         None | Some("builtin") if host.privileged && security.seccomp.is_none() => {}
-        None | Some("builtin") => linux["seccomp"] = seccomp::default(&capabilities)?,
+        None | Some("builtin") => linux["seccomp"] = seccomp::default(&capabilities, facts.has_quota)?,
         Some(text) => linux["seccomp"] = seccomp::of_text(text, &capabilities)?,
     }
     let shared = mounts::is_shared(record);

@@ -285,6 +285,14 @@ pub(super) fn take(engine: &Engine, record: &mut Record) -> Result<()> {
     Ok(())
 }
 
+/// Whether a container has a quota, of its own or by one of its volumes.
+pub(super) fn has_quota(engine: &Engine, record: &Record) -> bool {
+    let limited = |volume: &Volume| volume.options.contains_key("size");
+    let mut volumes = record.mounts.iter().filter(|mounted| mounted.kind == "volume");
+    !record.host_config.storage_opt.is_empty()
+        || volumes.any(|mounted| engine.volume(&mounted.name).is_ok_and(|volume| limited(&volume)))
+}
+
 /// Gives the volumes of a container back; those that were made for it go.
 pub(super) fn release(engine: &Engine, record: &Record) {
     for mounted in record.mounts.iter().filter(|mounted| mounted.kind == "volume") {
