@@ -47,6 +47,7 @@ impl Engine {
         }
         volume::inherit(self, &mut record)?;
         specification::check(&record)?;
+        volume::check_sources(self, &record)?;
         group::Place::of(self, &record)?;
         network::settle(self, &mut record)?;
         let _nobody_else_chooses = user_namespace::settle(self, &mut record)?;
@@ -119,6 +120,7 @@ impl Engine {
             self.store.pin(&record.id, manifest, &record.layers)?;
         }
         volume::take(self, record)?;
+        volume::make_room(directory, record)?;
         links::note(self, record)?;
         if record.rootfs.is_none() {
             for name in ["upper", "work", "rootfs"] {
@@ -127,8 +129,9 @@ impl Engine {
                 fs::DirBuilder::new().mode(0o755).create(&path).attempt(|| format!("make the directory {path:?}"))?;
             }
             if let Some(size) = options::storage(&record.host_config.storage_opt)? {
-                let both = [&*directory.join("upper"), &directory.join("work")];
-                quota::limit(directory, &both, &record.id, size, "--storage-opt")?;
+                let all = ["upper", "work", volume::COVERS].map(|name| directory.join(name));
+                let all: Vec<&Path> = all.iter().map(|path| &**path).filter(|path| path.exists()).collect();
+                quota::limit(directory, &all, &record.id, size, "--storage-opt")?;
             }
         }
         if let Some(replaced) = replaced {

@@ -35,6 +35,7 @@ mod mapped_files;
 mod monitor;
 mod network;
 mod rootless;
+mod sources;
 mod terminal;
 mod user_namespace;
 mod volumes;

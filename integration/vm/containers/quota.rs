@@ -50,6 +50,11 @@ fn a_container_writes_no_more_than_it_may() {
         // Another's quota is its own, and of what one had that is gone nothing is counted.
         assert_held(&place.inside(&flags, &script), 2 << 20);
         assert_eq!(place.inside(&[], &script), ALL);
+        // What it writes over a directory counts, too.
+        let over = format!("{}:/over:O", place.join("image").display());
+        let on_top = FILL.replace("$PLACE", "/over");
+        assert_held(&place.inside(&[&flags[..], &["-v", &over]].concat(), &on_top), 2 << 20);
+        assert_eq!(place.inside(&["-v", &over], &on_top), ALL);
         place.ctn(&["rm", "small"]);
         place.assert_nothing_left();
     }
