@@ -89,28 +89,45 @@ fn files_become_those_of_ids_of_its_own() {
     user::assert_nothing_left(&place);
 }
 
+/// Nothing of this is started: whatever fails here, the machine's files stay as they are.
 #[test]
 fn what_the_machine_stands_on_is_not_changed() {
     let place = Place::new();
     symlink("/", place.join("to-root")).unwrap();
-    let home = place.join("to-root").display().to_string();
-    let store = place.path.display().to_string();
-    for source in ["/", "/usr", "/etc", "/home", "/root", "/etc/passwd", "/usr/../etc/", &home, &store] {
+    let root = place.join("to-root").display().to_string();
+    let above = place.path.display().to_string();
+    let refused = |flags: &[&str], what: &str| {
+        let refusal = place.refusal(1, &[&["create"], flags, &["box", "true"]].concat());
+        assert!(refusal.contains(what) && refusal.contains("is not allowed"), "{flags:?}: {refusal}");
+    };
+    for source in ["/", "/usr", "/etc", "/home", "/root", "/etc/passwd", "/usr/../etc/", &root, &above] {
         for (word, what) in [("U", "changing the owners"), ("z", "SELinux relabeling"), ("Z", "SELinux relabeling")] {
-            let bind = format!("{source}:/v:{word}");
-            let refusal = place.refusal(125, &["run", "--rm", "-v", &bind, "box", "true"]);
-            assert!(refusal.contains(what) && refusal.contains("is not allowed"), "{bind}: {refusal}");
+            refused(&["-v", &format!("{source}:/v:{word}")], what);
         }
     }
     let options = ["-o", "type=none", "-o", "device=/usr", "-o", "o=bind,ro"];
     place.ctn(&[&["volume", "create"], &options[..], &["system"]].concat());
+    refused(&["-v", "system:/v:U"], "changing the owners");
     let new = "dst=/v,volume-opt=type=none,volume-opt=device=/etc/.,volume-opt=o=bind,U";
-    for flags in [["-v", "system:/v:U"], ["--mount", new]] {
-        let refusal = place.refusal(125, &[&["run", "--rm"], &flags[..], &["box", "true"]].concat());
-        assert!(refusal.contains("is not allowed"), "{refusal}");
-    }
-    assert_eq!(owner(Path::new("/usr")), (0, 0));
+    refused(&["--mount", new], "changing the owners");
     place.ctn(&["volume", "rm", "system"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn what_a_source_has_become_is_looked_at_again() {
+    let place = Place::new();
+    let link = place.join("changing");
+    symlink(shared(&place), &link).unwrap();
+    let bind = format!("{}:/v:U", link.display());
+    place.ctn(&["create", "--name", "later", "--network", "none", "-u", "web", "-v", &bind, "box", "true"]);
+    // The store is in there.
+    fs::remove_file(&link).unwrap();
+    symlink(&place.path, &link).unwrap();
+    let refusal = place.refusal(1, &["start", "later"]);
+    assert!(refusal.contains("changing the owners") && refusal.contains("is not allowed"), "{refusal}");
+    assert_eq!((owner(&place.path), owner(&place.join("image"))), ((0, 0), (0, 0)));
+    place.ctn(&["rm", "later"]);
     place.assert_nothing_left();
 }
 
