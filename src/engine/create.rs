@@ -26,12 +26,17 @@ pub struct Wanted {
     pub name: Option<String>,
     /// The image; none with a root directory of the caller's.
     pub image: Option<Image>,
+    /// Whether it takes the place of who has its name.
+    pub replaces: bool,
+    /// Whether it is started at once, so that its ports must be free by now.
+    pub starts: bool,
 }
 
 impl Engine {
-    /// Makes a container. Its record is written last: killed before that, it isn't there, and the next command removes the rest.
+    /// Makes a container. Its record is written last: killed before that, it isn't there, and the next command removes the rest. Whom it
+    /// replaces is removed when nothing else can be refused any more.
     pub fn create(&self, wanted: Wanted) -> Result<Container<'_>> {
-        let Wanted { mut record, name, image } = wanted;
+        let Wanted { mut record, name, image, replaces, starts } = wanted;
         record.id = new_id()?;
         record.created = now();
         if let Some(image) = &image {
@@ -42,13 +47,18 @@ impl Engine {
         }
         volume::inherit(self, &mut record)?;
         specification::check(&record)?;
+        volume::check_sources(self, &record)?;
         group::Place::of(self, &record)?;
         network::settle(self, &mut record)?;
         let _nobody_else_chooses = user_namespace::settle(self, &mut record)?;
         self.name_joined(&mut record)?;
+        let replaced = if replaces { self.replaced(name.as_deref(), &record)? } else { None };
+        if let Some(replaced) = replaced.as_ref().filter(|_| starts) {
+            network::ensure_free(self, &record, replaced)?;
+        }
         let directory = self.directory(&record.id);
         let _making = self.make(&directory)?;
-        let made = self.fill(&directory, &mut record, name.as_deref());
+        let made = self.fill(&directory, &mut record, name.as_deref(), replaced.as_ref());
         if let Err(error) = made {
             super::remove::remains(self, &record.id);
             return Err(error);
@@ -68,6 +78,22 @@ impl Engine {
         Ok(())
     }
 
+    /// Who has a name: it must be the whole name, for a part of an id is nobody's.
+    fn replaced(&self, name: Option<&str>, record: &Record) -> Result<Option<Container<'_>>> {
+        let other = name.and_then(|name| self.find(name).ok().filter(|other| other.record.name == name));
+        if let Some(other) = &other {
+            let host = &record.host_config;
+            let joined = format!("container:{}", other.id());
+            let modes = [&host.network_mode, &host.pid_mode, &host.ipc_mode, &host.userns_mode];
+            ensure!(
+                !modes.into_iter().any(|mode| *mode == joined),
+                "conflicting options: --replace removes the container {}, whose namespace is to be joined",
+                other.record.name
+            );
+        }
+        Ok(other)
+    }
+
     /// A directory that is locked from the moment on in which others may see it.
     fn make(&self, directory: &Path) -> Result<locks::Lock> {
         let containers = self.containers();
@@ -80,12 +106,21 @@ impl Engine {
         locks::wait(directory, FlockOperation::LockExclusive)
     }
 
-    fn fill(&self, directory: &Path, record: &mut Record, name: Option<&str>) -> Result<()> {
-        record.name = self.claim(&record.id, name)?;
+    fn fill(
+        &self,
+        directory: &Path,
+        record: &mut Record,
+        name: Option<&str>,
+        replaced: Option<&Container<'_>>,
+    ) -> Result<()> {
+        if replaced.is_none() {
+            record.name = self.claim(&record.id, name)?;
+        }
         if let Some(manifest) = &record.manifest {
             self.store.pin(&record.id, manifest, &record.layers)?;
         }
         volume::take(self, record)?;
+        volume::make_room(directory, record)?;
         links::note(self, record)?;
         if record.rootfs.is_none() {
             for name in ["upper", "work", "rootfs"] {
@@ -94,9 +129,14 @@ impl Engine {
                 fs::DirBuilder::new().mode(0o755).create(&path).attempt(|| format!("make the directory {path:?}"))?;
             }
             if let Some(size) = options::storage(&record.host_config.storage_opt)? {
-                let both = [&*directory.join("upper"), &directory.join("work")];
-                quota::limit(directory, &both, &record.id, size, "--storage-opt")?;
+                let all = ["upper", "work", volume::COVERS].map(|name| directory.join(name));
+                let all: Vec<&Path> = all.iter().map(|path| &**path).filter(|path| path.exists()).collect();
+                quota::limit(directory, &all, &record.id, size, "--storage-opt")?;
             }
+        }
+        if let Some(replaced) = replaced {
+            replaced.remove(true, false)?;
+            record.name = self.claim(&record.id, name)?;
         }
         write(directory, record, !record.host_config.auto_remove)
     }

@@ -322,6 +322,15 @@ pub struct Mounted {
     /// The part of the volume that is mounted, if not all of it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub subpath: String,
+    /// Who is to have the files of the source by SELinux's label: `shared`, all containers; `private`, those of this one's level.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub relabel: String,
+    /// Whether the files of the source become those of the container's user.
+    #[serde(skip_serializing_if = "is_false")]
+    pub owned: bool,
+    /// The directory of the host on which what the container writes lies for as long as it runs.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub covered: String,
     /// What is mounted in a volume that is made for it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,

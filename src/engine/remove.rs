@@ -29,7 +29,11 @@ impl Container<'_> {
                 return Ok(());
             }
         }
-        let alone = self.lock()?;
+        let alone = match self.lock() {
+            // Its monitor has removed it at its end.
+            Err(_) if self.record.host_config.auto_remove && !self.directory().exists() => return Ok(()),
+            alone => alone?,
+        };
         // Started again by somebody while we waited.
         if self.has_monitor() {
             drop(alone);

@@ -1,6 +1,7 @@
 //! SIGKILL of everything at any time: one command later nothing is leaked and what is said is true.
 
 mod networks;
+mod volumes;
 
 use std::fs;
 use std::process::Command;

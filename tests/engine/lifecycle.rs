@@ -296,12 +296,55 @@ fn a_container_takes_the_place_of_another() {
     let second = place.detached("web", &["--replace"], "sleep 1000");
     assert_ne!(first, second);
     assert_eq!(place.ctn(&["ps", "-aq", "--no-trunc"]), format!("{second}\n"));
+    // One that is to go with its end goes before it is removed.
+    place.ctn(&["rm", "-f", "web"]);
+    place.detached("web", &["--rm", "-v", "/data"], "sleep 1000");
+    let second = place.detached("web", &["--replace"], "sleep 1000");
+    assert_eq!(place.ctn(&["volume", "ls", "-q"]), "");
     // The beginning of an id is no name.
     let short = &second[..12];
     place.ctn(&["create", "--replace", "--name", short, "--network", "none", "box", "true"]);
     assert_eq!(place.ctn(&["ps", "-aq"]).lines().count(), 2);
     assert!(place.refusal(125, &["run", "--replace", "box", "true"]).contains("without --name"));
     place.ctn(&["rm", "-f", "web", short]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn who_can_not_be_replaced_stays_as_it_was() {
+    let place = Place::new();
+    let image = place.join("image").display().to_string();
+    let bind = format!("{image}:/data");
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let used = format!("127.0.0.1:{}:80", other.local_addr().unwrap().port());
+    let publish = ["--network", "bridge", "-p", "127.0.0.1:18085:80"];
+    let run = |flags: &[&str]| {
+        [&["run", "-d", "--name", "web"], flags, &["--replace", "box", "sleep", "1000"]].concat().join("\n")
+    };
+    place.ctn(&[&["run", "-d", "--name", "web"], &publish[..], &["-v", &bind, "box", "sleep", "1000"]].concat());
+    let before = place.field("web", "json .Id .State .Mounts");
+    for (flags, words) in [
+        (&["--network", "nonesuch"][..], "network nonesuch not found"),
+        (&["-p", &used], "port is already allocated"),
+        (&["--mount", "type=bind,src=/nonesuch,dst=/v"], "bind source path does not exist"),
+        (&["--pid", "container:web"], "conflicting options"),
+        (&["-v", "one:/v", "-v", "two:/v"], "Duplicate mount point"),
+        (&["--mount", "dst=/v,volume-opt=size=1m"], "'pquota' mount option"),
+        (&["--storage-opt", "size=1m"], "'pquota' mount option"),
+    ] {
+        let command = run(flags);
+        let refusal = place.refusal(125, &command.split('\n').collect::<Vec<_>>());
+        assert!(refusal.contains(words), "{flags:?}: {refusal}");
+        assert_eq!(place.field("web", "json .Id .State .Mounts"), before, "{flags:?}");
+        assert_eq!(place.ctn(&["ps", "-aq"]).lines().count(), 1, "{flags:?}");
+    }
+    // What it has itself is free for who replaces it, and for who isn't started yet all is.
+    place.ctn(&run(&publish).split('\n').collect::<Vec<_>>());
+    assert_eq!(place.ctn(&["port", "web"]), "80/tcp -> 127.0.0.1:18085\n");
+    place.ctn(&["create", "--replace", "--name", "web", "-p", &used, "box", "true"]);
+    assert_eq!(place.field("web", ".State.Status"), "created");
+    place.ctn(&["rm", "web"]);
+    assert_eq!(place.ctn(&["volume", "ls", "-q"]), "");
     place.assert_nothing_left();
 }
 

@@ -37,6 +37,7 @@ mod mapped_files;
 mod monitor;
 mod network;
 mod rootless;
+mod sources;
 mod terminal;
 mod user_namespace;
 mod volumes;

@@ -349,3 +349,44 @@ fn an_ordinary_user_has_volumes_that_are_mounted() {
     place.ctn(&["volume", "rm", "memory", "all"]);
     user::assert_nothing_left(&place);
 }
+
+#[test]
+fn a_mounted_volume_keeps_the_flags_that_its_source_has() {
+    let look = "grep ' /v ' /proc/mounts; cat /v/file; touch /v/x 2>/dev/null || echo refused";
+    for place in [user::place(), Place::new()] {
+        // On every host that has been put together by scripts/unified-host, as on machines with systemd.
+        let shared = std::path::PathBuf::from("/dev/shm").join(place.path.file_name().unwrap());
+        fs::create_dir(&shared).unwrap();
+        fs::write(shared.join("file"), "of the host\n").unwrap();
+        let device = format!("device={}", shared.display());
+        for (name, options) in [("ro", "o=bind,ro"), ("rw", "o=rbind,rw,noexec"), ("private", "o=bind,ro,private")] {
+            place.ctn(&["volume", "create", "-o", "type=none", "-o", &device, "-o", options, name]);
+            let seen = place.inside(&["-v", &format!("{name}:/v")], look);
+            let has = |flag: &str| seen.lines().next().unwrap().split([' ', ',']).any(|word| word == flag);
+            assert!(has("nosuid") && has("nodev") && seen.contains("of the host\n"), "{options}: {seen}");
+            assert_eq!(has("ro"), name != "rw", "{options}: {seen}");
+            assert_eq!(has("noexec"), name == "rw", "{options}: {seen}");
+        }
+        let refusal =
+            place.refusal(1, &["volume", "create", "-o", "type=none", "-o", &device, "-o", "o=bind,x=y", "bad"]);
+        assert!(refusal.contains("\"x=y\" has no meaning for a bind mount"), "{refusal}");
+        place.ctn(&["volume", "rm", "ro", "rw", "private"]);
+        fs::remove_dir_all(&shared).unwrap();
+    }
+}
+
+#[test]
+fn a_file_system_with_a_propagation_is_mounted_with_it() {
+    let place = Place::new();
+    let options = ["-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m,nodev,private"];
+    place.ctn(&[&["volume", "create"], &options[..], &["memory"]].concat());
+    place.detached("one", &["-v", "memory:/v:nocopy"], "sleep 1000");
+    let point = format!(" {} ", place.store().join("volumes/memory/_data").display());
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let line = table.lines().find(|line| line.contains(&point)).unwrap();
+    let (before, after) = line.split_once(" - ").unwrap();
+    assert!(before.contains("nodev") && !before.contains("shared:") && after.contains("size=1024k"), "{line}");
+    place.ctn(&["rm", "-f", "one"]);
+    place.ctn(&["volume", "rm", "memory"]);
+    place.assert_nothing_left();
+}

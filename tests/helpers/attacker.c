@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/fs.h>
 #include <linux/keyctl.h>
 #include <linux/mount.h>
 #include <linux/seccomp.h>
@@ -380,6 +381,25 @@ static int hold(char **arguments)
 	return end_of(runtime.pid);
 }
 
+/* Takes a directory out of the project whose quota it counts for, so that what is made in it counts for none. */
+static int leave_project(const char *path)
+{
+	struct fsxattr attributes;
+	int flags, directory = open(path, O_RDONLY | O_DIRECTORY);
+	if (directory < 0 || ioctl(directory, FS_IOC_FSGETXATTR, &attributes) || ioctl(directory, FS_IOC_GETFLAGS, &flags))
+		die(path);
+	flags &= ~FS_PROJINHERIT_FL;
+	tried("flags", ioctl(directory, FS_IOC_SETFLAGS, &flags));
+	attributes.fsx_projid = 0;
+	attributes.fsx_xflags &= ~FS_XFLAG_PROJINHERIT;
+	tried("attributes", ioctl(directory, FS_IOC_FSSETXATTR, &attributes));
+	tried("upper half", syscall(SYS_ioctl, directory, FS_IOC_FSSETXATTR | 1UL << 63, &attributes));
+	/* file_setattr(2) and its struct file_attr, since Linux 6.17. */
+	struct { uint64_t flags; uint32_t extent, extents, project, copied; } fields = { attributes.fsx_xflags, 0, 0, 0, 0 };
+	tried("by path", syscall(469, AT_FDCWD, path, &fields, sizeof(fields), 0));
+	return 0;
+}
+
 int main(int count, char **arguments)
 {
 	const char *what = count > 1 ? arguments[1] : "";
@@ -397,6 +417,8 @@ int main(int count, char **arguments)
 		return plant_keyring(arguments[2]);
 	if (!strcmp(what, "open-without-groups") && count == 3)
 		return open_without_groups(arguments[2]);
+	if (!strcmp(what, "leave-project") && count == 3)
+		return leave_project(arguments[2]);
 	if (!strcmp(what, "find-key") && count == 3)
 		return find_key(arguments[2]);
 	if (!strcmp(what, "supervise") && count > 7)

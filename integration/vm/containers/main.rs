@@ -25,6 +25,7 @@ mod pids;
 mod quota;
 mod scopes;
 mod second_boot;
+mod selinux;
 mod stats;
 mod update;
 mod users;

@@ -30,7 +30,7 @@ pub(in crate::companion) struct Create {
 impl Operation for Create {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let engine = context.engine()?;
-        let container = create(context, &engine, self.flags, &self.attach, true)?;
+        let container = create(context, &engine, self.flags, &self.attach, true, false)?;
         print(&format!("{}\n", container.id()))?;
         Ok(0)
     }
@@ -43,13 +43,13 @@ pub(super) fn create<'e>(
     flags: Flags,
     attach: &[Stream],
     attached: bool,
+    starts: bool,
 ) -> Result<Container<'e>> {
     flags.check()?;
     let discarded = flags.discarded()?;
     let file = flags.cidfile.clone().map(|path| IdFile::claim(&path)).transpose()?;
     let lease = crate::image::store::lease::Lease::new(&engine.store);
     let image = pull::image(context, engine, &flags)?;
-    let replaced = flags.name.clone().filter(|_| flags.replace);
     let mut wanted = flags.wanted(image, attached)?;
     if !attach.is_empty() {
         let config = &mut wanted.record.config;
@@ -57,9 +57,7 @@ pub(super) fn create<'e>(
         config.attach_stdout = attach.contains(&Stream::Stdout);
         config.attach_stderr = attach.contains(&Stream::Stderr);
     }
-    if let Some(name) = replaced {
-        replace(engine, &name)?;
-    }
+    wanted.starts = starts;
     let container = engine.create(wanted)?;
     drop(lease);
     discarded.into_iter().for_each(remark);
@@ -67,14 +65,6 @@ pub(super) fn create<'e>(
         file.write(container.id())?;
     }
     Ok(container)
-}
-
-/// Removes who has a name: it must be the whole name, for a part of an id is nobody's.
-fn replace(engine: &Engine, name: &str) -> Result<()> {
-    match engine.find(name) {
-        Ok(other) if other.record.name == name => other.remove(true, false),
-        _ => Ok(()),
-    }
 }
 
 /// `--cidfile`: a file that must not be there before, and isn't there after a failure.

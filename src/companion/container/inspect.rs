@@ -111,8 +111,12 @@ fn of_mount(container: &Container<'_>, mounted: &Mounted) -> Value {
     if !mounted.subpath.is_empty() {
         described["Source"] = json!(container.engine.volume_data(&mounted.name));
     }
+    if !mounted.covered.is_empty() {
+        described["Source"] = json!(mounted.covered);
+    }
     if let Some(fields) = described.as_object_mut() {
-        fields.retain(|key, _| !matches!(key.as_str(), "Copies" | "Anonymous" | "Subpath" | "Recursion"));
+        const OURS: [&str; 7] = ["Copies", "Anonymous", "Subpath", "Recursion", "Relabel", "Owned", "Covered"];
+        fields.retain(|key, _| !OURS.contains(&key.as_str()));
     }
     described
 }

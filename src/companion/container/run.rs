@@ -80,7 +80,7 @@ impl Run {
 
     fn run(self, context: &Context, session: &Session, streams: Streams) -> Result<u8> {
         let engine = context.engine()?;
-        let container = match create(context, &engine, self.flags, &self.attach, !self.detach) {
+        let container = match create(context, &engine, self.flags, &self.attach, !self.detach, true) {
             Ok(container) => container,
             Err(error) => {
                 complain(&format!("ctn: Error: {}\nSee 'ctn run --help'.\n", sentence(&error)));

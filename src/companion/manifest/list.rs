@@ -4,13 +4,14 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use serde_json::json;
 
-use super::super::output::{complain, print};
+use super::super::output::{complain, print, remark};
 use super::super::registry::Connection;
 use super::super::{Context, Operation};
 use crate::error::sentence;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::image::registry::list;
+use crate::image::store::lists::List;
 
 /// Put a list of manifests together, which a push makes an index of a registry
 #[derive(Debug, Args)]
@@ -39,17 +40,19 @@ impl Operation for Create {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let (store, name) = (context.store()?, self.list.or_latest());
         let client = self.connection.insecure_if(self.insecure).client(context)?;
+        let may_be = |there: Option<&List>| {
+            ensure!(self.amend || there.is_none(), "refusing to amend an existing manifest list with no --amend flag");
+            Ok(())
+        };
         // Before the registry is asked, for it may be far away.
-        ensure!(
-            self.amend || store.list(&name)?.is_none(),
-            "refusing to amend an existing manifest list with no --amend flag"
-        );
+        may_be(store.list(&name)?.as_ref())?;
         let member = |source: &Reference| {
             let source = source.clone().or_latest();
             list::member(&client, &source).with_context(|| format!("the manifest of {}", source.familiar()))
         };
         let members = self.manifests.iter().map(member).collect::<Result<Vec<_>>>()?;
         store.change_list(&name, |there| {
+            may_be(there.as_ref())?;
             let mut list = there.unwrap_or_default();
             members.into_iter().for_each(|member| list.add(member));
             Ok((list, ()))
@@ -152,8 +155,8 @@ impl Operation for Push {
         let list = store.list(&name)?.with_context(|| missing(&name))?;
         let client = self.connection.insecure_if(self.insecure).client(context)?;
         let digest = list::push(&client, &store, &name, &list).with_context(|| format!("push {}", name.familiar()))?;
-        if self.purge {
-            store.forget_list(&name)?;
+        if self.purge && !store.forget_list_as(&name, &list)? {
+            remark(&format!("the list {} was changed meanwhile, and is kept", name.familiar()));
         }
         print(&format!("{digest}\n"))?;
         Ok(0)

@@ -80,15 +80,40 @@ impl Engine {
 
     /// The ports of a container (`80/tcp`), and what they are on the host.
     pub fn published(&self, container: &Container<'_>) -> Result<Vec<(String, String)>> {
-        let mut ports = pasta::of(self, container.id()).map(|pasta| pasta.ports).unwrap_or_default();
-        if is_attachable(&container.record) {
-            let endpoints = self.networks()?.endpoints_of(container.id())?;
-            ports.extend(endpoints.into_iter().flat_map(|endpoint| endpoint.ports));
-        }
+        let mut ports = had(self, container)?;
         ports.sort_by_cached_key(|port| (port.container, port.protocol.to_string()));
         let host =
             |port: &Published| port.to_string().rsplit_once('/').map(|(at, _)| at.to_owned()).unwrap_or_default();
         Ok(ports.iter().map(|port| (format!("{}/{}", port.container, port.protocol), host(port))).collect())
+    }
+}
+
+/// The ports of the host that a container has while it runs.
+fn had(engine: &Engine, container: &Container<'_>) -> Result<Vec<Published>> {
+    let mut ports = pasta::of(engine, container.id()).map(|pasta| pasta.ports).unwrap_or_default();
+    if is_attachable(&container.record) {
+        let endpoints = engine.networks()?.endpoints_of(container.id())?;
+        ports.extend(endpoints.into_iter().flat_map(|endpoint| endpoint.ports));
+    }
+    Ok(ports)
+}
+
+/// Refuses ports of the host that somebody has; those of the one that is replaced are free when it is gone.
+pub(super) fn ensure_free(engine: &Engine, record: &Record, replaced: &Container<'_>) -> Result<()> {
+    let had = had(engine, replaced)?;
+    let becomes_free = |port: &Published| {
+        had.iter().any(|old| old.protocol == port.protocol && (port.host..=port.last).contains(&old.host))
+    };
+    let mut wanted = published(record)?;
+    wanted.retain(|port| !becomes_free(port));
+    let networks = engine.networks()?;
+    match (Mode::of(&record.host_config.network_mode), record.networks.first()) {
+        (Mode::Pasta(_), _) => networks.choose(&wanted).map(drop),
+        (Mode::Network(_), Some(first)) if engine.user.is_some() => {
+            networks.choose_in(&networks.get(&first.network)?, &wanted).map(drop)
+        }
+        (Mode::Network(_), Some(first)) => networks.reserve_in(&networks.get(&first.network)?, &wanted).map(drop),
+        _ => Ok(()),
     }
 }
 

@@ -20,9 +20,6 @@ fn destination(text: &str) -> Result<String> {
     Ok(format!("/{}", clean.join("/")))
 }
 
-/// There where SELinux is enabled (selinuxfs).
-const SELINUX: &str = "/sys/fs/selinux/enforce";
-
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
 
 /// `[SOURCE:]DESTINATION[:OPTIONS]`; a source that is no path is a volume's name.
@@ -53,16 +50,24 @@ pub fn volume(text: &str) -> Result<Mounted> {
             // How late a virtual machine may see what its host writes. Here it is the same file.
             "consistent" | "cached" | "delegated" if is_bind => {}
             // Labels for SELinux, of which there is nothing to be done on a host without it.
-            "z" | "Z" => ensure!(
-                !std::path::Path::new(SELINUX).exists(),
-                "invalid volume specification: '{text}': relabelling for SELinux is not supported"
-            ),
+            "z" if is_untouched(&mounted) => mounted.relabel = "shared".into(),
+            "Z" if is_untouched(&mounted) => mounted.relabel = "private".into(),
+            // podman's.
+            "O" if is_bind && is_untouched(&mounted) => mounted.covered = source.into(),
+            "U" => mounted.owned = true,
             _ => bail!("invalid volume specification: '{text}': invalid mode: {option}"),
         }
     }
     if is_bind {
         let absolute = std::path::absolute(source).with_context(|| format!("make {source:?} absolute"))?;
         mounted.source = absolute.to_string_lossy().into_owned();
+        if !mounted.covered.is_empty() {
+            ensure!(
+                !mounted.owned,
+                "invalid volume specification: '{text}': O leaves the source as it is, and U does not"
+            );
+            mounted.covered.clone_from(&mounted.source);
+        }
         if mounted.propagation.is_empty() {
             mounted.propagation = "rprivate".into();
         }
@@ -75,6 +80,11 @@ pub fn volume(text: &str) -> Result<Mounted> {
         }
     }
     Ok(mounted)
+}
+
+/// Whether nothing is said yet of what becomes of the source: podman, too, takes one word of `z`, `Z` and `O`.
+fn is_untouched(mounted: &Mounted) -> bool {
+    mounted.relabel.is_empty() && mounted.covered.is_empty()
 }
 
 /// `--volumes-from CONTAINER[:MODE]`: whose, and whether it may be written.
@@ -136,6 +146,11 @@ pub fn mount(text: &str) -> Result<Mounted> {
             }
             "bind-nonrecursive" => mounted.recursion = if truth()? { "disabled".into() } else { String::new() },
             "bind-recursive" => mounted.recursion = recursion(value)?,
+            "relabel" => {
+                ensure!(matches!(value, "shared" | "private"), "invalid value for relabel: {value}");
+                mounted.relabel = value.into();
+            }
+            "U" | "chown" => mounted.owned = truth()?,
             "consistency" => {
                 let known = matches!(value, "consistent" | "cached" | "delegated" | "default");
                 ensure!(known, "invalid value for consistency: {value}");
@@ -156,6 +171,8 @@ pub fn mount(text: &str) -> Result<Mounted> {
     let is = |kind: &str| mounted.kind == kind;
     let is_plain = mounted.propagation.is_empty() && mounted.recursion.is_empty();
     ensure!(is("bind") || is_plain, "bind-propagation and bind-recursive are for binds");
+    let is_left = mounted.relabel.is_empty() && !mounted.owned;
+    ensure!(!is("tmpfs") || is_left, "relabel and chown are for binds and volumes");
     let is_private = matches!(mounted.propagation.as_str(), "" | "rprivate");
     ensure!(
         mounted.recursion != "readonly" || (!mounted.writable && is_private),
@@ -208,6 +225,13 @@ mod tests {
         assert_eq!(show("data:/b").unwrap(), "volume data /b true");
         assert!(show("/b").unwrap().starts_with("volume  /b true"));
         assert_eq!(show("/a:/b:z,cached,ro").unwrap(), "bind /a /b false");
+        let own = |text| volume(text).map(|one| (one.relabel, one.owned, one.covered)).unwrap();
+        assert_eq!(own("/a:/b:z,U"), ("shared".into(), true, String::new()));
+        assert_eq!(own("data:/b:Z,nocopy"), ("private".into(), false, String::new()));
+        assert_eq!(own("/a:/b:O"), (String::new(), false, "/a".into()));
+        for text in ["/a:/b:z,Z", "/a:/b:O,z", "/a:/b:O,U", "data:/b:O"] {
+            assert!(volume(text).is_err(), "{text}");
+        }
         for text in ["", ":/b", "a:b", "/a:/b:xx", "/a:/", "a b:/c", "/a:/b:ro:rw", "data:/b:rshared", "data:/b:cached"]
         {
             assert!(volume(text).is_err(), "{text}");
@@ -220,6 +244,8 @@ mod tests {
         assert_eq!((one.kind.as_str(), one.writable, one.mode.as_str()), ("bind", false, "must-exist"));
         assert_eq!(mount("type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700").unwrap().mode, "size=1048576,mode=700");
         assert!(mount("target=/v").unwrap().anonymous);
+        let own = mount("type=bind,src=/a,dst=/b,relabel=private,U").unwrap();
+        assert_eq!((own.relabel.as_str(), own.owned), ("private", true));
         let recursion = |value: &str| {
             mount(&format!("type=bind,src=/a,dst=/b,ro,bind-recursive={value},consistency=cached")).unwrap().recursion
         };
@@ -236,6 +262,8 @@ mod tests {
             "type=bind,src=/a,dst=/b,nonsense",
             "type=tmpfs,src=/a,dst=/b",
             "dst=/b,bind-nonrecursive",
+            "type=bind,src=/a,dst=/b,relabel=x",
+            "type=tmpfs,dst=/b,relabel=shared",
             "type=bind,src=/a,dst=/b,bind-recursive=x",
             "type=bind,src=/a,dst=/b,bind-recursive=readonly",
             "type=bind,src=/a,dst=/b,consistency=x",

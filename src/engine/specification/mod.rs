@@ -67,6 +67,8 @@ pub struct Facts {
     pub is_rootless: bool,
     /// How many ids of groups there are, if not all.
     pub groups_mapped: Option<u32>,
+    /// Whether it may write only so much into its root or a volume.
+    pub has_quota: bool,
 }
 
 /// Refuses what contradicts itself, before anything is made.
@@ -116,8 +118,53 @@ pub(super) struct Security {
     no_new_privileges: bool,
     seccomp: Option<String>,
     apparmor: Option<String>,
-    label: Option<String>,
+    label: Label,
     paths_unmasked: bool,
+}
+
+/// What is said of SELinux's labels; empty where nothing is. Without any a container has the engine's own.
+#[derive(Debug, Default)]
+struct Label {
+    user: String,
+    role: String,
+    kind: String,
+    level: String,
+    file_kind: String,
+}
+
+impl Label {
+    fn say(&mut self, text: &str) -> bool {
+        let (part, value) = text.split_once(':').unwrap_or((text, ""));
+        let field = match part {
+            "disable" => {
+                *self = Label::default();
+                return value.is_empty();
+            }
+            "user" => &mut self.user,
+            "role" => &mut self.role,
+            "type" => &mut self.kind,
+            "level" => &mut self.level,
+            "filetype" => &mut self.file_kind,
+            _ => return false,
+        };
+        value.clone_into(field);
+        !value.is_empty()
+    }
+
+    /// That of processes.
+    fn of_processes(&self) -> Option<String> {
+        let parts =
+            [(&self.user, "system_u"), (&self.role, "system_r"), (&self.kind, "container_t"), (&self.level, "s0")];
+        let is_wanted = parts.iter().any(|(said, _)| !said.is_empty());
+        let part = |(said, default): (&String, &str)| if said.is_empty() { default.to_owned() } else { said.clone() };
+        is_wanted.then(|| parts.map(part).join(":"))
+    }
+}
+
+/// What a container says of the labels of its files: their type, and the level.
+pub(super) fn file_label(record: &Record) -> Result<(String, String)> {
+    let label = security(record)?.label;
+    Ok((label.file_kind, label.level))
 }
 
 impl Security {
@@ -147,12 +194,10 @@ fn security(record: &Record) -> Result<Security> {
             ("no-new-privileges", value @ ("" | "true" | "false")) => security.no_new_privileges = value != "false",
             ("seccomp", profile) if !profile.is_empty() => security.seccomp = Some(profile.into()),
             ("apparmor", profile) if !profile.is_empty() => security.apparmor = Some(profile.into()),
-            // Without labels a container has the engine's own, which is what disables them.
-            ("label", "disable") => security.label = None,
-            ("label", label) => match label.strip_prefix("type:") {
-                Some(kind) => security.label = Some(format!("system_u:system_r:{kind}:s0")),
-                None => bail!("invalid --security-opt: {option:?}: of labels there are disable and type:TYPE"),
-            },
+            ("label", label) => ensure!(
+                security.label.say(label),
+                "invalid --security-opt: {option:?}: of labels there are disable, user:, role:, type:, level: and filetype:"
+            ),
             ("systempaths", "unconfined") => security.paths_unmasked = true,
             _ => bail!("invalid --security-opt: {option:?}"),
         }
@@ -162,7 +207,7 @@ fn security(record: &Record) -> Result<Security> {
 
 /// What is to be known of a container that asks for a label which nobody here looks at; docker passes over it in silence.
 pub fn discarded_label(record: &Record, facts: &Facts) -> Result<Option<String>> {
-    let label = security(record)?.label.filter(|_| !facts.selinux);
+    let label = security(record)?.label.of_processes().filter(|_| !facts.selinux);
     Ok(label.map(|label| format!("this machine has no SELinux: the label {label} is discarded")))
 }
 
@@ -204,7 +249,7 @@ pub fn config(record: &Record, facts: &Facts) -> Result<Value> {
     match security.seccomp.as_deref() {
         Some("unconfined") => {}
         None | Some("builtin") if host.privileged && security.seccomp.is_none() => {}
-        None | Some("builtin") => linux["seccomp"] = seccomp::default(&capabilities)?,
+        None | Some("builtin") => linux["seccomp"] = seccomp::default(&capabilities, facts.has_quota)?,
         Some(text) => linux["seccomp"] = seccomp::of_text(text, &capabilities)?,
     }
     if let Some(propagation) = mounts::propagation(record) {

@@ -62,8 +62,8 @@ fn confine(process: &mut Value, security: &Security, privileged: bool, facts: &F
     if let Some(profile) = security.profile(privileged, facts.apparmor) {
         process["apparmorProfile"] = profile.into();
     }
-    if let Some(label) = security.label.as_ref().filter(|_| facts.selinux) {
-        process["selinuxLabel"] = label.clone().into();
+    if let Some(label) = security.label.of_processes().filter(|_| facts.selinux) {
+        process["selinuxLabel"] = label.into();
     }
 }
 

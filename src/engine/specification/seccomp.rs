@@ -21,8 +21,29 @@ struct Architecture {
     allow: Vec<String>,
 }
 
-/// `linux.seccomp` for a container with these capabilities.
-pub(super) fn default(capabilities: &[String]) -> Result<Value> {
+/// Requests of ioctl(2) that take a file out of the project whose quota it counts for: FS_IOC_FSSETXATTR changes the project, and FS_IOC_SETFLAGS
+/// (of 64 and of 32 bits) what a directory hands on. The kernel lets a file's owner do so in the machine's user namespace
+/// (fileattr_set_prepare() in fs/file_attr.c). file_setattr(2) is none of the calls that docker allows.
+const LEAVES_PROJECT: [u32; 3] = [0x401c_5820, 0x4008_6602, 0x4004_6602];
+
+/// What any container may call, unless it is a call that would take its files out of their quota. Those fail as on a file system that
+/// doesn't have them.
+fn within_quota(allow: &mut Vec<String>) -> Vec<Value> {
+    const COMMAND: u32 = 1;
+    allow.retain(|name| name != "ioctl");
+    let refused = LEAVES_PROJECT.map(|request| {
+        // The kernel looks at 32 bits of what has 64.
+        let argument = json!({"index": COMMAND, "value": u32::MAX, "valueTwo": request, "op": "SCMP_CMP_MASKED_EQ"});
+        json!({"names": ["ioctl"], "action": "SCMP_ACT_ERRNO", "errnoRet": libc::EOPNOTSUPP, "args": [argument]})
+    });
+    // A rule without conditions would come before those with some.
+    let any = json!({"index": COMMAND, "value": 0, "op": "SCMP_CMP_GE"});
+    let others = json!({"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": [any]});
+    refused.into_iter().chain([others]).collect()
+}
+
+/// `linux.seccomp` for a container with these capabilities, of whose files some may have a quota.
+pub(super) fn default(capabilities: &[String], has_quota: bool) -> Result<Value> {
     let profile: Profile = serde_json::from_str(include_str!("seccomp.json")).context("the default seccomp profile")?;
     let has = |name: &str| capabilities.iter().any(|capability| capability == name);
     let mut allow = profile.allow;
@@ -38,7 +59,9 @@ pub(super) fn default(capabilities: &[String]) -> Result<Value> {
     }
     allow.sort();
     allow.dedup();
+    let within_quota = if has_quota { within_quota(&mut allow) } else { Vec::new() };
     let mut rules = vec![json!({"names": allow, "action": "SCMP_ACT_ALLOW"})];
+    rules.extend(within_quota);
     rules.extend(profile.rules);
     for (capability, without) in profile.without {
         if !has(&capability) {
@@ -150,7 +173,7 @@ mod tests {
         let docker: Value = serde_json::from_str(include_str!("../../../tests/data/seccomp-docker.json")).unwrap();
         let capabilities: Vec<String> =
             super::super::capabilities::DEFAULT.iter().map(|name| (*name).to_owned()).collect();
-        let ours = default(&capabilities).unwrap();
+        let ours = default(&capabilities, false).unwrap();
         assert_eq!(meaning(&ours), meaning(&docker));
         for key in ["defaultAction", "defaultErrnoRet", "architectures"] {
             assert_eq!(ours[key], docker[key]);
@@ -159,10 +182,22 @@ mod tests {
 
     #[test]
     fn a_capability_brings_its_calls() {
-        let (plain, others) = meaning(&default(&["CAP_SYS_ADMIN".into()]).unwrap());
+        let (plain, others) = meaning(&default(&["CAP_SYS_ADMIN".into()], false).unwrap());
         assert!(plain.contains("mount") && plain.contains("clone3") && !plain.contains("chroot"));
         assert!(!others.iter().any(|rule| rule.contains("clone")));
-        let (plain, _) = meaning(&default(&[]).unwrap());
+        let (plain, _) = meaning(&default(&[], false).unwrap());
         assert!(!plain.contains("mount") && !plain.contains("chroot"));
+    }
+
+    #[test]
+    fn what_leaves_a_quota_is_refused_and_no_other_request() {
+        let profile = default(&[], true).unwrap();
+        let (plain, _) = meaning(&profile);
+        assert!(!plain.contains("ioctl") && !plain.contains("file_setattr"));
+        let rules: Vec<&Value> = profile["syscalls"].as_array().unwrap().iter().collect();
+        let of_ioctl: Vec<&&Value> = rules.iter().filter(|rule| rule["names"] == json!(["ioctl"])).collect();
+        assert_eq!(of_ioctl.len(), 4);
+        let profile = serde_json::from_value(profile.clone()).unwrap();
+        assert!(crate::seccomp::compile(&profile, crate::seccomp::Architecture::NATIVE).is_ok());
     }
 }

@@ -28,6 +28,7 @@ fn facts() -> Facts {
         host_name: "machine".into(),
         is_rootless: false,
         groups_mapped: None,
+        has_quota: false,
         init: None,
     }
 }

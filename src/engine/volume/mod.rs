@@ -10,8 +10,12 @@
 //! It comes and goes as a whole: until it is made, and from when it is removed, its name is `.stray-ID`. What has another name and
 //! no record was put there by somebody, and is left alone.
 
+mod covered;
+mod label;
 mod mounts;
 pub mod options;
+mod owner;
+mod source;
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
@@ -33,6 +37,8 @@ use crate::image::layer::stack::Found;
 use crate::image::layer::{Stack, tree};
 use crate::image::store::file;
 
+pub(super) use covered::{DIRECTORY as COVERS, make_room};
+pub(super) use label::is_enabled as has_labels;
 pub(super) use mounts::{Until, unmount, unmount_strays};
 
 const RECORD: &str = "volume.json";
@@ -262,14 +268,34 @@ pub(super) fn inherit(engine: &Engine, record: &mut Record) -> Result<()> {
             }
             record.mounts.retain(|own| own.destination != *destination);
             let writable = mounted.writable && writable;
-            record.mounts.push(Mounted { writable, copies: false, ..mounted.clone() });
+            let source = if mounted.covered.is_empty() { &mounted.source } else { &mounted.covered };
+            record.mounts.push(Mounted { writable, copies: false, source: source.clone(), ..mounted.clone() });
         }
     }
     Ok(())
 }
 
-/// Makes the volumes that a container wants, and notes that it has them.
+/// Refuses to change or cover what may not be, before anything is made.
+pub(super) fn check_sources(engine: &Engine, record: &Record) -> Result<()> {
+    for mounted in &record.mounts {
+        if !mounted.covered.is_empty() {
+            ensure!(
+                Path::new(&mounted.source).is_dir(),
+                "the directory {:?} to mount over is not there",
+                mounted.source
+            );
+        }
+        source::check(engine, mounted)?;
+    }
+    Ok(())
+}
+
+/// Makes the volumes that a container wants, and notes that it has them; says where other sources will be.
 pub(super) fn take(engine: &Engine, record: &mut Record) -> Result<()> {
+    let id = record.id.clone();
+    for (number, mounted) in record.mounts.iter_mut().enumerate().filter(|(_, mounted)| !mounted.covered.is_empty()) {
+        mounted.source = mounts::subpaths(engine, &id).join(number.to_string()).to_string_lossy().into_owned();
+    }
     let volumes = record.mounts.iter_mut().enumerate().filter(|(_, mounted)| mounted.kind == "volume");
     for (number, mounted) in volumes {
         let name = Some(mounted.name.clone()).filter(|name| !name.is_empty());
@@ -283,6 +309,14 @@ pub(super) fn take(engine: &Engine, record: &mut Record) -> Result<()> {
         mounted.name = volume.name;
     }
     Ok(())
+}
+
+/// Whether a container has a quota, of its own or by one of its volumes.
+pub(super) fn has_quota(engine: &Engine, record: &Record) -> bool {
+    let limited = |volume: &Volume| volume.options.contains_key("size");
+    let mut volumes = record.mounts.iter().filter(|mounted| mounted.kind == "volume");
+    !record.host_config.storage_opt.is_empty()
+        || volumes.any(|mounted| engine.volume(&mounted.name).is_ok_and(|volume| limited(&volume)))
 }
 
 /// Gives the volumes of a container back; those that were made for it go.
@@ -304,6 +338,8 @@ pub(super) fn release_of(engine: &Engine, id: &str) {
 /// Makes what is mounted: directories for binds that aren't there, as docker does, what volumes are, and their first content.
 pub(super) fn prepare(engine: &Engine, record: &Record, files: &Stack, until: Until) -> Result<()> {
     mounts::mount(engine, record, until)?;
+    covered::mount(engine, record)?;
+    let seen = files;
     // Where the mount of a volume maps ids, the volume has those of the image, as the layers have.
     let layers = match (&record.ids, &engine.user) {
         (Some(_), None) => Some(engine.store.stack(&record.layers)?),
@@ -312,8 +348,9 @@ pub(super) fn prepare(engine: &Engine, record: &Record, files: &Stack, until: Un
     let files = layers.as_ref().unwrap_or(files);
     let own = record.ids.as_ref().filter(|_| engine.user.is_some());
     for mounted in &record.mounts {
+        let is_new = mounted.covered.is_empty() && mounted.mode != "must-exist" && !Path::new(&mounted.source).exists();
         match mounted.kind.as_str() {
-            "bind" if mounted.mode != "must-exist" && !Path::new(&mounted.source).exists() => {
+            "bind" if is_new => {
                 let made = fs::create_dir_all(&mounted.source);
                 made.attempt(|| format!("make the directory {:?}", mounted.source))?;
             }
@@ -324,6 +361,10 @@ pub(super) fn prepare(engine: &Engine, record: &Record, files: &Stack, until: Un
                 fill(mounted, files)?;
             }
             _ => {}
+        }
+        if until == Until::End {
+            label::change(engine, record, mounted)?;
+            owner::change(engine, record, mounted, seen)?;
         }
     }
     Ok(())

@@ -45,11 +45,16 @@ pub(super) fn mount(engine: &Engine, record: &Record, until: Until) -> Result<()
                 let user = users.join(&record.id);
                 File::create(&user).attempt(|| format!("make {user:?}"))?;
             }
-            if !is_mount_point(&point)? {
-                Call::of(&volume.options, resolve)
-                    .and_then(|call| call.carry_out(&point))
-                    .with_context(|| format!("error while mounting volume '{}'", point.display()))?;
-            }
+            let mounted = is_mount_point(&point)?;
+            Call::of(&volume.options, resolve)
+                .and_then(|call| {
+                    if !mounted {
+                        call.carry_out(&point)?;
+                    }
+                    // Also where somebody was killed before it.
+                    call.propagate(&point)
+                })
+                .with_context(|| format!("error while mounting volume '{}'", point.display()))?;
         }
         if !mounted.subpath.is_empty() {
             mount_part(&engine.volume_data(&volume.name), &mounted.subpath, Path::new(&mounted.source))

@@ -2,18 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use rustix::fs::CWD;
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change, move_mount, open_tree,
+};
 
 use crate::engine::options::bytes;
 use crate::error::Attempt;
+use crate::sys::mount::change;
 
-/// Refuses what is no option, and what lacks another.
+/// Refuses what is no option, what lacks another, and what makes no mount.
 pub fn check(options: &BTreeMap<String, String>) -> Result<()> {
+    check_keys(options)?;
+    match options.contains_key("device") {
+        true => Call::of(options, |_| Ok(Ipv4Addr::UNSPECIFIED.into())).map(drop),
+        false => Ok(()),
+    }
+}
+
+fn check_keys(options: &BTreeMap<String, String>) -> Result<()> {
     let unknown = options.keys().find(|key| !matches!(key.as_str(), "type" | "o" | "device" | "size"));
     ensure!(unknown.is_none(), "invalid option: {:?}", unknown.map(String::as_str).unwrap_or_default());
     let size = size(options)?;
@@ -33,7 +46,7 @@ pub(super) fn size(options: &BTreeMap<String, String>) -> Result<Option<u64>> {
     options.get("size").map(|size| bytes(size)).transpose()
 }
 
-/// A call of mount(2), and what has to be said in further ones.
+/// What is mounted, in the words of mount(2).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Call {
     kind: String,
@@ -68,7 +81,7 @@ const PROPAGATIONS: [(&str, MountPropagationFlags); 4] = [
 impl Call {
     /// What is to be called; names of servers are looked up by `resolve`, for the kernel knows addresses alone.
     pub(super) fn of(options: &BTreeMap<String, String>, resolve: impl Fn(&str) -> Result<IpAddr>) -> Result<Call> {
-        check(options)?;
+        check_keys(options)?;
         let value = |key: &str| options.get(key).cloned().unwrap_or_default();
         let mut call = Call {
             kind: value("type"),
@@ -88,6 +101,9 @@ impl Call {
             }
         }
         call.data = data.join(",");
+        // mount(2) would pass over it.
+        let is_for_nobody = call.is_bind() && !call.data.is_empty();
+        ensure!(!is_for_nobody, "invalid option: {:?} has no meaning for a bind mount", call.data);
         Ok(call)
     }
 
@@ -114,32 +130,62 @@ impl Call {
         true
     }
 
-    /// Mounts it.
-    pub(super) fn carry_out(&self, point: &Path) -> Result<()> {
-        let what =
-            || format!("failed to mount local volume: mount {:?} at {point:?} (type {:?})", self.source, self.kind);
-        let data = CString::new(self.data.as_str()).with_context(what)?;
-        mount(self.source.as_str(), point, self.kind.as_str(), self.flags, Some(data.as_c_str())).attempt(what)?;
-        let finished = self.finish(point).attempt(what);
-        if finished.is_err() {
-            // Whoever waits for the volume would take it for what was wanted.
-            let _ = unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
-        }
-        finished
+    fn is_bind(&self) -> bool {
+        self.flags.contains(MountFlags::BIND)
     }
 
-    /// Says what the first call can't.
-    fn finish(&self, point: &Path) -> Result<(), Errno> {
-        if self.flags.contains(MountFlags::BIND)
-            && self.flags.bits() & !(MountFlags::BIND | MountFlags::REC).bits() != 0
-        {
-            // A bind has the flags of its source until it is told otherwise (mount(2)).
-            mount_remount(point, self.flags, "")?;
-        }
+    /// The flags of a bind mount as mount_setattr(2) has them: which are set, and which cleared before. It keeps those that its source has,
+    /// of which some may be locked (mount_namespaces(7)).
+    fn attributes(&self) -> (u64, u64) {
+        const SAME: [(MountFlags, u64); 7] = [
+            (MountFlags::RDONLY, libc::MOUNT_ATTR_RDONLY),
+            (MountFlags::NOSUID, libc::MOUNT_ATTR_NOSUID),
+            (MountFlags::NODEV, libc::MOUNT_ATTR_NODEV),
+            (MountFlags::NOEXEC, libc::MOUNT_ATTR_NOEXEC),
+            (MountFlags::NODIRATIME, libc::MOUNT_ATTR_NODIRATIME),
+            (MountFlags::NOATIME, libc::MOUNT_ATTR_NOATIME),
+            (MountFlags::STRICTATIME, libc::MOUNT_ATTR_STRICTATIME),
+        ];
+        let wanted = SAME.iter().filter(|(flag, _)| self.flags.contains(*flag));
+        let set = wanted.fold(0, |set, (_, attribute)| set | attribute);
+        // Access times are one field of several values.
+        let times = MountFlags::NOATIME | MountFlags::STRICTATIME | MountFlags::RELATIME;
+        (set, if self.flags.intersects(times) { libc::MOUNT_ATTR__ATIME } else { 0 })
+    }
+
+    /// Mounts it, whole or not at all: whoever waits for the volume takes what is there for what was wanted.
+    pub(super) fn carry_out(&self, point: &Path) -> Result<()> {
+        let done = if self.is_bind() { self.bind(point) } else { self.mount(point) };
+        done.attempt(|| {
+            format!("failed to mount local volume: mount {:?} at {point:?} (type {:?})", self.source, self.kind)
+        })
+    }
+
+    /// Sets the propagation of what is mounted, which is that of the place by then. To set it again changes nothing.
+    pub(super) fn propagate(&self, point: &Path) -> Result<()> {
         match self.propagation.is_empty() {
             true => Ok(()),
-            false => mount_change(point, self.propagation),
+            false => mount_change(point, self.propagation)
+                .attempt(|| format!("set the propagation of the local volume at {point:?}")),
         }
+    }
+
+    /// mount(2), for some file systems read its options in ways of their own (cifs, overlay), and they may be long.
+    fn mount(&self, point: &Path) -> Result<(), Errno> {
+        let data = CString::new(self.data.as_str()).map_err(|_| Errno::INVAL)?;
+        mount(self.source.as_str(), point, self.kind.as_str(), self.flags, Some(data.as_c_str()))
+    }
+
+    /// A bind has the flags of its source until it is told otherwise, which is while it is attached nowhere.
+    fn bind(&self, point: &Path) -> Result<(), Errno> {
+        let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        flags.set(OpenTreeFlags::AT_RECURSIVE, self.flags.contains(MountFlags::REC));
+        let tree = open_tree(CWD, self.source.as_str(), flags)?;
+        let (set, clear) = self.attributes();
+        if (set, clear) != (0, 0) {
+            change(tree.as_fd(), set, clear, 0)?;
+        }
+        move_mount(&tree, "", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
     }
 }
 
@@ -172,6 +218,11 @@ mod tests {
         assert_eq!(bind.propagation, MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC);
         let nfs = call("nfs", ":/export", "addr=server,rw,vers=4");
         assert_eq!((nfs.source.as_str(), nfs.data.as_str()), (":/export", "addr=10.0.0.1,vers=4"));
+        assert_eq!(bind.attributes(), (libc::MOUNT_ATTR_RDONLY, 0));
+        let times = call("none", "/a", "bind,nosuid,noexec,exec,relatime").attributes();
+        assert_eq!(times, (libc::MOUNT_ATTR_NOSUID, libc::MOUNT_ATTR__ATIME));
+        // What takes nothing back leaves the source's.
+        assert_eq!(call("none", "/a", "bind,rw,suid,sync").attributes(), (0, 0));
         assert_eq!(resolve("fd00::1").unwrap(), "fd00::1".parse::<IpAddr>().unwrap());
     }
 
@@ -184,6 +235,8 @@ mod tests {
         assert_eq!(refusal(&[("nonsense", "1")]), "invalid option: \"nonsense\"");
         assert_eq!(refusal(&[("type", "tmpfs")]), "missing required option: \"device\"");
         assert_eq!(refusal(&[("o", "ro"), ("device", "x")]), "missing required option: \"type\"");
+        let of_nobody = refusal(&[("type", "none"), ("device", "/a"), ("o", "bind,uid=5")]);
+        assert!(of_nobody.contains("\"uid=5\" has no meaning for a bind mount"), "{of_nobody}");
         assert!(check(&BTreeMap::new()).is_ok());
         assert!(check(&[("size".to_owned(), "1m".to_owned())].into()).is_ok());
         assert!(refusal(&[("size", "x")]).contains("invalid size"));

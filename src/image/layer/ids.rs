@@ -66,6 +66,11 @@ impl IdMaps {
         (self.to_host(Of::User, 0).unwrap_or(0), self.to_host(Of::Group, 0).unwrap_or(0))
     }
 
+    /// A user and a group of the container, as the machine has them.
+    pub fn owner(&self, uid: u32, gid: u32) -> Result<(u32, u32)> {
+        Ok((self.to_host(Of::User, uid)?, self.to_host(Of::Group, gid)?))
+    }
+
     /// Whether user and group have ids in the container.
     pub fn has_owner(&self, uid: u32, gid: u32) -> bool {
         self.to_container(Of::User, uid).is_ok() && self.to_container(Of::Group, gid).is_ok()

@@ -96,6 +96,17 @@ impl Store {
 
     /// Forgets a list; says whether there was one.
     pub fn forget_list(&self, name: &Reference) -> Result<bool> {
+        let _alone = self.lock(FlockOperation::LockExclusive)?;
+        self.remove_list(name)
+    }
+
+    /// The same, unless it has become another one.
+    pub fn forget_list_as(&self, name: &Reference, known: &List) -> Result<bool> {
+        let _alone = self.lock(FlockOperation::LockExclusive)?;
+        Ok(self.list(name)?.as_ref() == Some(known) && self.remove_list(name)?)
+    }
+
+    fn remove_list(&self, name: &Reference) -> Result<bool> {
         let path = self.lists().join(Store::list_name(name));
         match fs::remove_file(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),

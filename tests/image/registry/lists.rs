@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::concurrency::wait_for_lock;
 
 fn image(architecture: &str) -> Made {
     let mut image = Made::small("app:1");
@@ -108,4 +109,21 @@ fn what_can_be_no_list_is_refused() {
     refused(&["create", &registry.name("more:1"), &list], "is a manifest list");
     place.ctn(&["manifest", "create", &format!("{NOBODY}/all:1"), &first]);
     refused(&["push", &format!("{NOBODY}/all:1")], "cannot use source images from a different registry");
+}
+
+/// Otherwise what `create --amend` adds between its reading and its writing would come to a list that was said to be gone.
+#[test]
+fn a_list_is_forgotten_while_nobody_changes_it() {
+    let (registry, ..) = with_two(true);
+    let place = Place::new();
+    let (list, first) = (registry.name("all:1"), registry.name("one:1"));
+    place.ctn(&["manifest", "create", &list, &first]);
+    let held = std::fs::File::open(place.store().join("lock")).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let mut removal = place.command(&["manifest", "rm", &list]).spawn().unwrap();
+    wait_for_lock(&mut removal);
+    assert_eq!(inspected(&place, &[&list])["manifests"].as_array().unwrap().len(), 1);
+    drop(held);
+    assert!(removal.wait().unwrap().success());
+    assert!(place.refusal(&["manifest", "rm", &list]).contains("No such manifest"));
 }

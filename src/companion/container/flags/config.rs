@@ -112,6 +112,6 @@ impl Flags {
         }
         let rootfs = root.map(|root| root.path);
         let record = Record { config, host_config, mounts, rootfs, networks, ..Record::default() };
-        Ok(Wanted { record, name: self.name, image })
+        Ok(Wanted { record, name: self.name, image, replaces: self.replace, starts: false })
     }
 }

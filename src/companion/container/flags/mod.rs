@@ -210,7 +210,7 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "INT", allow_hyphen_values = true)]
     memory_swappiness: Option<i64>,
 
-    /// Mount something (type=bind|volume|tmpfs,source=…,target=…,readonly,bind-recursive=disabled; of volumes volume-opt=KEY=VALUE, volume-subpath=PATH)
+    /// Mount something (type=bind|volume|tmpfs,source=…,target=…,readonly,bind-recursive=disabled,relabel=shared|private,U; of volumes volume-opt=KEY=VALUE, volume-subpath=PATH)
     #[arg(long, value_name = "MOUNT", value_parser = options::mounts::mount)]
     mount: Vec<Mounted>,
 
@@ -270,7 +270,7 @@ pub(in crate::companion) struct Flags {
     #[arg(long)]
     read_only: bool,
 
-    /// Remove a container that has the name already
+    /// Remove a container that has the name already, when nothing else is refused
     #[arg(long)]
     pub(in crate::companion::container) replace: bool,
 
@@ -290,7 +290,7 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "RUNTIME", default_value = "corten")]
     runtime: String,
 
-    /// seccomp=PROFILE, apparmor=PROFILE, no-new-privileges, label=disable, label=type:TYPE, systempaths=unconfined
+    /// seccomp=PROFILE, apparmor=PROFILE, no-new-privileges, label=disable, label=PART:VALUE (user, role, type, level, filetype), systempaths=unconfined
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
 
@@ -342,7 +342,7 @@ pub(in crate::companion) struct Flags {
     #[arg(long, value_name = "MODE", default_value = "", hide_default_value = true)]
     uts: String,
 
-    /// Mount a directory or a volume ([SOURCE:]TARGET[:OPTIONS])
+    /// Mount a directory or a volume ([SOURCE:]TARGET[:OPTIONS], of which there are ro, z and Z for SELinux's labels, U to give its files to the container's user, O to throw away what is written)
     #[arg(short, long, value_name = "VOLUME")]
     volume: Vec<String>,
 

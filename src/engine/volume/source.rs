@@ -1,0 +1,158 @@
+//! Changes to all files of a directory of the host before a container has it: `:z`, `:Z` and `:U`.
+
+use std::fs::{self, File};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::io::Errno;
+
+use crate::engine::Engine;
+use crate::engine::record::Mounted;
+use crate::error::Attempt;
+use crate::image::layer::tree;
+use crate::image::tar::shown;
+
+/// What all of a machine stands on: neither docker changes its labels (selinux.Chcon() of opencontainers/selinux 1.11) nor podman its owners.
+const SYSTEM: [&str; 24] = [
+    "/",
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/etc/passwd",
+    "/etc/pki",
+    "/etc/shadow",
+    "/home",
+    "/lib",
+    "/lib64",
+    "/media",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/srv",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/var",
+    "/var/lib",
+    "/var/log",
+];
+
+/// Whether the files of a source are to be changed.
+fn is_changed(mounted: &Mounted) -> bool {
+    mounted.owned || !mounted.relabel.is_empty()
+}
+
+/// The directory of the host that a mount shows, if it is there: of a volume the one that is bound in it.
+fn shown_by(engine: &Engine, mounted: &Mounted) -> Option<PathBuf> {
+    let path = match mounted.kind.as_str() {
+        "volume" => {
+            let volume = engine.volume(&mounted.name).ok();
+            let options = volume.as_ref().map_or(&mounted.options, |volume| &volume.options);
+            options.get("device").filter(|device| device.starts_with('/'))?.clone()
+        }
+        _ => mounted.source.clone(),
+    };
+    fs::canonicalize(path).ok()
+}
+
+/// Refuses to change what the machine stands on.
+pub(super) fn check(engine: &Engine, mounted: &Mounted) -> Result<()> {
+    match shown_by(engine, mounted).filter(|_| is_changed(mounted)) {
+        Some(path) => check_path(engine, mounted, &path),
+        None => Ok(()),
+    }
+}
+
+fn check_path(engine: &Engine, mounted: &Mounted, path: &Path) -> Result<()> {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let is_systems = SYSTEM.iter().any(|system| path == Path::new(system));
+    let holds_all = engine.store.root().starts_with(path) || homes(&passwd).any(|home| home == path);
+    let what = if mounted.owned { "changing the owners" } else { "SELinux relabeling" };
+    ensure!(!is_systems && !holds_all, "{what} of {} is not allowed", path.display());
+    Ok(())
+}
+
+/// Where people are at home, and root.
+fn homes(passwd: &str) -> impl Iterator<Item = PathBuf> {
+    passwd.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let uid: u32 = fields.get(2)?.parse().ok()?;
+        // login.defs(5), UID_MIN, and nobody.
+        let is_person = uid == 0 || (1000..65534).contains(&uid);
+        is_person.then(|| PathBuf::from(fields.get(5).copied().unwrap_or_default()))
+    })
+}
+
+/// Opens what is to be changed, and looks again at what it is: a link may have come to be in the path.
+pub(super) fn open(engine: &Engine, mounted: &Mounted) -> Result<OwnedFd> {
+    let path = &mounted.source;
+    let file = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).attempt(|| format!("open {path:?}"))?;
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let found = fs::read_link(&link).attempt(|| format!("read the link {link:?}"))?;
+    check(engine, mounted)?;
+    check_path(engine, mounted, &found)?;
+    Ok(file)
+}
+
+/// A directory, and the names in it that are still to come.
+struct Level {
+    directory: OwnedFd,
+    names: Vec<Vec<u8>>,
+}
+
+impl Level {
+    fn of(file: OwnedFd) -> Result<Option<Level>> {
+        let stat = fstat(&file).attempt(|| "look at a file")?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            return Ok(None);
+        }
+        Ok(Some(Level { names: tree::names(&file)?, directory: file }))
+    }
+}
+
+/// Does something to a file and all that is below it, by their descriptors: containers may be changing names there. Links are changed
+/// themselves, and what is mounted below is somebody else's.
+pub(super) fn each(top: OwnedFd, change: impl Fn(BorrowedFd<'_>) -> Result<(), Errno>) -> Result<()> {
+    change(top.as_fd()).attempt(|| "change the directory itself")?;
+    let mut levels = Vec::from_iter(Level::of(top)?);
+    while let Some(level) = levels.last_mut() {
+        let Some(name) = level.names.pop() else {
+            levels.pop();
+            continue;
+        };
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
+        let file = match openat2(&level.directory, &name[..], flags, Mode::empty(), resolve) {
+            Err(Errno::NOENT | Errno::XDEV) => continue,
+            opened => opened.attempt(|| format!("open {}", shown(&name)))?,
+        };
+        change(file.as_fd()).attempt(|| format!("change {}", shown(&name)))?;
+        levels.extend(Level::of(file)?);
+    }
+    Ok(())
+}
+
+/// What is at a place below a directory of the container's, made anew.
+pub(super) fn fresh(parent: &Path, name: &str) -> Result<PathBuf> {
+    let opened = File::open(parent).attempt(|| format!("open {parent:?}"))?;
+    tree::remove(&opened, name.as_bytes())?;
+    let path = parent.join(name);
+    fs::create_dir(&path).attempt(|| format!("make the directory {path:?}"))?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn homes_are_those_of_people() {
+        let passwd = "root:x:0:0::/root:/bin/sh\ndb:x:70:70::/var/lib/db:\nme:x:1000:1000::/home/me:\nnobody:x:65534:1::/none:\n";
+        assert_eq!(homes(passwd).collect::<Vec<_>>(), [PathBuf::from("/root"), PathBuf::from("/home/me")]);
+    }
+}
