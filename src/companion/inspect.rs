@@ -8,6 +8,7 @@ use super::output::{complain, print};
 use super::template::Template;
 use super::{Context, Operation, size_of};
 use crate::error::sentence;
+use crate::image::config::Execution;
 use crate::image::manifest::Descriptor;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
@@ -151,12 +152,10 @@ fn indented(value: &impl serde::Serialize) -> Result<String> {
 /// As docker describes it; the configuration has all its fields, whether the image sets them or not.
 fn described(store: &Store, image: &Image) -> Result<Value> {
     let config = &image.config;
-    let run = &config.config;
     let chain = config.chain();
     let tree = |chain_id| store.layer_path(chain_id).join(TREE).display().to_string();
     let lower: Vec<String> = chain.iter().rev().map(tree).collect();
     let size = size_of(store, image);
-    let or_null = |list: &[String]| if list.is_empty() { Value::Null } else { json!(list) };
     let mut digests: Vec<String> =
         image.names.iter().map(|name| format!("{}@{}", name.familiar_name(), image.entry.digest)).collect();
     digests.dedup();
@@ -171,20 +170,7 @@ fn described(store: &Store, image: &Image) -> Result<Value> {
         "Comment": comment,
         "Created": config.created,
         "Author": config.author,
-        "Config": {
-            "User": run.user,
-            "ExposedPorts": run.exposed_ports,
-            "Env": run.env,
-            "Entrypoint": or_null(&run.entrypoint),
-            "Cmd": or_null(&run.cmd),
-            "Volumes": run.volumes,
-            "WorkingDir": run.working_dir,
-            "Labels": run.labels,
-            "StopSignal": run.stop_signal,
-            "OnBuild": or_null(&run.on_build),
-            "Shell": or_null(&run.shell),
-            "Healthcheck": run.healthcheck,
-        },
+        "Config": of_execution(&config.config),
         "Architecture": config.architecture,
         "Variant": config.variant,
         "Os": config.os,
@@ -204,6 +190,25 @@ fn described(store: &Store, image: &Image) -> Result<Value> {
     let descriptor = Descriptor { annotations: Default::default(), ..image.descriptor.clone() };
     described["Descriptor"] = serde_json::to_value(&descriptor)?;
     Ok(described)
+}
+
+/// What is run of it.
+fn of_execution(run: &Execution) -> Value {
+    let or_null = |list: &[String]| if list.is_empty() { Value::Null } else { json!(list) };
+    json!({
+        "User": run.user,
+        "ExposedPorts": run.exposed_ports,
+        "Env": run.env,
+        "Entrypoint": or_null(&run.entrypoint),
+        "Cmd": or_null(&run.cmd),
+        "Volumes": run.volumes,
+        "WorkingDir": run.working_dir,
+        "Labels": run.labels,
+        "StopSignal": run.stop_signal,
+        "OnBuild": or_null(&run.on_build),
+        "Shell": or_null(&run.shell),
+        "Healthcheck": run.healthcheck,
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::Flags;
 use crate::engine::cdi;
@@ -37,16 +37,6 @@ impl Flags {
         let count = |text: &str| text.parse::<u64>().ok().with_context(|| format!("{text:?} is no number"));
         let counts =
             |list: &[String]| list.iter().map(|text| devices::throttle(text, count)).collect::<Result<Vec<_>>>();
-        let mut tmpfs = BTreeMap::new();
-        for text in &self.tmpfs {
-            let (path, options) = mounts::tmpfs(text)?;
-            ensure!(tmpfs.insert(path.clone(), options).is_none(), "Duplicate mount point: {path}");
-        }
-        let mut sysctls = BTreeMap::new();
-        for text in &self.sysctl {
-            let Some((name, value)) = text.split_once('=') else { bail!("invalid sysctl: {text:?} is not NAME=VALUE") };
-            sysctls.insert(name.to_owned(), value.to_owned());
-        }
         let nodes = self.device.iter().filter(|text| !cdi::is_qualified(text));
         let mut host = HostConfig {
             binds: self.volume.iter().filter(|text| text.contains(':')).cloned().collect(),
@@ -81,8 +71,8 @@ impl Flags {
             security_opt: self.security_opt.iter().map(|option| with_profile(option)).collect::<Result<_>>()?,
             shm_size: self.shm_size.unwrap_or(64 << 20),
             storage_opt: self.storage_opt.iter().map(|text| options::pair(text)).collect(),
-            sysctls,
-            tmpfs,
+            sysctls: self.sysctls()?,
+            tmpfs: self.file_systems_in_memory()?,
             ulimits: self.ulimit.clone(),
             devices: nodes.map(|text| devices::device(text)).collect::<Result<_>>()?,
             device_requests: self.requests()?,
@@ -98,6 +88,24 @@ impl Flags {
         };
         self.limits.apply(&mut host);
         Ok(host)
+    }
+
+    fn file_systems_in_memory(&self) -> Result<BTreeMap<String, String>> {
+        let mut tmpfs = BTreeMap::new();
+        for text in &self.tmpfs {
+            let (path, options) = mounts::tmpfs(text)?;
+            ensure!(tmpfs.insert(path.clone(), options).is_none(), "Duplicate mount point: {path}");
+        }
+        Ok(tmpfs)
+    }
+
+    fn sysctls(&self) -> Result<BTreeMap<String, String>> {
+        let pair = |text: &String| {
+            let (name, value) =
+                text.split_once('=').with_context(|| format!("invalid sysctl: {text:?} is not NAME=VALUE"))?;
+            Ok((name.to_owned(), value.to_owned()))
+        };
+        self.sysctl.iter().map(pair).collect()
     }
 
     /// What drivers know: GPUs, and devices by their full names.
