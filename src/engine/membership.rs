@@ -48,6 +48,7 @@ impl Membership {
             network: &self.network,
             interface: &interface,
             addresses: &self.addresses,
+            gateway_priority: self.gw_priority,
             mac: self.mac_address.as_deref().map(address::parse_hardware).transpose()?,
             aliases: &self.aliases,
             links: &self.links,

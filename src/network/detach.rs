@@ -51,7 +51,8 @@ impl Networks {
     pub fn leave(&self, container: &str, network: &str, namespace: BorrowedFd<'_>) -> Result<()> {
         let endpoints = self.endpoints_of(container)?;
         let Some(endpoint) = endpoints.iter().find(|endpoint| self.is_meant(endpoint, network)) else {
-            return self.detach(container, Some(network));
+            self.detach(container, Some(network))?;
+            return self.lead_outside(container, namespace);
         };
         // Those on a link of the host have no end here.
         if endpoint.link.is_none() {
@@ -62,7 +63,8 @@ impl Networks {
                 links.delete(&endpoint.interface).and_then(|()| links.delete(&first))
             })?;
         }
-        self.detach(container, Some(&endpoint.network))
+        self.detach(container, Some(&endpoint.network))?;
+        self.lead_outside(container, namespace)
     }
 
     fn is_meant(&self, endpoint: &Endpoint, text: &str) -> bool {

@@ -127,8 +127,8 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
         let kind = host.network_mode.split(':').next().unwrap_or_default();
         ensure!(membership.links.is_empty(), "links are only supported for user-defined networks");
         ensure!(
-            membership.link_local.is_empty() && membership.driver_opts.is_empty(),
-            "addresses and options of a link are for networks, and {kind} is none"
+            membership.link_local.is_empty() && membership.driver_opts.is_empty() && membership.gw_priority == 0,
+            "addresses, options and priorities of a link are for networks, and {kind} is none"
         );
         ensure!(!membership.has_own(), membership::not_for(&host.network_mode));
         ensure!(
