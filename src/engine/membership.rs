@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -140,8 +141,19 @@ pub(super) fn settled(networks: &Networks, network: &str, wanted: Membership) ->
     ensure!(network.configuration.is_none(), "cannot create endpoint on configuration-only network");
     ensure!(!wanted.has_own() || !network.is_predefined(), not_for(&network.name));
     wanted.mac_address.as_deref().map(address::parse_hardware).transpose()?;
+    wanted.link_local.iter().try_for_each(ensure_link_local)?;
     LinkOptions::of(&wanted.driver_opts)?;
     Ok(Membership { network: network.name, ..wanted })
+}
+
+/// As docker does (libnetwork's `createEndpoint`): any other address would bring a route to where the network is not.
+fn ensure_link_local(address: &IpAddr) -> Result<()> {
+    let is_link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    ensure!(is_link_local, "invalid link-local IP address: {address} is neither of 169.254.0.0/16 nor of fe80::/10");
+    Ok(())
 }
 
 impl Container<'_> {

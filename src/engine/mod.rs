@@ -10,6 +10,7 @@
 //! | `ROOT/containers/ID/{hostname,hosts,resolv.conf}` | what is mounted on these files of the container |
 //! | `ROOT/containers/ID/project` | the project whose quota limits what it writes (`quota`) |
 //! | `ROOT/containers/ID/linked/ID` | an empty file for each container that is linked to it ([`links`]) |
+//! | `ROOT/containers/ID/hosts.lock` | who writes the files of one with links |
 //! | `ROOT/containers/ID/ID-json.log` | what it said ([`log`]) |
 //! | `ROOT/names/NAME` | a symlink to the id: who makes it first has the name |
 //! | `ROOT/init/` | what is the first process under `--init` |
