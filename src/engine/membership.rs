@@ -2,7 +2,7 @@
 //!
 //! A change while it runs is noted first, beside the container's other files below `/run`, and the note goes last: of a command that is
 //! killed between, the next one sees that a place which the record doesn't have yet is given back, and that one who was to leave has left
-//! ([`settle`]). So it is with a new name.
+//! ([`settle`]).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -48,8 +48,8 @@ impl Membership {
             namespace,
             network: &self.network,
             interface: &interface,
-            addresses: &self.addresses,
             gateway_priority: self.gw_priority,
+            addresses: &self.addresses,
             mac: self.mac_address.as_deref().map(address::parse_hardware).transpose()?,
             aliases: &self.aliases,
             links: &self.links,
@@ -230,8 +230,6 @@ impl Container<'_> {
 pub(super) enum Change {
     Joins(String),
     Leaves(String),
-    /// Of these names it has the one that its record has, and its networks are to have that, too.
-    IsRenamed([String; 2]),
 }
 
 impl Change {
@@ -268,12 +266,6 @@ impl Container<'_> {
         let left = match change.filter(|_| state.status.is_up()) {
             Some(Change::Leaves(network)) => Some(network),
             Some(Change::Joins(network)) => Some(network).filter(|network| !is_recorded(network)),
-            Some(Change::IsRenamed(names)) => {
-                let others = names.iter().filter(|name| **name != self.record.name);
-                others.for_each(|name| self.engine.release(self.id(), name));
-                self.engine.networks()?.rename(self.id(), &self.record.name)?;
-                None
-            }
             None => None,
         };
         if let Some(network) = left {

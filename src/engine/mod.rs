@@ -20,6 +20,8 @@
 //! | `RUN/ID/socket` | where it is spoken to ([`protocol`]) |
 //! | `RUN/volumes/NAME/ID`, `RUN/subpaths/ID/` | who needs a volume mounted, and parts of volumes ([`volume`]) |
 //! | `RUN/ID/change-of-networks` | which one it is about to be in, or to leave ([`membership`]) |
+//! | `RUN/ID/release-failed` | it is still in its networks, and somebody was told ([`reconcile`]) |
+//! | `RUN/renamed-ID` | which two names it is about to change ([`rename`]) |
 //! | `RUN/runtime/ID/` | the runtime's state directory |
 //! | `RUN/events` | what happened ([`events`]) |
 //!
