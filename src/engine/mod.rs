@@ -15,7 +15,7 @@
 //! | `ROOT/names/NAME` | a symlink to the id: who makes it first has the name |
 //! | `ROOT/init/` | what is the first process under `--init` |
 //! | `ROOT/volumes/NAME/` | a volume ([`volume`]) |
-//! | `/var/lib/corten/id-ranges/` | whose ids are whose, of all stores ([`id_ranges`]) |
+//! | `/var/lib/corten/id-ranges/` | whose ids are whose, of all stores, and where those are ([`id_ranges`]) |
 //! | `RUN/ID/monitor` | its pid; locked by the monitor for as long as it lives |
 //! | `RUN/ID/socket` | where it is spoken to ([`protocol`]) |
 //! | `RUN/volumes/NAME/ID`, `RUN/subpaths/ID/` | who needs a volume mounted, and parts of volumes ([`volume`]) |
@@ -40,7 +40,7 @@ pub mod events;
 mod find;
 pub mod group;
 pub mod health;
-mod id_ranges;
+pub mod id_ranges;
 mod init;
 pub mod links;
 mod locks;

@@ -209,6 +209,8 @@ impl Place {
                 left.push(group.display().to_string());
             }
             left.extend(claims_of(&id));
+            let store = PathBuf::from(CLAIMS).join(format!("{id}.store"));
+            left.extend(store.exists().then(|| store.display().to_string()));
         }
         left
     }
