@@ -47,20 +47,25 @@ impl Operation for Inspect {
         {
             bail!("\"{kind}\" is not a valid value for --type");
         }
-        let mut found = Vec::new();
-        let mut status = 0;
-        for name in &self.names {
-            match self.one(context, name) {
-                Ok(one) => found.push(one),
-                Err(error) => {
-                    complain(&format!("Error: {}\n", sentence(&error)));
-                    status = 1;
-                }
+        show_each(&self.names, self.format.as_deref(), |name| self.one(context, name))
+    }
+}
+
+/// Shows all that can be shown, and says what can't.
+pub(super) fn show_each(names: &[String], format: Option<&str>, look: impl Fn(&str) -> Result<Value>) -> Result<u8> {
+    let mut found = Vec::new();
+    let mut status = 0;
+    for name in names {
+        match look(name) {
+            Ok(one) => found.push(one),
+            Err(error) => {
+                complain(&format!("Error: {}\n", sentence(&error)));
+                status = 1;
             }
         }
-        print(&shown(&found, self.format.as_deref())?)?;
-        Ok(status)
     }
+    print(&shown(&found, format)?)?;
+    Ok(status)
 }
 
 impl Inspect {
@@ -120,7 +125,7 @@ impl Inspect {
 }
 
 /// What was found, as a format wants it.
-pub(super) fn shown(found: &[Value], format: Option<&str>) -> Result<String> {
+fn shown(found: &[Value], format: Option<&str>) -> Result<String> {
     match format {
         None => indented(&found),
         Some("json") => Ok(serde_json::to_string(&found)? + "\n"),

@@ -5,10 +5,11 @@ use clap::Args;
 
 use super::super::{Context, Operation};
 use super::each;
+use crate::engine::Container;
 
-/// Stop containers: a signal, and after some time SIGKILL
+/// Whose end is wanted, and how it comes.
 #[derive(Debug, Args)]
-pub(in crate::companion) struct Stop {
+pub(super) struct Ending {
     /// The signal in place of the container's own
     #[arg(short, long, value_parser = crate::cli::signal::parse)]
     signal: Option<crate::container::Signal>,
@@ -19,14 +20,27 @@ pub(in crate::companion) struct Stop {
 
     /// Names or ids
     #[arg(required = true, value_name = "CONTAINER")]
-    containers: Vec<String>,
+    pub(super) containers: Vec<String>,
+}
+
+impl Ending {
+    pub(super) fn carry_out(&self, container: &Container<'_>) -> Result<()> {
+        container.stop(self.signal.map(|signal| signal.0), self.time)
+    }
+}
+
+/// Stop containers: a signal, and after some time SIGKILL
+#[derive(Debug, Args)]
+pub(in crate::companion) struct Stop {
+    #[command(flatten)]
+    ending: Ending,
 }
 
 impl Operation for Stop {
     fn carry_out(self, context: &Context) -> Result<u8> {
-        each(&context.engine()?, &self.containers, |engine, name| {
+        each(&context.engine()?, &self.ending.containers, |engine, name| {
             let container = engine.find(name)?;
-            container.stop(self.signal.map(|signal| signal.0), self.time)?;
+            self.ending.carry_out(&container)?;
             engine.happened(&container.record, "stop", &[]);
             Ok(())
         })
