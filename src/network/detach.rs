@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::endpoint::{Endpoint, is_link_name, link_name};
 use super::firewall::port_claim;
+use super::gateways::has_priorities;
 use super::link::Links;
 use super::namespace::within;
 use super::{Driver, Network, Networks, configuration, find, state};
@@ -52,6 +53,7 @@ impl Networks {
         let endpoints = self.endpoints_of(container)?;
         let Some(endpoint) = endpoints.iter().find(|endpoint| self.is_meant(endpoint, network)) else {
             self.detach(container, Some(network))?;
+            // Whoever was killed may have been at this.
             return self.lead_outside(container, namespace);
         };
         // Those on a link of the host have no end here.
@@ -64,7 +66,7 @@ impl Networks {
             })?;
         }
         self.detach(container, Some(&endpoint.network))?;
-        self.lead_outside(container, namespace)
+        if has_priorities(&endpoints) { self.lead_outside(container, namespace) } else { Ok(()) }
     }
 
     fn is_meant(&self, endpoint: &Endpoint, text: &str) -> bool {

@@ -1,5 +1,6 @@
 //! Plans for `create` and `run`: from the runtime's namespaces to a container's program.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use anyhow::{Result, bail};
@@ -16,13 +17,7 @@ use crate::spec::{Process, Spec};
 
 /// Plans `create` and `run`.
 pub fn container(spec: &Spec, host: &Host) -> Result<Plan> {
-    let nothing = Process { cwd: "/".to_owned(), ..Process::default() };
-    let process = match &spec.process {
-        Some(process) => process,
-        // config.md, "Process": needed by `start`, not by `create`.
-        None if host.waits_for_start => &nothing,
-        None => bail!("process: is missing; name the program to run in process.args"),
-    };
+    let process = &*process_of(spec, host)?;
     let wanted = Wanted::new(&spec.linux)?.sharing(&host.shared_namespaces);
     if !host.is_root && !wanted.has(Kind::User) {
         bail!("linux.namespaces: an ordinary user needs a user namespace; add one, with uidMappings and gidMappings");
@@ -74,6 +69,15 @@ pub fn container(spec: &Spec, host: &Host) -> Result<Plan> {
         warnings,
         ..Plan::of(spec, process, &wanted, host, entry, steps)?
     })
+}
+
+fn process_of<'s>(spec: &'s Spec, host: &Host) -> Result<Cow<'s, Process>> {
+    match &spec.process {
+        Some(process) => Ok(Cow::Borrowed(process)),
+        // config.md, "Process": needed by `start`, not by `create`.
+        None if host.waits_for_start => Ok(Cow::Owned(Process { cwd: "/".to_owned(), ..Process::default() })),
+        None => bail!("process: is missing; name the program to run in process.args"),
+    }
 }
 
 /// Whose word the program waits for.

@@ -14,7 +14,7 @@ use crate::engine::id_ranges;
 
 /// Remove what nobody uses: containers, networks, images
 ///
-/// What containers of stores had that were removed with them, ids of their own, is free again, too.
+/// Ids of their own that containers had whose store was removed are free again, too.
 #[derive(Debug, Args)]
 pub(in crate::companion) struct Prune {
     /// All images that no container was made of, not only those without a name

@@ -47,10 +47,6 @@ impl Flags {
         let labels = self.labels(&run)?;
         let mut host_config = self.host()?;
         let exposed_ports = self.exposed(&run, &host_config.port_bindings)?;
-        let stop_signal = self.stop_signal.clone().unwrap_or(run.stop_signal.clone());
-        if !stop_signal.is_empty() {
-            crate::cli::signal::parse(&stop_signal).map_err(|_| anyhow::anyhow!("Invalid signal: {stop_signal}"))?;
-        }
         let working_dir = self.workdir.clone().unwrap_or(run.working_dir.clone());
         ensure!(
             working_dir.is_empty() || working_dir.starts_with('/'),
@@ -69,13 +65,13 @@ impl Flags {
             stdin_once: self.interactive && attached,
             env,
             cmd,
-            healthcheck: self.health(run.healthcheck)?,
+            healthcheck: self.health(run.healthcheck.clone())?,
             image: name.clone(),
             volumes: run.volumes.clone(),
             working_dir,
             entrypoint,
             labels,
-            stop_signal,
+            stop_signal: self.signal(&run)?,
             stop_timeout: self.stop_timeout,
             umask: self.umask.clone(),
         };
@@ -117,6 +113,15 @@ impl Flags {
         }
         exposed.extend(published.keys().map(|port| (port.clone(), json!({}))));
         Ok(exposed)
+    }
+
+    /// That by which it is stopped.
+    fn signal(&self, run: &Execution) -> Result<String> {
+        let signal = self.stop_signal.as_ref().unwrap_or(&run.stop_signal);
+        if !signal.is_empty() {
+            crate::cli::signal::parse(signal).map_err(|_| anyhow::anyhow!("Invalid signal: {signal}"))?;
+        }
+        Ok(signal.clone())
     }
 
     fn labels(&self, run: &Execution) -> Result<BTreeMap<String, String>> {

@@ -31,12 +31,6 @@ impl Flags {
         for port in &self.publish {
             ports::publish(port, &mut port_bindings)?;
         }
-        let rates = |list: &[String]| {
-            list.iter().map(|text| devices::throttle(text, options::bytes)).collect::<Result<Vec<_>>>()
-        };
-        let count = |text: &str| text.parse::<u64>().ok().with_context(|| format!("{text:?} is no number"));
-        let counts =
-            |list: &[String]| list.iter().map(|text| devices::throttle(text, count)).collect::<Result<Vec<_>>>();
         let nodes = self.device.iter().filter(|text| !cdi::is_qualified(text));
         let mut host = HostConfig {
             binds: self.volume.iter().filter(|text| text.contains(':')).cloned().collect(),
@@ -78,16 +72,25 @@ impl Flags {
             device_requests: self.requests()?,
             device_cgroup_rules: self.device_cgroup_rule.clone(),
             blkio_weight_device: self.blkio_weight_device.clone(),
-            blkio_device_read_bps: rates(&self.device_read_bps)?,
-            blkio_device_write_bps: rates(&self.device_write_bps)?,
-            blkio_device_read_iops: counts(&self.device_read_iops)?,
-            blkio_device_write_iops: counts(&self.device_write_iops)?,
             volumes_from: self.volumes_from.clone(),
             annotations: self.annotation.iter().map(|text| options::pair(text)).collect(),
             ..HostConfig::default()
         };
+        self.throttle(&mut host)?;
         self.limits.apply(&mut host);
         Ok(host)
+    }
+
+    fn throttle(&self, host: &mut HostConfig) -> Result<()> {
+        let rates =
+            |list: &[String]| list.iter().map(|text| devices::throttle(text, options::bytes)).collect::<Result<_>>();
+        let count = |text: &str| text.parse::<u64>().ok().with_context(|| format!("{text:?} is no number"));
+        let counts = |list: &[String]| list.iter().map(|text| devices::throttle(text, count)).collect::<Result<_>>();
+        host.blkio_device_read_bps = rates(&self.device_read_bps)?;
+        host.blkio_device_write_bps = rates(&self.device_write_bps)?;
+        host.blkio_device_read_iops = counts(&self.device_read_iops)?;
+        host.blkio_device_write_iops = counts(&self.device_write_iops)?;
+        Ok(())
     }
 
     fn file_systems_in_memory(&self) -> Result<BTreeMap<String, String>> {
