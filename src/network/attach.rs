@@ -322,6 +322,6 @@ fn set_up_inside(endpoint: &Endpoint, settings: &[(String, String)], gateways: &
         links.add_address(link.index, address)?;
     }
     links.set_up(link.index)?;
-    let metric = gateways::metric(endpoint.order);
-    gateways.iter().try_for_each(|pool| links.add_default_route(link.index, pool.gateway, metric))
+    let metric = |pool: &Pool| gateways::metric(endpoint.order, pool.gateway);
+    gateways.iter().try_for_each(|pool| links.add_default_route(link.index, pool.gateway, metric(pool)))
 }

@@ -323,10 +323,13 @@ fn the_way_outside_is_that_of_the_highest_priority() {
     assert_ways(&[2, 1]);
     place.ctn(&["network", "connect", "--gw-priority", "-1", "three", "web"]);
     assert_ways(&[2, 1, 3]);
-    for network in ["two", "three"] {
+    for network in ["two", "three", "inside"] {
         place.ctn(&["network", "disconnect", network, "web"]);
     }
     assert_ways(&[1]);
+    // Nobody is preferred any more, and the metrics are as they were without.
+    place.ctn(&["network", "connect", "three", "web"]);
+    assert_ways(&[1, 3]);
     let refusal = place.refusal(125, &["run", "--rm", "--network", "name=one,gw-priority=x", "box", "true"]);
     assert!(refusal.contains("invalid gw-priority \"x\""), "{refusal}");
     place.ctn(&["rm", "-f", "web"]);
