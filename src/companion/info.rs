@@ -3,13 +3,13 @@
 use anyhow::Result;
 use clap::Args;
 use rustix::system::{sysinfo, uname};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::output::print;
 use super::template::Template;
 use super::{Context, Operation};
 use crate::engine::state::Status;
-use crate::engine::{apparmor, group};
+use crate::engine::{Engine, apparmor, group};
 
 /// Show what there is on this machine
 #[derive(Debug, Args)]
@@ -30,64 +30,77 @@ pub(super) struct Version {
 impl Operation for Info {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let engine = context.engine()?;
-        let (mut running, mut paused, mut stopped) = (0, 0, 0);
-        for container in engine.all()? {
-            match container.state().map(|state| state.status) {
-                Ok(Status::Running | Status::Restarting) => running += 1,
-                Ok(Status::Paused) => paused += 1,
-                _ => stopped += 1,
-            }
-        }
-        let (system, memory) = (uname(), sysinfo());
-        let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
-        let (name, version) = distribution();
-        let program = std::env::current_exe().unwrap_or_default();
-        let mut info = json!({
-            "Containers": running + paused + stopped,
-            "ContainersRunning": running,
-            "ContainersPaused": paused,
-            "ContainersStopped": stopped,
-            "Images": engine.store.images(|_| {})?.len(),
-            "Driver": "overlay",
-            "CgroupDriver": group::manager(&engine).to_string(),
-            "DriverStatus": [],
-            "Plugins": {
-                "Volume": ["local"], "Network": ["bridge", "host", "ipvlan", "macvlan", "null"], "Log": ["journald", "json-file", "local", "none"],
-                "Authorization": null,
-            },
-            "CgroupVersion": "2",
-            "LoggingDriver": "json-file",
-            "Runtimes": {"corten": {"path": program}},
-            "DefaultRuntime": "corten",
-            "InitBinary": "ctn-init",
-            "IndexServerAddress": "https://index.docker.io/v1/",
-            "SecurityOptions": security_options(engine.user.is_some()),
-            "IPv4Forwarding": setting("net/ipv4/ip_forward"),
-            "BridgeNfIptables": setting("net/bridge/bridge-nf-call-iptables"),
-            "BridgeNfIp6tables": setting("net/bridge/bridge-nf-call-ip6tables"),
-            "Labels": [],
-            "Debug": false,
-            "ExperimentalBuild": false,
-            "LiveRestoreEnabled": true,
-            "ServerVersion": env!("CARGO_PKG_VERSION"),
-            "ClientInfo": {"Debug": false, "Plugins": [], "Warnings": null},
-            "KernelVersion": text(system.release()),
-            "OperatingSystem": name,
-            "OSVersion": version,
-            "OSType": "linux",
-            "Architecture": text(system.machine()),
-            "NCPU": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            "MemTotal": memory.totalram * u64::from(memory.mem_unit),
-            "Name": text(system.nodename()),
-            "SystemTime": humantime::format_rfc3339_nanos(std::time::SystemTime::now()).to_string(),
-            "DockerRootDir": engine.store.root(),
-        });
+        let mut info = Value::Object(of_engine(&engine)?.into_iter().chain(of_machine()).collect());
         add_limits(&mut info);
         match self.format.as_deref() {
             Some(format) => show(&info, format),
             None => print(&in_lines(&info)).map(|()| 0),
         }
     }
+}
+
+/// What there is of containers and images, and by what they are carried out.
+fn of_engine(engine: &Engine) -> Result<Map<String, Value>> {
+    let (mut running, mut paused, mut stopped) = (0, 0, 0);
+    for container in engine.all()? {
+        match container.state().map(|state| state.status) {
+            Ok(Status::Running | Status::Restarting) => running += 1,
+            Ok(Status::Paused) => paused += 1,
+            _ => stopped += 1,
+        }
+    }
+    Ok(object(json!({
+        "Containers": running + paused + stopped,
+        "ContainersRunning": running,
+        "ContainersPaused": paused,
+        "ContainersStopped": stopped,
+        "Images": engine.store.images(|_| {})?.len(),
+        "Driver": "overlay",
+        "CgroupDriver": group::manager(engine).to_string(),
+        "DriverStatus": [],
+        "Plugins": {
+            "Volume": ["local"], "Network": ["bridge", "host", "ipvlan", "macvlan", "null"],
+            "Log": ["journald", "json-file", "local", "none"], "Authorization": null,
+        },
+        "CgroupVersion": "2",
+        "LoggingDriver": "json-file",
+        "Runtimes": {"corten": {"path": std::env::current_exe().unwrap_or_default()}},
+        "DefaultRuntime": "corten",
+        "InitBinary": "ctn-init",
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "SecurityOptions": security_options(engine.user.is_some()),
+        "Labels": [],
+        "Debug": false,
+        "ExperimentalBuild": false,
+        "LiveRestoreEnabled": true,
+        "ServerVersion": env!("CARGO_PKG_VERSION"),
+        "ClientInfo": {"Debug": false, "Plugins": [], "Warnings": null},
+        "DockerRootDir": engine.store.root(),
+    })))
+}
+
+fn of_machine() -> Map<String, Value> {
+    let (system, memory) = (uname(), sysinfo());
+    let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+    let (name, version) = distribution();
+    object(json!({
+        "IPv4Forwarding": setting("net/ipv4/ip_forward"),
+        "BridgeNfIptables": setting("net/bridge/bridge-nf-call-iptables"),
+        "BridgeNfIp6tables": setting("net/bridge/bridge-nf-call-ip6tables"),
+        "KernelVersion": text(system.release()),
+        "OperatingSystem": name,
+        "OSVersion": version,
+        "OSType": "linux",
+        "Architecture": text(system.machine()),
+        "NCPU": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        "MemTotal": memory.totalram * u64::from(memory.mem_unit),
+        "Name": text(system.nodename()),
+        "SystemTime": humantime::format_rfc3339_nanos(std::time::SystemTime::now()).to_string(),
+    }))
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    if let Value::Object(fields) = value { fields } else { Map::new() }
 }
 
 /// Which limits the machine has, and a warning for each that it has not.

@@ -8,6 +8,7 @@ use super::output::{complain, print};
 use super::template::Template;
 use super::{Context, Operation, size_of};
 use crate::error::sentence;
+use crate::image::config::Execution;
 use crate::image::manifest::Descriptor;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
@@ -46,20 +47,25 @@ impl Operation for Inspect {
         {
             bail!("\"{kind}\" is not a valid value for --type");
         }
-        let mut found = Vec::new();
-        let mut status = 0;
-        for name in &self.names {
-            match self.one(context, name) {
-                Ok(one) => found.push(one),
-                Err(error) => {
-                    complain(&format!("Error: {}\n", sentence(&error)));
-                    status = 1;
-                }
+        show_each(&self.names, self.format.as_deref(), |name| self.one(context, name))
+    }
+}
+
+/// Shows all that can be shown, and says what can't.
+pub(super) fn show_each(names: &[String], format: Option<&str>, look: impl Fn(&str) -> Result<Value>) -> Result<u8> {
+    let mut found = Vec::new();
+    let mut status = 0;
+    for name in names {
+        match look(name) {
+            Ok(one) => found.push(one),
+            Err(error) => {
+                complain(&format!("Error: {}\n", sentence(&error)));
+                status = 1;
             }
         }
-        print(&shown(&found, self.format.as_deref())?)?;
-        Ok(status)
     }
+    print(&shown(&found, format)?)?;
+    Ok(status)
 }
 
 impl Inspect {
@@ -121,7 +127,7 @@ impl Inspect {
 }
 
 /// What was found, as a format wants it.
-pub(super) fn shown(found: &[Value], format: Option<&str>) -> Result<String> {
+fn shown(found: &[Value], format: Option<&str>) -> Result<String> {
     match format {
         None => indented(&found),
         Some("json") => Ok(serde_json::to_string(&found)? + "\n"),
@@ -153,12 +159,10 @@ fn indented(value: &impl serde::Serialize) -> Result<String> {
 /// As docker describes it; the configuration has all its fields, whether the image sets them or not.
 fn described(store: &Store, image: &Image) -> Result<Value> {
     let config = &image.config;
-    let run = &config.config;
     let chain = config.chain();
     let tree = |chain_id| store.layer_path(chain_id).join(TREE).display().to_string();
     let lower: Vec<String> = chain.iter().rev().map(tree).collect();
     let size = size_of(store, image);
-    let or_null = |list: &[String]| if list.is_empty() { Value::Null } else { json!(list) };
     let mut digests: Vec<String> =
         image.names.iter().map(|name| format!("{}@{}", name.familiar_name(), image.entry.digest)).collect();
     digests.dedup();
@@ -173,20 +177,7 @@ fn described(store: &Store, image: &Image) -> Result<Value> {
         "Comment": comment,
         "Created": config.created,
         "Author": config.author,
-        "Config": {
-            "User": run.user,
-            "ExposedPorts": run.exposed_ports,
-            "Env": run.env,
-            "Entrypoint": or_null(&run.entrypoint),
-            "Cmd": or_null(&run.cmd),
-            "Volumes": run.volumes,
-            "WorkingDir": run.working_dir,
-            "Labels": run.labels,
-            "StopSignal": run.stop_signal,
-            "OnBuild": or_null(&run.on_build),
-            "Shell": or_null(&run.shell),
-            "Healthcheck": run.healthcheck,
-        },
+        "Config": of_execution(&config.config),
         "Architecture": config.architecture,
         "Variant": config.variant,
         "Os": config.os,
@@ -206,6 +197,25 @@ fn described(store: &Store, image: &Image) -> Result<Value> {
     let descriptor = Descriptor { annotations: Default::default(), ..image.descriptor.clone() };
     described["Descriptor"] = serde_json::to_value(&descriptor)?;
     Ok(described)
+}
+
+/// What is run of it.
+fn of_execution(run: &Execution) -> Value {
+    let or_null = |list: &[String]| if list.is_empty() { Value::Null } else { json!(list) };
+    json!({
+        "User": run.user,
+        "ExposedPorts": run.exposed_ports,
+        "Env": run.env,
+        "Entrypoint": or_null(&run.entrypoint),
+        "Cmd": or_null(&run.cmd),
+        "Volumes": run.volumes,
+        "WorkingDir": run.working_dir,
+        "Labels": run.labels,
+        "StopSignal": run.stop_signal,
+        "OnBuild": or_null(&run.on_build),
+        "Shell": or_null(&run.shell),
+        "Healthcheck": run.healthcheck,
+    })
 }
 
 #[cfg(test)]

@@ -26,9 +26,9 @@ pub(super) struct Load {
     #[arg(short, long, value_name = "PATH")]
     input: Option<PathBuf>,
 
-    /// Load one platform of images that have several
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    platform: Option<Platform>,
+    /// Load some platforms of images that have several
+    #[arg(long, value_name = "OS/ARCH[/VARIANT],...", value_delimiter = ',')]
+    platform: Vec<Platform>,
 
     /// Print the ids alone
     #[arg(short, long)]
@@ -54,8 +54,8 @@ impl Operation for Load {
             }
         };
         let mut archive = Archive::new(files)?;
-        if let Some(platform) = &self.platform {
-            archive.only(platform)?;
+        if !self.platform.is_empty() {
+            archive.only(&self.platform)?;
         }
         for found in &archive.images {
             intake.image(&archive, &found.entry, &found.names).with_context(|| match found.names.first() {

@@ -4,8 +4,33 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use anyhow::{Result, bail};
+use clap::Args;
 
+use super::output::confirmed;
 use super::units;
+
+/// The flags that most prunes have.
+#[derive(Debug, Args)]
+pub(super) struct Asked {
+    /// label=KEY[=VALUE], label!=KEY[=VALUE], until=TIME
+    #[arg(long, value_name = "FILTER", value_parser = crate::companion::filter)]
+    filter: Vec<String>,
+
+    /// Don't ask
+    #[arg(short, long)]
+    force: bool,
+}
+
+impl Asked {
+    pub(super) fn conditions(&self) -> Result<Vec<Condition>> {
+        Condition::parse_all(&self.filter)
+    }
+
+    /// Whether it is meant so; a person is asked.
+    pub(super) fn is_meant(&self, warning: &str) -> Result<bool> {
+        Ok(self.force || confirmed(&format!("{warning}\nAre you sure you want to continue?"))?)
+    }
+}
 
 /// What `--filter` of a prune lets through.
 #[derive(Debug)]

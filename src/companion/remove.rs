@@ -6,6 +6,7 @@ use clap::Args;
 use super::output::{complain, print};
 use super::{Context, Operation};
 use crate::error::sentence;
+use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::image::store::Store;
 use crate::image::store::table::name_of;
@@ -21,6 +22,10 @@ pub(super) struct Remove {
     #[arg(long)]
     no_prune: bool,
 
+    /// Some platforms of an image that has several, and not the others
+    #[arg(long, value_name = "OS/ARCH[/VARIANT],...", value_delimiter = ',')]
+    platform: Vec<Platform>,
+
     /// Names or ids
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
@@ -31,7 +36,11 @@ impl Operation for Remove {
         let store = context.store()?;
         let (mut status, mut removed) = (0, false);
         for text in &self.images {
-            match self.check_users(context, text).and_then(|()| self.remove(&store, text)) {
+            let gone = match &self.platform[..] {
+                [] => self.check_users(context, text).and_then(|()| self.remove(&store, text)),
+                platforms => remove_platforms(&store, text, platforms),
+            };
+            match gone {
                 Ok(lines) => {
                     removed = true;
                     print(&lines)?;
@@ -50,6 +59,16 @@ impl Operation for Remove {
         }
         Ok(status)
     }
+}
+
+/// docker 28's: the name and what else the image has stay.
+fn remove_platforms(store: &Store, text: &str, platforms: &[Platform]) -> Result<String> {
+    let image = store.resolve(text, None)?;
+    if store.mounts()?.iter().any(|(id, _)| id == image.id.hex()) {
+        bail!("conflict: unable to remove platforms of {} - image is mounted", image.id.short());
+    }
+    let gone = store.remove_platforms(&image, platforms)?;
+    Ok(gone.iter().map(|manifest| format!("Deleted: {manifest}\n")).collect())
 }
 
 impl Remove {

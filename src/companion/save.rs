@@ -1,5 +1,6 @@
 //! `save`: images into an archive or layout.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use super::output::whole_file;
 use super::{Context, Operation};
 use crate::error::Attempt;
 use crate::image::archive::write::Contents;
+use crate::image::digest::Digest;
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::image::store::lease::{Lease, What};
@@ -26,9 +28,9 @@ pub(super) struct Save {
     #[arg(long, value_enum, default_value = "docker-archive")]
     format: Format,
 
-    /// The platform of an image that has several
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    platform: Option<Platform>,
+    /// The platforms of an image that has several
+    #[arg(long, value_name = "OS/ARCH[/VARIANT],...", value_delimiter = ',')]
+    platform: Vec<Platform>,
 
     /// Save all platforms that are in the store
     #[arg(long, conflicts_with = "platform")]
@@ -52,10 +54,11 @@ impl Operation for Save {
         let lease = Lease::new(&store)?;
         let mut contents = Contents::default();
         for text in &self.images {
-            let image = store.resolve(text, self.platform.as_ref())?;
+            let image = store.resolve(text, self.platform.first())?;
             lease.pin(What::Blob, &image.entry.digest)?;
-            let entry = if self.all_platforms { &image.entry } else { &image.descriptor };
-            contents.add(&store, &image, entry, &names(text, &image))?;
+            let has_several = self.all_platforms || self.platform.len() > 1;
+            let entry = if has_several { &image.entry } else { &image.descriptor };
+            contents.add(&store, &image, entry, &names(text, &image), &self.left_out(&store, &image)?)?;
         }
         if self.format == Format::OciDir {
             let directory = self.output.context("an OCI layout is a directory: --output is needed")?;
@@ -69,6 +72,19 @@ impl Operation for Save {
 }
 
 impl Save {
+    /// The manifests of an image whose platforms are not among those that were asked for.
+    fn left_out(&self, store: &Store, image: &Image) -> Result<BTreeSet<Digest>> {
+        if self.platform.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let mut others: BTreeSet<Digest> =
+            store.manifests(&image.entry)?.into_iter().map(|(descriptor, _)| descriptor.digest).collect();
+        for platform in &self.platform {
+            others.remove(&store.image(&image.entry, Some(platform))?.descriptor.digest);
+        }
+        Ok(others)
+    }
+
     fn archive(&self, store: &Store, contents: &Contents) -> Result<()> {
         let with_docker = self.format == Format::DockerArchive;
         let Some(path) = &self.output else {

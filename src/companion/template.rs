@@ -107,6 +107,16 @@ mod tests {
     }
 
     #[test]
+    fn a_function_without_arguments_is_an_error_or_empty() {
+        for function in evaluate::FUNCTIONS {
+            let rendered = Template::parse(&format!("{{{{{function}}}}}")).unwrap().render(&json!({}));
+            let is_fine =
+                rendered.as_deref().map_or_else(|error| format!("{error:#}").contains(function), str::is_empty);
+            assert!(is_fine || function == "println", "{function}: {rendered:?}");
+        }
+    }
+
+    #[test]
     fn what_people_write() {
         for (template, wanted) in [
             ("{{.Id}} {{ .Size }}", "sha256:0123 12"),

@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::inspect::show_each;
 use super::output::{complain, confirmed, print};
 use super::pruned::{Condition, Pruned, report};
 use super::table::{Column, render};
@@ -203,19 +204,7 @@ impl Rm {
 
 impl Inspect {
     fn inspect(self, engine: &Engine) -> Result<u8> {
-        let mut found = Vec::new();
-        let mut status = 0;
-        for name in &self.volumes {
-            match engine.volume(name) {
-                Ok(volume) => found.push(described(engine, &volume)),
-                Err(error) => {
-                    complain(&format!("Error: {}\n", sentence(&error)));
-                    status = 1;
-                }
-            }
-        }
-        print(&super::inspect::shown(&found, self.format.as_deref())?)?;
-        Ok(status)
+        show_each(&self.volumes, self.format.as_deref(), |name| Ok(described(engine, &engine.volume(name)?)))
     }
 }
 

@@ -111,12 +111,13 @@ impl Container<'_> {
     }
 
     /// The same, for who changes its record: that is read again, for another one may have changed it while this one waited, or have been
-    /// killed at a change of its networks.
+    /// killed at a change of its networks or name.
     pub(super) fn lock_for_change(&mut self) -> Result<Lock> {
         let alone = self.lock()?;
         self.record =
             self.engine.record(self.id()).with_context(|| format!("No such container: {}", self.record.name))?;
         self.settle_networks()?;
+        self.settle_name()?;
         Ok(alone)
     }
 

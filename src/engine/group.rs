@@ -42,19 +42,37 @@ const STOP: i32 = libc::SIGCONT;
 pub(super) struct Entered {
     /// The container's `cgroupsPath`.
     pub(super) group: String,
-    /// The process that ends the scope that it is in.
-    pub(super) manager: Option<i32>,
+    /// The scope that it is in.
+    scope: Option<Scope>,
 }
 
 impl Entered {
-    /// Whether systemd says that the container is to stop. Others send SIGCONT to what they have stopped, and mean nothing by it. The
-    /// machine's may be in a pid namespace around this one.
+    /// Whether systemd says that the container is to stop. Others send SIGCONT to what they have stopped, and mean nothing by it.
     pub(super) fn is_stop(&self, signal: &Received) -> bool {
-        let is_manager = |sender: u32| {
-            i32::try_from(sender)
-                .is_ok_and(|sender| self.manager == Some(sender) || self.manager == Some(1) && sender == 0)
-        };
-        signal.number == STOP && signal.sender.is_some_and(is_manager)
+        let Some(scope) = self.scope.as_ref().filter(|_| signal.number == STOP) else { return false };
+        signal.sender.is_some_and(|sender| scope.is_of(sender)) && scope.is_stopped()
+    }
+}
+
+/// A scope, and the process that ends it.
+#[derive(Debug)]
+struct Scope {
+    owner: Owner,
+    unit: String,
+    manager: i32,
+}
+
+impl Scope {
+    /// The machine's manager may be in a pid namespace around this one.
+    fn is_of(&self, sender: u32) -> bool {
+        i32::try_from(sender).is_ok_and(|sender| self.manager == sender || self.manager == 1 && sender == 0)
+    }
+
+    /// Whether systemd stops it, and doesn't only pass somebody's signal on (`systemctl kill`). A manager that doesn't answer is taken to be
+    /// going down itself.
+    fn is_stopped(&self) -> bool {
+        let is_active = self.owner.connect().and_then(|mut systemd| systemd.is_active(&self.unit));
+        !is_active.unwrap_or(false)
     }
 }
 
@@ -164,7 +182,7 @@ impl Place {
 
     /// Has this process, a container's monitor, where it is to be.
     pub(super) fn enter(&self, record: &Record) -> Result<Entered> {
-        let mut manager = None;
+        let mut entered = None;
         let path = match self {
             Place::Beside => PathBuf::new(),
             Place::Below(parent) => {
@@ -179,7 +197,8 @@ impl Place {
                 let unit = unit(slice, record)?;
                 let mut systemd = owner.connect()?;
                 systemd.start_anew(&unit, &properties(&unit, record)?)?;
-                manager = systemd.pid().or(Some(1));
+                let manager = systemd.pid().unwrap_or(1);
+                entered = Some(Scope { owner: owner.clone(), unit: unit.name, manager });
                 let hierarchy = Hierarchy::find()?;
                 let scope = &hierarchy.own;
                 Group::create(&hierarchy, &scope.join(MONITOR))?.add(getpid())?;
@@ -187,7 +206,7 @@ impl Place {
                 scope.join(CONTAINER)
             }
         };
-        Ok(Entered { group: path.to_string_lossy().into_owned(), manager })
+        Ok(Entered { group: path.to_string_lossy().into_owned(), scope: entered })
     }
 
     /// Where a container is that whoever is asked here refuses: an ordinary user's has done without before.

@@ -3,7 +3,11 @@
 //! [`CLAIMS`] has a symlink for each such container, `USER-GROUP-LENGTH-ID`, which leads to its directory: the first ids outside, and how
 //! many they are. It outlives the machine's run, as containers do. Who chooses has the directory locked until the container's record is
 //! written, and the link is made before that and goes after it. So one without a record is what somebody left who was killed, and the
-//! next one to choose removes it. Where the store itself is not there (it may be on a disk that isn't mounted now) the link stays.
+//! next one to choose removes it. Where the store itself is not there (it may be on a disk that isn't mounted now) the link stays, unless
+//! `system prune` finds out that it is gone for good: beside each link is `ID.store`, which says of the store's directory which one it was
+//! ([`identity`]).
+
+mod identity;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,11 +19,14 @@ use rustix::fs::FlockOperation;
 
 use super::locks::{self, Lock};
 use super::rootless::subordinate;
-use super::{Engine, make_directory, record};
+use super::{Engine, RUN, make_directory, record};
 use crate::error::Attempt;
 use crate::image::layer::copy::{IdMaps, IdRange};
+use identity::Identity;
 
 const CLAIMS: &str = "/var/lib/corten/id-ranges";
+/// What the name of a file ends with that says where a container was.
+const STORE: &str = ".store";
 
 /// Ids that nobody else has: systemd leaves them free, and users' subordinate ids are below (first, how many).
 pub(super) const RANGE: (u32, u32) = (0x7000_0000, 4000 * SIZE);
@@ -49,10 +56,12 @@ impl Claims {
         make_directory(directory)?;
         let alone = locks::wait(directory, FlockOperation::LockExclusive)?;
         let what = || format!("read {directory:?}");
-        let mut all = Vec::new();
+        let (mut all, mut stores) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(directory).attempt(what)? {
             let entry = entry.attempt(what)?;
-            let Some(claim) = Claim::of(&entry.file_name().to_string_lossy()) else { continue };
+            let name = entry.file_name().to_string_lossy().into_owned();
+            stores.extend(name.strip_suffix(STORE).map(str::to_owned));
+            let Some(claim) = Claim::of(&name) else { continue };
             if is_left(&entry.path()) {
                 match fs::remove_file(entry.path()) {
                     // Whoever removed the container has come to it, for which no lock is needed.
@@ -62,6 +71,10 @@ impl Claims {
             } else {
                 all.push(claim);
             }
+        }
+        // Of claims that are gone, and of one that somebody was about to make who was killed.
+        for id in stores.iter().filter(|id| all.iter().all(|claim: &Claim| claim.id != **id)) {
+            let _ = fs::remove_file(store_of(id));
         }
         Ok(Claims { _alone: alone, all })
     }
@@ -81,8 +94,8 @@ impl Claims {
         let used = used.iter().flat_map(|claim| claim.offsets(first)).collect();
         let offset = gap(used, size, most).with_context(|| {
             format!(
-                "--userns: no {size} ids are free in the range for containers ({}:{most}); those of stores that are gone are free when \
-                 their links in {CLAIMS:?} are removed",
+                "--userns: no {size} ids are free in the range for containers ({}:{most}); `ctn system prune` frees those of stores that \
+                 were removed, and of others their links in {CLAIMS:?} can be",
                 users.0
             )
         })?;
@@ -110,6 +123,10 @@ impl Claims {
     /// Has a container have its ids.
     pub(super) fn add(&self, engine: &Engine, id: &str, ids: &IdMaps) -> Result<()> {
         let Some(claim) = Claim::new(id, ids) else { bail!("--userns: there are no ids") };
+        if let Some(identity) = Identity::of(engine.store.root()) {
+            let path = store_of(id);
+            fs::write(&path, identity.text()).attempt(|| format!("write {path:?}"))?;
+        }
         let path = Path::new(CLAIMS).join(claim.name());
         symlink(engine.directory(id), &path).attempt(|| format!("make the link {path:?}"))
     }
@@ -122,6 +139,36 @@ pub(super) fn release(id: &str) {
             let _ = fs::remove_file(entry.path());
         }
     }
+    let _ = fs::remove_file(store_of(id));
+}
+
+/// Gives the ids back of containers that don't run, and whose store is gone for good.
+pub fn reclaim() -> Result<()> {
+    if !Path::new(CLAIMS).exists() {
+        return Ok(());
+    }
+    let claims = Claims::take()?;
+    for claim in &claims.all {
+        let identity = fs::read_to_string(store_of(&claim.id)).ok().and_then(|text| Identity::parse(&text));
+        let directory = fs::read_link(Path::new(CLAIMS).join(claim.name())).ok();
+        let store = directory.as_deref().and_then(Path::parent).and_then(Path::parent);
+        let is_gone = identity.zip(store).is_some_and(|(identity, store)| identity.is_gone(store));
+        if is_gone && !runs(&claim.id) {
+            release(&claim.id);
+        }
+    }
+    Ok(())
+}
+
+/// Which store a container with a claim is of.
+fn store_of(id: &str) -> PathBuf {
+    Path::new(CLAIMS).join(format!("{id}{STORE}"))
+}
+
+/// Whether a container lives, of whatever store of root's.
+fn runs(id: &str) -> bool {
+    let stores = fs::read_dir(RUN).into_iter().flatten().flatten();
+    stores.into_iter().any(|store| locks::is_held(&store.path().join(id).join("monitor")))
 }
 
 /// Whether the container of a claim is not there, and its store is.

@@ -4,11 +4,14 @@
 //! Whoever is linked to has a directory `linked/` with an empty file for each container that wants to know its address.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
+use rustix::fs::FlockOperation;
 
+use super::locks::{self, Lock};
 use super::network::{Mode, write_again};
 use super::record::{Membership, Record};
 use super::{Container, Engine, make_directory};
@@ -26,6 +29,19 @@ pub fn parse(text: &str) -> Result<Link> {
 /// Whether a network's links are lines in a file.
 fn is_default(membership: &Membership) -> bool {
     Mode::of(&membership.network) == Mode::of("")
+}
+
+/// Held by who writes the files of a container that has links: its own monitor, or that of one whom it is linked to. What they are to say is
+/// looked up after this, so that the last one has seen what all before him had to tell. The files themselves are no locks, for the container
+/// could hold them. None for a container that never had links, of which only its own monitor writes.
+pub(super) fn lock(engine: &Engine, record: &Record) -> Result<Option<Lock>> {
+    let path = engine.directory(&record.id).join("hosts.lock");
+    let has_links = record.networks.iter().any(|membership| is_default(membership) && !membership.links.is_empty());
+    match File::options().create(has_links).append(true).open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && !has_links => return Ok(None),
+        made => drop(made.attempt(|| format!("make {path:?}"))?),
+    }
+    locks::wait(&path, FlockOperation::LockExclusive).map(Some)
 }
 
 /// Names containers by their ids, for a name may be another's by the next start.
@@ -175,7 +191,7 @@ pub(super) fn tell(engine: &Engine, record: &Record) -> Vec<String> {
     for entry in fs::read_dir(engine.directory(&record.id).join("linked")).into_iter().flatten().flatten() {
         let id = entry.file_name().to_string_lossy().into_owned();
         match engine.record(&id) {
-            Ok(other) => warnings.extend(write_again(engine, &other).err().map(|error| {
+            Ok(other) => warnings.extend(write_again(engine, &id).err().map(|error| {
                 format!("the new address is not known to the container {}: {}", other.name, sentence(&error))
             })),
             // It is gone, and its id is nobody else's. One that is being made has a directory, and will have a record.

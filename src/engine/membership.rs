@@ -2,10 +2,11 @@
 //!
 //! A change while it runs is noted first, beside the container's other files below `/run`, and the note goes last: of a command that is
 //! killed between, the next one sees that a place which the record doesn't have yet is given back, and that one who was to leave has left
-//! ([`settle`]). So it is with a new name.
+//! ([`settle`]).
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -48,6 +49,7 @@ impl Membership {
             namespace,
             network: &self.network,
             interface: &interface,
+            gateway_priority: self.gw_priority,
             addresses: &self.addresses,
             mac: self.mac_address.as_deref().map(address::parse_hardware).transpose()?,
             aliases: &self.aliases,
@@ -140,8 +142,19 @@ pub(super) fn settled(networks: &Networks, network: &str, wanted: Membership) ->
     ensure!(network.configuration.is_none(), "cannot create endpoint on configuration-only network");
     ensure!(!wanted.has_own() || !network.is_predefined(), not_for(&network.name));
     wanted.mac_address.as_deref().map(address::parse_hardware).transpose()?;
+    wanted.link_local.iter().try_for_each(ensure_link_local)?;
     LinkOptions::of(&wanted.driver_opts)?;
     Ok(Membership { network: network.name, ..wanted })
+}
+
+/// As docker does (libnetwork's `createEndpoint`): any other address would bring a route to where the network is not.
+fn ensure_link_local(address: &IpAddr) -> Result<()> {
+    let is_link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    ensure!(is_link_local, "invalid link-local IP address: {address} is neither of 169.254.0.0/16 nor of fe80::/10");
+    Ok(())
 }
 
 impl Container<'_> {
@@ -219,8 +232,6 @@ impl Container<'_> {
 pub(super) enum Change {
     Joins(String),
     Leaves(String),
-    /// Of these names it has the one that its record has, and its networks are to have that, too.
-    IsRenamed([String; 2]),
 }
 
 impl Change {
@@ -257,12 +268,6 @@ impl Container<'_> {
         let left = match change.filter(|_| state.status.is_up()) {
             Some(Change::Leaves(network)) => Some(network),
             Some(Change::Joins(network)) => Some(network).filter(|network| !is_recorded(network)),
-            Some(Change::IsRenamed(names)) => {
-                let others = names.iter().filter(|name| **name != self.record.name);
-                others.for_each(|name| self.engine.release(self.id(), name));
-                self.engine.networks()?.rename(self.id(), &self.record.name)?;
-                None
-            }
             None => None,
         };
         if let Some(network) = left {

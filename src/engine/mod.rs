@@ -10,15 +10,18 @@
 //! | `ROOT/containers/ID/{hostname,hosts,resolv.conf}` | what is mounted on these files of the container |
 //! | `ROOT/containers/ID/project` | the project whose quota limits what it writes (`quota`) |
 //! | `ROOT/containers/ID/linked/ID` | an empty file for each container that is linked to it ([`links`]) |
+//! | `ROOT/containers/ID/hosts.lock` | who writes the files of one with links |
 //! | `ROOT/containers/ID/ID-json.log` | what it said ([`log`]) |
 //! | `ROOT/names/NAME` | a symlink to the id: who makes it first has the name |
 //! | `ROOT/init/` | what is the first process under `--init` |
 //! | `ROOT/volumes/NAME/` | a volume ([`volume`]) |
-//! | `/var/lib/corten/id-ranges/` | whose ids are whose, of all stores ([`id_ranges`]) |
+//! | `/var/lib/corten/id-ranges/` | whose ids are whose, of all stores, and where those are ([`id_ranges`]) |
 //! | `RUN/ID/monitor` | its pid; locked by the monitor for as long as it lives |
 //! | `RUN/ID/socket` | where it is spoken to ([`protocol`]) |
 //! | `RUN/volumes/NAME/ID`, `RUN/subpaths/ID/` | who needs a volume mounted, and parts of volumes ([`volume`]) |
 //! | `RUN/ID/change-of-networks` | which one it is about to be in, or to leave ([`membership`]) |
+//! | `RUN/ID/release-failed` | it is still in its networks, and somebody was told ([`reconcile`]) |
+//! | `RUN/renamed-ID` | which two names it is about to change ([`rename`]) |
 //! | `RUN/runtime/ID/` | the runtime's state directory |
 //! | `RUN/events` | what happened ([`events`]) |
 //!
@@ -37,7 +40,7 @@ pub mod events;
 mod find;
 pub mod group;
 pub mod health;
-mod id_ranges;
+pub mod id_ranges;
 mod init;
 pub mod links;
 mod locks;

@@ -6,16 +6,25 @@ use anyhow::Result;
 use rustix::fs::FlockOperation;
 
 use super::state::{State, Status};
-use super::{Engine, locks, log, make_directory, membership, network, now, pasta, remove, root, rootless, volume};
+use super::{
+    Engine, locks, log, make_directory, membership, network, now, pasta, remove, rename, root, rootless, volume,
+};
 use crate::container;
-use crate::error::sentence;
+use crate::error::{Attempt, sentence};
+
+/// Beside a container's other files below `/run`: it could not be released from its networks, and a command has said so. Those after it try
+/// again, and have their own things to tell.
+const TOLD: &str = "release-failed";
 
 /// Looks at what may have been left. It costs as much as there are containers running.
 pub(super) fn all(engine: &Engine) -> Result<()> {
     for entry in fs::read_dir(&engine.run).into_iter().flatten().flatten() {
         let Ok(id) = entry.file_name().into_string() else { continue };
-        if id.len() == 64 && !locks::is_held(&entry.path().join("monitor")) {
-            one(engine, &id)?;
+        if let Some(id) = rename::noted(&id) {
+            rename::settle(engine, id)?;
+        } else if id.len() == 64 && !locks::is_held(&entry.path().join("monitor")) {
+            let was_told = entry.path().join(TOLD).exists();
+            one(engine, &id).or_else(|error| if was_told { Ok(()) } else { Err(error) })?;
         } else if membership::is_unsettled(&entry.path()) {
             membership::settle(engine, &id)?;
         }
@@ -56,7 +65,7 @@ fn half_made(engine: &Engine) -> Result<()> {
         if let Some(_alone) = locks::try_alone(&engine.directory(&id))
             && !engine.has_record(&id)
         {
-            end_processes(engine, &id)?;
+            end_all(engine, &id)?;
             remove::remains(engine, &id);
         }
     }
@@ -70,7 +79,7 @@ pub(super) fn one(engine: &Engine, id: &str) -> Result<()> {
     // Somebody who starts or removes it sees to it, too.
     let Some(_alone) = locks::try_alone(&directory) else {
         if !directory.exists() {
-            end_processes(engine, id)?;
+            end_all(engine, id)?;
         }
         return Ok(());
     };
@@ -84,12 +93,13 @@ pub(super) fn one(engine: &Engine, id: &str) -> Result<()> {
 ///
 /// Its processes are killed: nobody holds their streams any more, and nobody would hear how they end.
 pub(super) fn clean(engine: &Engine, id: &str) -> Result<()> {
-    let Ok(record) = engine.record(id) else { return end_processes(engine, id) };
+    let Ok(record) = engine.record(id) else { return end_all(engine, id) };
     container::delete(&engine.host(), id, true)?;
     let directory = engine.directory(id);
     let mut errors = Vec::new();
-    errors.extend(network::release(engine, &record).err());
+    let released = network::release(engine, &record);
     errors.extend(end_processes(engine, id).err());
+    errors.extend(remove_if(engine, id, released).err());
     errors.extend(root::unmount(&directory.join("rootfs")).err());
     errors.extend(log::tidy(&directory, id).err());
     let mut state = match State::read(&directory) {
@@ -121,13 +131,33 @@ pub(super) fn clean(engine: &Engine, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Ends whatever runs, and removes what is below `/run`.
+/// Ends whatever runs of what is no container any more, and gives back what it has.
+fn end_all(engine: &Engine, id: &str) -> Result<()> {
+    end_processes(engine, id)?;
+    let released = match engine.networks()?.has_records(id) {
+        Ok(true) => engine.at_networks(|networks| networks.detach(id, None)),
+        looked => looked.map(drop),
+    };
+    remove_if(engine, id, released)
+}
+
 fn end_processes(engine: &Engine, id: &str) -> Result<()> {
     container::delete(&engine.host(), id, true)?;
     pasta::end(engine, id)?;
+    root::unmount(&engine.running(id).join("shm"))?;
+    volume::unmount(engine, id)
+}
+
+/// Removes what is below `/run`. It stays where a place in a network could not be given back: by that each command comes here again, and
+/// by the note it knows that somebody was told.
+fn remove_if(engine: &Engine, id: &str, released: Result<()>) -> Result<()> {
     let running = engine.running(id);
-    root::unmount(&running.join("shm"))?;
-    volume::unmount(engine, id)?;
+    if released.is_err() {
+        let told = running.join(TOLD);
+        make_directory(&running)?;
+        fs::write(&told, "").attempt(|| format!("make {told:?}"))?;
+        return released;
+    }
     match fs::remove_dir_all(&running) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).map_err(|error| anyhow::anyhow!("remove {running:?}: {error}"))

@@ -194,6 +194,14 @@ pub struct Membership {
     pub link_local: Vec<IpAddr>,
     /// What the link's driver is told: `com.docker.network.endpoint.ifname` and `com.docker.network.endpoint.sysctls`.
     pub driver_opts: BTreeMap<String, String>,
+    /// How much its way outside is preferred to those of the others.
+    #[serde(skip_serializing_if = "is_none_preferred")]
+    pub gw_priority: i32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_none_preferred(priority: &i32) -> bool {
+    *priority == 0
 }
 
 /// Where what a container says goes.

@@ -82,7 +82,7 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<Option<Clai
     if let Some(joined) = joins.filter(|_| !matches!(mode, Mode::Host | Mode::Container(_))) {
         bail!("--userns: a namespace of {joined} belongs to another user namespace; --userns {joined} joins that, too");
     }
-    let (mut own, claims) = match (&mode, &engine.user) {
+    let (own, claims) = match (&mode, &engine.user) {
         (Mode::Host, _) => (None, None),
         (Mode::Container(name), user) => {
             // Taken before the other one is looked at, for it may be removed.
@@ -100,37 +100,38 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<Option<Clai
             let claims = Claims::take()?;
             (Some(claims.free(engine, size)?), Some(claims))
         }
-        (Mode::Private, Some(user)) => {
-            let same = |ranges: &[IdRange]| vec![IdRange { container: 0, host: 0, length: total(ranges) }];
-            (Some(IdMaps { users: same(&user.ids.users), groups: same(&user.ids.groups) }), None)
-        }
-        (Mode::NoMap, Some(user)) => {
-            let others = |ranges: &[IdRange]| vec![IdRange { container: 0, host: 1, length: total(ranges) - 1 }];
-            ensure_subordinate(&user.ids, "nomap")?;
-            let (users, groups) = (others(&user.ids.users), others(&user.ids.groups));
-            (Some(IdMaps { users, groups }), None)
-        }
-        (Mode::KeepId(uid, gid), Some(user)) => {
-            ensure_subordinate(&user.ids, "keep-id")?;
-            let own = |ranges: &[IdRange]| ranges.first().map_or(0, |range| range.host);
-            let (uid, gid) = (uid.unwrap_or(own(&user.ids.users)), gid.unwrap_or(own(&user.ids.groups)));
-            if record.config.user.is_empty() {
-                record.config.user = format!("{uid}:{gid}");
-            }
-            let users = kept(uid, total(&user.ids.users));
-            (Some(IdMaps { users, groups: kept(gid, total(&user.ids.groups)) }), None)
+        (Mode::Private | Mode::NoMap | Mode::KeepId(..), Some(user)) => {
+            (Some(of_users(&mode, &user.ids, &mut record.config.user)?), None)
         }
     };
-    if let (Some(ids), Some(user)) = (&mut own, &engine.user)
-        && !matches!(mode, Mode::Container(_))
-    {
-        *ids = IdMaps { users: divided(&ids.users, &user.ids.users), groups: divided(&ids.groups, &user.ids.groups) };
-    }
     if let (Some(claims), Some(ids)) = (&claims, &own) {
         claims.add(engine, &record.id, ids)?;
     }
     record.ids = own;
     Ok(claims)
+}
+
+/// The ids that an ordinary user's container has of the user's. Whom it runs as, if nothing is said, is `program`.
+fn of_users(mode: &Mode, all: &IdMaps, program: &mut String) -> Result<IdMaps> {
+    let (users, groups) = (total(&all.users), total(&all.groups));
+    let one = |host, length| vec![IdRange { container: 0, host, length }];
+    let chosen = match mode {
+        Mode::KeepId(uid, gid) => {
+            ensure_subordinate(all, "keep-id")?;
+            let own = |ranges: &[IdRange]| ranges.first().map_or(0, |range| range.host);
+            let (uid, gid) = (uid.unwrap_or(own(&all.users)), gid.unwrap_or(own(&all.groups)));
+            if program.is_empty() {
+                *program = format!("{uid}:{gid}");
+            }
+            IdMaps { users: kept(uid, users), groups: kept(gid, groups) }
+        }
+        Mode::NoMap => {
+            ensure_subordinate(all, "nomap")?;
+            IdMaps { users: one(1, users - 1), groups: one(1, groups - 1) }
+        }
+        _ => IdMaps { users: one(0, users), groups: one(0, groups) },
+    };
+    Ok(IdMaps { users: divided(&chosen.users, &all.users), groups: divided(&chosen.groups, &all.groups) })
 }
 
 fn ensure_subordinate(ids: &IdMaps, mode: &str) -> Result<()> {

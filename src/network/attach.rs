@@ -13,7 +13,7 @@ use super::firewall::port_claim;
 use super::link::{Inside, Links, Pair};
 use super::namespace::within;
 use super::port::Published;
-use super::{Driver, Network, Networks, state, sysctl};
+use super::{Driver, Network, Networks, Pool, gateways, state, sysctl};
 use crate::error::Attempt;
 use crate::image::store::lock::Lock;
 
@@ -32,6 +32,8 @@ pub struct Attachment<'a> {
     pub network: &'a str,
     /// The link inside: `eth0`.
     pub interface: &'a str,
+    /// How much its way outside is preferred to those of the container's other networks.
+    pub gateway_priority: i32,
     /// Addresses that it is to have, one for each family at most; those that aren't said are chosen.
     pub addresses: &'a [IpAddr],
     /// The hardware address, if it is not to follow from the address.
@@ -58,6 +60,7 @@ impl<'a> Attachment<'a> {
             namespace,
             network,
             interface: "eth0",
+            gateway_priority: 0,
             addresses: &[],
             mac: None,
             aliases: &[],
@@ -76,9 +79,10 @@ impl Networks {
         check_driver(&network, request)?;
         let alone = self.lock()?;
         ensure!(self.is_defined(&network), "network {} not found", network.name);
-        let endpoint = self.place(&network, request)?;
+        let others = self.endpoints_of(request.container)?;
+        let endpoint = self.place(&network, request, &others)?;
         self.write_endpoint(&endpoint)?;
-        match self.make(&alone, &network, &endpoint, request) {
+        match self.make(&alone, &network, &endpoint, request, &others) {
             Ok(warnings) => Ok((endpoint, warnings)),
             Err(error) => match self.detach_one(&endpoint) {
                 Ok(()) => Err(error),
@@ -88,8 +92,7 @@ impl Networks {
     }
 
     /// Decides what the endpoint is like; nothing is claimed yet.
-    fn place(&self, network: &Network, request: &Attachment<'_>) -> Result<Endpoint> {
-        let others = self.endpoints_of(request.container)?;
+    fn place(&self, network: &Network, request: &Attachment<'_>, others: &[Endpoint]) -> Result<Endpoint> {
         let is_there = others.iter().any(|other| other.network == network.id);
         ensure!(!is_there, "the container {} is in the network {} already", request.name, network.name);
         // What is made under a name that is another one's would be taken from that when it is taken away.
@@ -104,6 +107,7 @@ impl Networks {
             hostname: request.hostname.to_owned(),
             network: network.id.clone(),
             order: others.iter().map(|other| other.order + 1).max().unwrap_or(0),
+            gateway_priority: request.gateway_priority,
             interface: request.interface.to_owned(),
             link,
             addresses,
@@ -151,6 +155,7 @@ impl Networks {
         network: &Network,
         endpoint: &Endpoint,
         request: &Attachment<'_>,
+        others: &[Endpoint],
     ) -> Result<Vec<String>> {
         self.claim(endpoint)?;
         let links = Links::open()?;
@@ -181,7 +186,12 @@ impl Networks {
         warnings.extend(
             dead.map(|port| format!("the port {port} reaches nobody: IPv6 leads nothing from ::1 to a container")),
         );
-        within(request.namespace, || set_up_inside(network, endpoint, request.settings))?;
+        let has_priorities = gateways::has_priorities(others.iter().chain([endpoint]));
+        let gateways = if has_priorities { &[] } else { gateways::of(network) };
+        within(request.namespace, || set_up_inside(endpoint, request.settings, gateways))?;
+        if has_priorities {
+            self.lead_outside(&endpoint.container, request.namespace)?;
+        }
         self.need_tap(endpoint, &links)?;
         self.publish(endpoint)?;
         Ok(warnings)
@@ -289,7 +299,7 @@ fn beside(address: &IpAddr) -> IpNet {
 }
 
 /// In the container: settings before the link is up, so that none of them comes too late.
-fn set_up_inside(network: &Network, endpoint: &Endpoint, settings: &[(String, String)]) -> Result<()> {
+fn set_up_inside(endpoint: &Endpoint, settings: &[(String, String)], gateways: &[Pool]) -> Result<()> {
     let links = Links::open()?;
     let name = &endpoint.interface;
     if let Some(loopback) = links.find("lo")?.filter(|link| !link.is_up) {
@@ -312,12 +322,6 @@ fn set_up_inside(network: &Network, endpoint: &Endpoint, settings: &[(String, St
         links.add_address(link.index, address)?;
     }
     links.set_up(link.index)?;
-    if !network.internal {
-        // The first network's way outside is the best; the others' are there for when it goes.
-        let metric = if endpoint.order == 0 { 0 } else { 100 + endpoint.order };
-        for pool in &network.pools {
-            links.add_default_route(link.index, pool.gateway, metric)?;
-        }
-    }
-    Ok(())
+    let metric = |pool: &Pool| gateways::metric(endpoint.order, pool.gateway);
+    gateways.iter().try_for_each(|pool| links.add_default_route(link.index, pool.gateway, metric(pool)))
 }

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::endpoint::{Endpoint, is_link_name, link_name};
 use super::firewall::port_claim;
+use super::gateways::has_priorities;
 use super::link::Links;
 use super::namespace::within;
 use super::{Driver, Network, Networks, configuration, find, state};
@@ -51,7 +52,9 @@ impl Networks {
     pub fn leave(&self, container: &str, network: &str, namespace: BorrowedFd<'_>) -> Result<()> {
         let endpoints = self.endpoints_of(container)?;
         let Some(endpoint) = endpoints.iter().find(|endpoint| self.is_meant(endpoint, network)) else {
-            return self.detach(container, Some(network));
+            self.detach(container, Some(network))?;
+            // Whoever was killed may have been at this.
+            return self.lead_outside(container, namespace);
         };
         // Those on a link of the host have no end here.
         if endpoint.link.is_none() {
@@ -62,7 +65,8 @@ impl Networks {
                 links.delete(&endpoint.interface).and_then(|()| links.delete(&first))
             })?;
         }
-        self.detach(container, Some(&endpoint.network))
+        self.detach(container, Some(&endpoint.network))?;
+        if has_priorities(&endpoints) { self.lead_outside(container, namespace) } else { Ok(()) }
     }
 
     fn is_meant(&self, endpoint: &Endpoint, text: &str) -> bool {

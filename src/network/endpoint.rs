@@ -21,8 +21,11 @@ pub struct Endpoint {
     pub hostname: String,
     /// The network's id.
     pub network: String,
-    /// The how-manieth of the container's networks it is: the first one has the default route.
+    /// The how-manieth of the container's networks it is.
     pub order: u32,
+    /// How much its way outside is preferred to those of the others; among equals the first one's is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub gateway_priority: i32,
     /// The link inside: `eth0`.
     pub interface: String,
     /// The host's end, if there is one.
@@ -57,6 +60,11 @@ pub struct Link {
     pub name: String,
     /// What it is called.
     pub alias: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 impl Endpoint {

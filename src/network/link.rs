@@ -14,6 +14,7 @@ use crate::netlink::{Attributes, Message, Socket, attributes};
 // linux/rtnetlink.h
 const DELETE_LINK: u16 = 17;
 const NEW_ROUTE: u16 = 24;
+const DELETE_ROUTE: u16 = 25;
 const GET_ROUTE: u16 = 26;
 const NEW_RULE: u16 = 32;
 const DELETE_RULE: u16 = 33;
@@ -231,15 +232,19 @@ impl Links {
 
     /// Adds the default route of a family.
     pub(super) fn add_default_route(&self, index: u32, gateway: IpAddr, metric: u32) -> Result<()> {
-        const GATEWAY: u16 = 5;
-        const OUT: u16 = 4;
         const PRIORITY: u16 = 6;
-        // struct rtmsg: of the main table (254), by the administrator at start (3), everywhere (0), unicast (1).
-        let fixed = [family(gateway), 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0];
-        let attributes = Attributes::new().put(GATEWAY, &octets(gateway))?.put(OUT, &index.to_ne_bytes())?;
-        let attributes = attributes.put(PRIORITY, &metric.to_ne_bytes())?;
-        let message = Message::new(NEW_ROUTE, CREATE | EXCLUSIVE, &fixed).with(&attributes);
+        let attributes = default_route(index, gateway)?.put(PRIORITY, &metric.to_ne_bytes())?;
+        let message = Message::new(NEW_ROUTE, CREATE | EXCLUSIVE, &everywhere(gateway)).with(&attributes);
         self.0.request(message).attempt(|| format!("make {gateway} the gateway"))
+    }
+
+    /// Deletes that route, whatever its metric; one that isn't there is deleted.
+    pub(super) fn delete_default_route(&self, index: u32, gateway: IpAddr) -> Result<()> {
+        let message = Message::new(DELETE_ROUTE, 0, &everywhere(gateway)).with(&default_route(index, gateway)?);
+        match self.0.request(message) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error).attempt(|| format!("delete the route by the gateway {gateway}")),
+        }
     }
 
     /// Has what is marked look for its way in the table of routes of the mark's number. One that is there is enough.
@@ -270,6 +275,17 @@ impl Links {
             Err(error) => Err(error).attempt(|| format!("make a route for what is marked {mark:#x}")),
         }
     }
+}
+
+/// struct rtmsg: of the main table (254), by the administrator at start (3), everywhere (0), unicast (1).
+fn everywhere(gateway: IpAddr) -> [u8; 12] {
+    [family(gateway), 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0]
+}
+
+fn default_route(index: u32, gateway: IpAddr) -> Result<Attributes> {
+    const GATEWAY: u16 = 5;
+    const OUT: u16 = 4;
+    Attributes::new().put(GATEWAY, &octets(gateway))?.put(OUT, &index.to_ne_bytes())
 }
 
 /// `struct fib_rule_hdr` and FRA_*: of a table whose number is an attribute (252), to look there (1).

@@ -41,6 +41,7 @@ mod detach;
 pub mod endpoint;
 pub mod files;
 mod firewall;
+mod gateways;
 mod link;
 pub mod names;
 pub mod namespace;

@@ -1,5 +1,6 @@
 //! Plans for `create` and `run`: from the runtime's namespaces to a container's program.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use anyhow::{Result, bail};
@@ -8,22 +9,15 @@ use super::namespaces::{self, Kind, Wanted};
 use super::process::{self, Asked};
 use super::step::{self, Destination, Step, c_path, c_string};
 use super::{
-    Given, Host, Plan, Preparation, Preparations, Program, Start, TreeCopy, devices, filter, host_uid, identity,
-    keeps_groups, keyring, landlock, mount_options, mounts, open_proc_before_use, parent_limits, sysctl, when,
+    Given, Host, Plan, Preparation, Preparations, Program, Start, TreeCopy, devices, filter, keeps_groups, keyring,
+    landlock, mount_options, mounts, open_proc_before_use, sysctl, when,
 };
 use crate::cgroup;
-use crate::launch::hooks;
 use crate::spec::{Process, Spec};
 
 /// Plans `create` and `run`.
 pub fn container(spec: &Spec, host: &Host) -> Result<Plan> {
-    let nothing = Process { cwd: "/".to_owned(), ..Process::default() };
-    let process = match &spec.process {
-        Some(process) => process,
-        // config.md, "Process": needed by `start`, not by `create`.
-        None if host.waits_for_start => &nothing,
-        None => bail!("process: is missing; name the program to run in process.args"),
-    };
+    let process = &*process_of(spec, host)?;
     let wanted = Wanted::new(&spec.linux)?.sharing(&host.shared_namespaces);
     if !host.is_root && !wanted.has(Kind::User) {
         bail!("linux.namespaces: an ordinary user needs a user namespace; add one, with uidMappings and gidMappings");
@@ -52,12 +46,7 @@ pub fn container(spec: &Spec, host: &Host) -> Result<Plan> {
     }
     steps.push(Step::Umask(process.user.umask.unwrap_or(0o022)));
 
-    let start = if host.waits_for_start {
-        let gate = preparations.add(Preparation::Given(Given::StartGate));
-        Start::Gate { gate, report: preparations.add(Preparation::Given(Given::StartReport)) }
-    } else {
-        Start::Parent
-    };
+    let start = start(host, &mut preparations);
     let asked = Asked {
         process,
         linux: &spec.linux,
@@ -72,26 +61,32 @@ pub fn container(spec: &Spec, host: &Host) -> Result<Plan> {
     steps.extend(process::finish(&asked, host, &mut warnings)?);
     open_proc_before_use(&mut steps);
     Ok(Plan {
-        entry,
-        steps,
         program: program(spec, process, host),
-        limits: parent_limits(process, &wanted)?,
         network_devices: network_devices(spec, &wanted, host)?,
         network_namespace: wanted.path(Kind::Network).map(c_string),
-        oom_score: process.oom_score_adj.filter(|_| host.privileged),
-        stdio_owner: host.privileged.then(|| host_uid(spec, process.user.uid)).flatten(),
-        initial_affinity: Vec::new(),
         preparations: preparations.0,
         filter,
-        passed: 0,
-        state: identity(spec, host),
-        status_for_listener: "creating",
-        hook_output: hooks::Output::default(),
-        changes_mounts: wanted.has(Kind::Mount),
-        shares_mounts: wanted.has(Kind::Mount) && mounts::base_propagation(&spec.linux)?.kind == libc::MS_SHARED,
-        mount_label: c_string(&spec.linux.mount_label),
         warnings,
+        ..Plan::of(spec, process, &wanted, host, entry, steps)?
     })
+}
+
+fn process_of<'s>(spec: &'s Spec, host: &Host) -> Result<Cow<'s, Process>> {
+    match &spec.process {
+        Some(process) => Ok(Cow::Borrowed(process)),
+        // config.md, "Process": needed by `start`, not by `create`.
+        None if host.waits_for_start => Ok(Cow::Owned(Process { cwd: "/".to_owned(), ..Process::default() })),
+        None => bail!("process: is missing; name the program to run in process.args"),
+    }
+}
+
+/// Whose word the program waits for.
+fn start(host: &Host, preparations: &mut Preparations) -> Start {
+    if !host.waits_for_start {
+        return Start::Parent;
+    }
+    let gate = preparations.add(Preparation::Given(Given::StartGate));
+    Start::Gate { gate, report: preparations.add(Preparation::Given(Given::StartReport)) }
 }
 
 /// The limits that cgroup v2 has nothing for.

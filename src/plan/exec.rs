@@ -6,12 +6,11 @@ use anyhow::Result;
 
 use super::namespaces::{Entry, Kind, Wanted};
 use super::process::{self, Asked};
-use super::step::{Step, c_string};
+use super::step::Step;
 use super::{
-    Given, Host, Plan, Preparation, Preparations, Start, filter, host_uid, identity, keeps_groups, keyring, landlock,
-    memory_policy, mounts, open_proc_before_use, parent_limits, when,
+    Given, Host, Plan, Preparation, Preparations, Start, filter, keeps_groups, keyring, landlock, memory_policy,
+    open_proc_before_use, when,
 };
-use crate::launch::hooks;
 use crate::spec::{Process, Spec};
 use crate::sys::clone::CloneFlags;
 
@@ -65,27 +64,8 @@ pub fn exec(process: &Process, spec: &Spec, host: &Host) -> Result<Plan> {
         let first_process = if entry.between.is_empty() { &mut steps } else { &mut entry.between };
         first_process.insert(0, Step::OomScore(score));
     }
-    Ok(Plan {
-        entry,
-        steps,
-        program: process::program(process),
-        limits: parent_limits(process, &wanted)?,
-        network_devices: Vec::new(),
-        network_namespace: None,
-        oom_score: process.oom_score_adj.filter(|_| host.privileged),
-        stdio_owner: host.privileged.then(|| host_uid(spec, process.user.uid)).flatten(),
-        initial_affinity,
-        preparations: preparations.0,
-        filter,
-        passed: 0,
-        state: identity(spec, host),
-        status_for_listener: "creating",
-        hook_output: hooks::Output::default(),
-        changes_mounts: wanted.has(Kind::Mount),
-        shares_mounts: wanted.has(Kind::Mount) && mounts::base_propagation(&spec.linux)?.kind == libc::MS_SHARED,
-        mount_label: c_string(&spec.linux.mount_label),
-        warnings,
-    })
+    let plan = Plan::of(spec, process, &wanted, host, entry, steps)?;
+    Ok(Plan { initial_affinity, preparations: preparations.0, filter, warnings, ..plan })
 }
 
 /// Joins what the container's first process is in. A process must be cloned after a pid namespace is joined to be in it.

@@ -119,6 +119,39 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Of a process that enters so and takes these steps. What it needs beside them is left to the caller.
+    fn of(
+        spec: &Spec,
+        process: &Process,
+        wanted: &Wanted,
+        host: &Host,
+        entry: Entry,
+        steps: Vec<Step>,
+    ) -> Result<Plan> {
+        let has_mounts = wanted.has(Kind::Mount);
+        Ok(Plan {
+            entry,
+            steps,
+            program: process::program(process),
+            limits: parent_limits(process, wanted)?,
+            network_devices: Vec::new(),
+            network_namespace: None,
+            oom_score: process.oom_score_adj.filter(|_| host.privileged),
+            stdio_owner: host.privileged.then(|| host_uid(spec, process.user.uid)).flatten(),
+            initial_affinity: Vec::new(),
+            preparations: Vec::new(),
+            filter: None,
+            passed: 0,
+            state: identity(spec, host),
+            status_for_listener: "creating",
+            hook_output: hooks::Output::default(),
+            changes_mounts: has_mounts,
+            shares_mounts: has_mounts && mounts::base_propagation(&spec.linux)?.kind == libc::MS_SHARED,
+            mount_label: c_string(&spec.linux.mount_label),
+            warnings: Vec::new(),
+        })
+    }
+
     /// Gives the terminal a size, where the configuration gives none: before the program can ask for it.
     pub fn size_terminal(&mut self, caller: Option<ConsoleSize>) {
         for step in &mut self.steps {

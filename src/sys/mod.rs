@@ -10,6 +10,7 @@ pub mod execute;
 pub mod file_ids;
 #[cfg(target_arch = "x86_64")]
 pub mod first;
+pub mod handle;
 pub mod keyring;
 pub mod landlock;
 pub mod mount;

@@ -7,6 +7,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::harness::{Place, kill, until};
+use crate::wait::Process;
 
 #[test]
 fn a_killed_monitor_ends_its_container() {
@@ -25,6 +26,34 @@ fn a_killed_monitor_ends_its_container() {
     place.ctn(&["start", "orphan"]);
     kill(place.monitor_of("orphan"));
     place.ctn(&["rm", "-f", "orphan"]);
+    place.assert_nothing_left();
+}
+
+/// What could not be given back is tried again by every command, and told once.
+#[test]
+fn a_place_in_a_network_that_could_not_be_given_back() {
+    let place = Place::new();
+    for flags in [&["--name", "web"][..], &["--name", "web", "--rm"]] {
+        let id = place.ctn(&[&["run", "-d"], flags, &["box", "sleep", "1000"]].concat()).trim().to_owned();
+        let (init, monitor) =
+            (place.field("web", ".State.Pid").parse().unwrap(), Process::watch(place.monitor_of("web")));
+        let endpoints = place.run().unwrap().join("network/endpoints");
+        let networks: Vec<_> = fs::read_dir(endpoints).unwrap().map(|network| network.unwrap().path()).collect();
+        let record = networks.iter().map(|network| network.join(&id)).find(|path| path.exists()).unwrap();
+        let kept = fs::read(&record).unwrap();
+        fs::remove_file(&record).unwrap();
+        fs::create_dir(&record).unwrap();
+        kill(init);
+        monitor.wait_gone();
+        assert!(place.refusal(1, &["volume", "ls"]).contains("read "));
+        assert_eq!(place.ctn(&["volume", "ls", "-q"]), "");
+        fs::remove_dir(&record).unwrap();
+        fs::write(&record, &kept).unwrap();
+        place.ctn(&["volume", "ls"]);
+        assert!(!record.exists());
+        assert!(!place.run().unwrap().join(&id).exists());
+        place.outcome(&["rm", "web"]);
+    }
     place.assert_nothing_left();
 }
 
@@ -79,11 +108,10 @@ fn a_killed_client_leaves_the_container_running() {
 }
 
 /// strace(1) kills a process at its nth system call of some kinds.
-fn killed_at(place: &Place, who: &str, calls: &str, number: usize, arguments: &[&str]) -> bool {
-    let follow: &[&str] = if who == "all" { &["-f"] } else { &[] };
+fn killed_at(place: &Place, calls: &str, number: usize, arguments: &[&str]) -> bool {
     let inject = format!("{calls}:signal=SIGKILL:when={number}");
     let mut command = Command::new("strace");
-    command.args(follow).args(["-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &format!("inject={inject}")]);
+    command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &format!("inject={inject}")]);
     command.arg(crate::harness::ctn()).args(arguments);
     command
         .env_clear()
@@ -95,53 +123,42 @@ fn killed_at(place: &Place, who: &str, calls: &str, number: usize, arguments: &[
     output.status.signal() == Some(9) || output.status.code() == Some(137)
 }
 
+const RUN: [&str; 8] = ["run", "--rm", "--network", "none", "-v", "/data", "box", "true"];
+
+/// Kills a run and all that it has started at a call; one command later nothing is left. Says whether anything was killed.
+fn is_killed_without_trace(place: &Place, calls: &str, number: usize) -> bool {
+    let killed = killed_at(place, calls, number, &RUN);
+    // Whoever survived may still be at its work; the last of them is waited for, by nothing more than the next command.
+    until(&format!("nothing is left after {calls} {number}"), || {
+        let (code, _, errors) = place.outcome(&["ps", "-q"]);
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{calls} {number}");
+        // A container that was made and not started yet is one, and is said to be.
+        for id in place.ctn(&["ps", "-aq", "--filter", "status=created"]).lines() {
+            place.outcome(&["rm", "-v", id]);
+        }
+        let volumes = fs::read_dir(place.store().join("volumes")).into_iter().flatten().count();
+        place.leftovers().is_empty() && volumes == 0
+    });
+    killed
+}
+
 #[test]
 fn killed_at_every_step() {
     let place = Place::new();
-    let arguments = ["run", "--rm", "--network", "none", "-v", "/data", "box", "true"];
     // What changes something that others see. With -f each process has a count of its own, so that the number is that of the
     // command's steps, of the monitor's and of the container's init, too.
     let calls = "mkdir,symlink,symlinkat,rename,unlink,rmdir,clone3,clone,vfork,move_mount,umount2,mount,sendmsg,openat2,linkat,mknodat";
-    let mut killed = 0;
-    for number in 1..40 {
-        if killed_at(&place, "all", calls, number, &arguments) {
-            killed += 1;
-        }
-        // Whoever survived may still be at its work; the last of them is waited for, by nothing more than the next command.
-        until(&format!("nothing is left after step {number}"), || {
-            let (code, _, errors) = place.outcome(&["ps", "-q"]);
-            assert_eq!((code, errors.as_str()), (Some(0), ""), "step {number}");
-            // A container that was made and not started yet is one, and is said to be.
-            for id in place.ctn(&["ps", "-aq", "--filter", "status=created"]).lines() {
-                place.outcome(&["rm", id]);
-            }
-            place.leftovers().is_empty()
-        });
-        assert_eq!(place.ctn(&["volume", "ls", "-q"]), "", "step {number}");
-    }
+    let killed = (1..40).filter(|number| is_killed_without_trace(&place, calls, *number)).count();
     assert!(killed > 10, "only {killed} were killed");
 }
 
-/// As above, but each kind of call is counted for itself, which comes to other places; and what is looked at is the disk, not what is
-/// said of it.
+/// As above, but each kind of call is counted for itself, which comes to other places.
 #[test]
 fn killed_at_every_call_of_a_kind() {
     let place = Place::new();
-    let arguments = ["run", "--rm", "--network", "none", "-v", "/data", "box", "true"];
-    let mut killed = 0;
-    for (kind, last) in [("rename", 4), ("mkdir", 14), ("unlink", 16), ("rmdir", 2)] {
-        for number in 1..=last {
-            killed += u32::from(killed_at(&place, "all", kind, number, &arguments));
-            until(&format!("nothing is left after {kind} {number}"), || {
-                place.ctn(&["ps", "-q"]);
-                for id in place.ctn(&["ps", "-aq", "--filter", "status=created"]).lines() {
-                    place.outcome(&["rm", "-v", id]);
-                }
-                let volumes = fs::read_dir(place.store().join("volumes")).into_iter().flatten().count();
-                place.leftovers().is_empty() && volumes == 0
-            });
-        }
-    }
+    let calls = [("rename", 4), ("mkdir", 14), ("unlink", 16), ("rmdir", 2)];
+    let calls = calls.iter().flat_map(|(kind, last)| (1..=*last).map(move |number| (kind, number)));
+    let killed = calls.filter(|(kind, number)| is_killed_without_trace(&place, kind, *number)).count();
     assert!(killed > 15, "only {killed} were killed");
 }
 

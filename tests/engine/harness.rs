@@ -191,7 +191,8 @@ impl Place {
         }
         if let Some(run) = self.run() {
             for entry in fs::read_dir(&run).into_iter().flatten().flatten() {
-                if entry.file_name().len() == 64 {
+                let name = entry.file_name().into_string().unwrap();
+                if name.len() == 64 || name.starts_with("renamed-") {
                     left.push(entry.path().display().to_string());
                 }
             }
@@ -208,6 +209,8 @@ impl Place {
                 left.push(group.display().to_string());
             }
             left.extend(claims_of(&id));
+            let store = PathBuf::from(CLAIMS).join(format!("{id}.store"));
+            left.extend(store.exists().then(|| store.display().to_string()));
         }
         left
     }

@@ -1,6 +1,9 @@
 //! `--link`, and what else a container may have of a network for itself.
 
-use crate::harness::Place;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+use crate::harness::{Place, ctn, prepare, until};
 
 /// Starts a container that stays.
 fn start(place: &Place, name: &str, flags: &[&str]) {
@@ -60,6 +63,71 @@ fn in_the_default_network_links_are_lines_and_variables() {
     assert_eq!(line(&place, "web", &other), "");
     assert_eq!(place.field("web", "json .HostConfig.Links"), "null");
     place.ctn(&["rm", "-f", "web", "store", "another"]);
+    place.assert_nothing_left();
+}
+
+/// Each tells whoever is linked to it of its address, and what one says must not undo what another has said.
+#[test]
+fn many_that_are_linked_to_start_at_once() {
+    let place = Place::new();
+    let names: Vec<String> = (0..8).map(|number| format!("data{number}")).collect();
+    let mut links = Vec::new();
+    for name in &names {
+        start(&place, name, &[]);
+        links.extend(["--link", name]);
+    }
+    start(&place, "web", &links);
+    let file = place.store().join("containers").join(place.field("web", ".Id")).join("hosts");
+    let before = std::fs::metadata(&file).unwrap().ino();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    for round in 0..3 {
+        place.ctn(&[&["stop", "-t", "0"], &all[..]].concat());
+        let starts: Vec<_> = all.iter().map(|name| place.spawn(&["start", name])).collect();
+        for start in starts {
+            let output = start.wait_with_output().unwrap();
+            assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        }
+        let hosts = place.ctn(&["exec", "web", "cat", "/etc/hosts"]);
+        for name in &names {
+            let address = place.field(name, ".NetworkSettings.IPAddress");
+            let beginning = format!("{address}\t{name} ");
+            assert!(hosts.lines().any(|line| line.starts_with(&beginning)), "{round}: {beginning:?}: {hosts}");
+        }
+    }
+    assert_eq!(std::fs::metadata(&file).unwrap().ino(), before);
+    place.ctn(&[&["rm", "-f", "web"], &all[..]].concat());
+    place.assert_nothing_left();
+}
+
+/// One has looked who is there, and is slow to write that down; meanwhile another one starts.
+#[test]
+fn who_is_slow_to_tell_does_not_undo_what_another_has_told() {
+    let place = Place::new();
+    for name in ["slow", "quick"] {
+        start(&place, name, &[]);
+    }
+    start(&place, "web", &["--link", "slow", "--link", "quick"]);
+    place.ctn(&["stop", "-t", "0", "slow", "quick"]);
+    let directory = place.store().join("containers").join(place.field("web", ".Id"));
+    let mut slow = Command::new("strace");
+    slow.args(["-f", "-o", "/dev/null", "-e", "trace=openat", "-e", "inject=openat:delay_enter=3000000", "-P"]);
+    slow.arg(directory.join("hosts")).arg(ctn());
+    prepare(&mut slow, &place.path, &["start", "slow"]);
+    let mut slow = slow.spawn().unwrap();
+    let endpoint = place.run().unwrap().join("network/endpoints");
+    let id = place.field("slow", ".Id");
+    until("it has an address", || {
+        std::fs::read_dir(&endpoint).unwrap().any(|network| network.unwrap().path().join(&id).exists())
+    });
+    place.ctn(&["start", "quick"]);
+    place.until_field("slow", ".State.Status", "running");
+    for name in ["slow", "quick"] {
+        let address = place.field(name, ".NetworkSettings.IPAddress");
+        assert!(line(&place, "web", &address).contains(name), "{name}");
+    }
+    place.ctn(&["rm", "-f", "slow", "quick", "web"]);
+    // It has followed the monitor.
+    slow.wait().unwrap();
     place.assert_nothing_left();
 }
 
@@ -170,6 +238,15 @@ fn further_addresses_and_settings_of_a_link() {
     assert!(addresses("one").contains("inet 169.254.1.2/16 "), "{}", addresses("one"));
     assert_eq!(place.ctn(&["exec", "one", "cat", "/proc/sys/net/ipv4/conf/eth1/log_martians"]), "1\n");
     assert_eq!(place.ctn(&["exec", "one", "cat", "/proc/sys/net/ipv4/conf/eth0/log_martians"]), "0\n");
+    // Others would make routes to what isn't there.
+    for address in ["10.87.73.9", "169.253.255.255", "fd00::7", "fec0::1"] {
+        let words = format!("invalid link-local IP address: {address}");
+        let connect = place.refusal(1, &["network", "connect", "--link-local-ip", address, "other", "two"]);
+        let flag = place.refusal(125, &["run", "--rm", "--network", "mine", "--link-local-ip", address, "box", "true"]);
+        let field = format!("name=mine,link-local-ip={address}");
+        let field = place.refusal(1, &["create", "--network", &field, "box", "true"]);
+        assert!([connect, flag, field].iter().all(|refusal| refusal.contains(&words)), "{address}");
+    }
     let refusal = place.refusal(1, &["network", "connect", "--driver-opt", "x=y", "other", "two"]);
     assert!(refusal.contains("no option \"x\""), "{refusal}");
     // A name that another of its links has; the place that it has nothing in is not taken away from it either.

@@ -331,6 +331,59 @@ fn several_networks_from_the_beginning() {
     place.assert_nothing_left();
 }
 
+/// docker 28's; a container that runs changes over to a better way, and back.
+#[test]
+fn the_way_outside_is_that_of_the_highest_priority() {
+    let place = Place::new();
+    for (name, subnet) in [("one", "10.87.81"), ("two", "10.87.82"), ("three", "10.87.83")] {
+        let (v4, v6) = (format!("{subnet}.0/24"), format!("fd00:87:{}::/64", &subnet[6..]));
+        place.ctn(&["network", "create", "--subnet", &v4, "--ipv6", "--subnet", &v6, name]);
+    }
+    place.ctn(&["network", "create", "--subnet", "10.87.84.0/24", "--internal", "inside"]);
+    let ways = || {
+        let routes = ["-4", "-6"].map(|family| place.ctn(&["exec", "web", "busybox", "ip", family, "route"]));
+        routes.map(|routes| {
+            let mut ways: Vec<(u32, &str)> = routes
+                .lines()
+                .filter(|line| line.starts_with("default"))
+                .map(|line| {
+                    let words: Vec<&str> = line.split_whitespace().collect();
+                    let metric = words.iter().position(|word| *word == "metric");
+                    (metric.map_or(0, |at| words[at + 1].parse().unwrap()), words[2])
+                })
+                .collect();
+            ways.sort_unstable();
+            let way = |(_, gateway): &(u32, &str)| ["81", "82", "83"].iter().position(|one| gateway.contains(one));
+            ways.iter().map(|found| way(found).unwrap() + 1).collect::<Vec<usize>>()
+        })
+    };
+    let flags = ["--network", "one", "--network", "name=two,gw-priority=1", "--network", "name=inside,gw-priority=9"];
+    place.ctn(&[&["run", "-d", "--name", "web"], &flags[..], &["box", "sleep", "1000"]].concat());
+    let assert_ways = |wanted: &[usize]| assert_eq!(ways(), [wanted, wanted]);
+    assert_ways(&[2, 1]);
+    place.ctn(&["network", "connect", "--gw-priority", "2", "three", "web"]);
+    assert_ways(&[3, 2, 1]);
+    assert_eq!(place.field("web", ".NetworkSettings.Networks.three.GwPriority"), "2");
+    place.ctn(&["restart", "-t", "0", "web"]);
+    assert_ways(&[3, 2, 1]);
+    place.ctn(&["network", "disconnect", "three", "web"]);
+    assert_ways(&[2, 1]);
+    place.ctn(&["network", "connect", "--gw-priority", "-1", "three", "web"]);
+    assert_ways(&[2, 1, 3]);
+    for network in ["two", "three", "inside"] {
+        place.ctn(&["network", "disconnect", network, "web"]);
+    }
+    assert_ways(&[1]);
+    // Nobody is preferred any more, and the metrics are as they were without.
+    place.ctn(&["network", "connect", "three", "web"]);
+    assert_ways(&[1, 3]);
+    let refusal = place.refusal(125, &["run", "--rm", "--network", "name=one,gw-priority=x", "box", "true"]);
+    assert!(refusal.contains("invalid gw-priority \"x\""), "{refusal}");
+    place.ctn(&["rm", "-f", "web"]);
+    place.ctn(&["network", "rm", "one", "two", "three", "inside"]);
+    place.assert_nothing_left();
+}
+
 #[test]
 fn ports_that_lead_nowhere_are_told() {
     let place = Place::new();

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 
 use crate::harness::user::{self, FIRST, USER};
 use crate::harness::*;
+use crate::wait::Process;
 
 fn map(place: &Place, name: &str) -> Vec<u32> {
     let text = place.ctn(&["exec", name, "cat", "/proc/self/uid_map"]);
@@ -124,6 +126,64 @@ fn ids_of_what_was_left_and_of_what_can_not_be_read() {
     }
     place.ctn(&["rm", "-f", "one", "two", "three", "without"]);
     place.assert_nothing_left();
+}
+
+/// Only that which can't come back, and which nobody is using, is given to others.
+#[test]
+fn ids_of_stores_that_are_gone_are_free_after_a_prune() {
+    let pruner = Place::new();
+    let prune = || pruner.ctn(&["system", "prune", "-f"]);
+    let store_of = |id: &str| std::path::Path::new(CLAIMS).join(format!("{id}.store")).exists();
+    let makes = |place: &Place| {
+        let id = place.ctn(&["create", "--userns", "auto:size=3000", "--network", "none", "--name", "one", "box"]);
+        let id = id.trim().to_owned();
+        assert!(claims_of(&id).len() == 1 && store_of(&id));
+        id
+    };
+    // Renamed, and back; then removed.
+    let place = Place::new();
+    let id = makes(&place);
+    let elsewhere = place.join("elsewhere");
+    fs::rename(place.store(), &elsewhere).unwrap();
+    prune();
+    assert_eq!(claims_of(&id).len(), 1, "the store has another name");
+    fs::rename(&elsewhere, place.store()).unwrap();
+    prune();
+    assert_eq!(claims_of(&id).len(), 1, "it is there");
+    fs::remove_dir_all(place.store()).unwrap();
+    pruner.ctn(&["create", "--userns", "auto:size=3000", "--network", "none", "box"]);
+    assert_eq!(claims_of(&id).len(), 1, "only who prunes looks for what is gone");
+    prune();
+    assert!(claims_of(&id).is_empty() && !store_of(&id));
+
+    // On a disk that is taken away.
+    let place = Place::with_disk(64);
+    let id = makes(&place);
+    let run = |line: &str| assert!(Command::new("sh").args(["-c", line]).status().unwrap().success());
+    let (store, aside) = (place.store(), place.join("aside"));
+    run(&format!("mkdir {1} && mount --bind {0} {1} && umount {0}", store.display(), aside.display()));
+    prune();
+    assert_eq!(claims_of(&id).len(), 1, "its disk is not there");
+    run(&format!("mount --bind {1} {0} && umount {1}", store.display(), aside.display()));
+    place.ctn(&["rm", "one"]);
+    assert!(claims_of(&id).is_empty() && !store_of(&id));
+}
+
+#[test]
+fn ids_of_a_container_that_runs_are_its_own_whatever_its_store() {
+    let (pruner, place) = (Place::new(), Place::new());
+    let id = place.detached("one", &["--userns", "auto:size=3000"], "exec sleep 1000");
+    let pid: i32 = place.field("one", ".State.Pid").parse().unwrap();
+    let monitor = Process::watch(place.monitor_of("one"));
+    let root = place.store().join("containers").join(&id).join("rootfs");
+    assert!(Command::new("umount").arg("-l").arg(root).status().unwrap().success());
+    fs::remove_dir_all(place.store()).unwrap();
+    pruner.ctn(&["system", "prune", "-f"]);
+    assert_eq!(claims_of(&id).len(), 1);
+    kill(pid);
+    monitor.wait_gone();
+    pruner.ctn(&["system", "prune", "-f"]);
+    assert!(claims_of(&id).is_empty());
 }
 
 /// It is the machine's root's, whom the container's has no id of: nothing can be made there from inside.

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 
 use corten::image::digest::Digest;
-use corten::image::tar::Reader;
+use corten::image::tar::{Entry, Reader};
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -184,21 +184,27 @@ fn of_two(place: &Place) -> (String, Made, Made) {
         image
     };
     let (own, other) = (made(std::env::consts::ARCH), made("s390x"));
-    let entry = |image: &Made, architecture: &str| {
+    let files = layout_of(&[std::env::consts::ARCH, "s390x"], &[&own, &other]);
+    (place.write("in", tar(&files)), own, other)
+}
+
+/// The files of a layout in which `app:2` is an index of images.
+fn layout_of(architectures: &[&str], images: &[&Made]) -> Vec<(Entry, Vec<u8>)> {
+    let entry = |(image, architecture): (&&Made, &&str)| {
         let mut entry = image.manifest_blob().descriptor();
         entry["platform"] = json!({"os": "linux", "architecture": architecture});
         entry
     };
-    let manifests = [entry(&own, std::env::consts::ARCH), entry(&other, "s390x")];
+    let manifests: Vec<Value> = images.iter().zip(architectures).map(entry).collect();
     let list = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests});
     let list = Blob { media_type: OCI_INDEX, bytes: list.to_string().into_bytes() };
-    let mut files = [own.layout(), other.layout()].concat();
+    let mut files: Vec<(Entry, Vec<u8>)> = images.iter().flat_map(|image| image.layout()).collect();
     files.retain(|(entry, _)| entry.path != b"index.json");
     files.push(bytes(&format!("blobs/sha256/{}", list.digest().hex()), list.bytes.clone()));
     let mut entry = list.descriptor();
     entry["annotations"] = json!({"org.opencontainers.image.ref.name": "app:2"});
     files.push(bytes("index.json", json!({"schemaVersion": 2, "manifests": [entry]}).to_string().into_bytes()));
-    (place.write("in", tar(&files)), own, other)
+    files
 }
 
 #[test]
@@ -210,6 +216,59 @@ fn one_platform_is_loaded_of_several() {
     assert!(!place.ctn(&["images", "-aq", "--no-trunc"]).contains(&own.id()));
     let refusal = place.refusal(&["load", "--platform", "linux/riscv64", "-i", &path]);
     assert!(refusal.contains("app:2 has no image for linux/riscv64"), "{refusal}");
+}
+
+/// An archive of an index with images for three processors: this one's, `s390x` and `riscv64`.
+fn of_three(place: &Place) -> (String, [Made; 3]) {
+    let made = |architecture: &str| {
+        let mut image = Made::new("app:1", &[vec![file(architecture, "here")]]);
+        image.config["architecture"] = architecture.into();
+        image.seal();
+        image
+    };
+    let architectures = [std::env::consts::ARCH, "s390x", "riscv64"];
+    let images = architectures.map(made);
+    (place.write("in", tar(&layout_of(&architectures, &images.each_ref()))), images)
+}
+
+#[test]
+fn some_platforms_of_several_are_loaded_saved_and_removed() {
+    let place = Place::new();
+    let (path, [own, second, third]) = of_three(&place);
+    let has =
+        |place: &Place, platform: &str| place.call(&["inspect", "--platform", platform, "app:2"]).status.success();
+    let all = |place: &Place| ["linux/amd64", "linux/s390x", "linux/riscv64"].map(|platform| has(place, platform));
+    place.ctn(&["load", "--platform", "linux/amd64,linux/riscv64", "-i", &path]);
+    assert_eq!(all(&place), [true, false, true]);
+    let layers = |place: &Place| std::fs::read_dir(place.store().join("layers/sha256")).unwrap().count();
+    assert_eq!(layers(&place), 2);
+    let refusal = place.refusal(&["load", "--platform", "linux/amd64,linux/arm64", "-i", &path]);
+    assert!(refusal.contains("app:2 has no image for linux/arm64"), "{refusal}");
+
+    place.ctn(&["load", "-i", &path]);
+    place.ctn(&["save", "--platform", "linux/amd64,linux/s390x", "-o", "some", "app:2"]);
+    let other = Place::new();
+    other.ctn(&["load", "-i", place.join("some").to_str().unwrap()]);
+    assert_eq!(all(&other), [true, true, false]);
+    assert!(
+        place.refusal(&["save", "--platform", "linux/amd64,linux/arm64", "-o", "x", "app:2"]).contains("linux/arm64")
+    );
+
+    let gone = place.ctn(&["rmi", "--platform", "linux/s390x", "app:2"]);
+    assert!(gone.starts_with(&format!("Deleted: {}\nDeleted: ", second.manifest_blob().digest())), "{gone}");
+    assert_eq!((all(&place), layers(&place)), ([true, false, true], 2));
+    let refusal = place.refusal(&["rmi", "--platform", "linux/s390x", "app:2"]);
+    assert!(refusal.contains("has no image linux/s390x"), "{refusal}");
+    let refusal = place.refusal(&["rmi", "--platform", "linux/amd64,linux/riscv64", "app:2"]);
+    assert!(refusal.contains("there would be none left"), "{refusal}");
+    place.ctn(&["tag", "app:2", "app:3"]);
+    place.ctn(&["rmi", "--platform", "linux/riscv64", "app:3"]);
+    assert_eq!(all(&place), [true, false, false]);
+    assert_eq!(place.ctn(&["inspect", "-f", "{{.Id}}", "app:2"]), own.id() + "\n");
+    assert!(!place.ctn(&["images", "-aq", "--no-trunc"]).contains(&third.id()));
+    // It comes again with the rest.
+    place.ctn(&["load", "-i", &path]);
+    assert_eq!((all(&place), layers(&place)), ([true; 3], 3));
 }
 
 #[test]

@@ -132,9 +132,14 @@ fn others_may_have_a_monitor_go_on() {
     said(&place, "web", "ready\nagain\n");
     assert_eq!(place.field("web", ".State.Running"), "true");
     host(&format!("kill -CONT {monitor}"));
+    // What systemd passes on comes from systemd.
+    host(&format!("systemctl kill -s CONT corten-{id}.scope"));
+    place.ctn(&["kill", "-s", "USR2", "web"]);
+    said(&place, "web", "ready\nagain\nagain\n");
+    assert_eq!(place.field("web", ".State.Running"), "true");
     // And systemd's word still has its meaning.
     host(&format!("systemctl stop --no-block corten-{id}.scope"));
-    said(&place, "web", "ready\nagain\ntold\n");
+    said(&place, "web", "ready\nagain\nagain\ntold\n");
     place.ctn(&["rm", "-f", "web"]);
     place.assert_nothing_left();
 }

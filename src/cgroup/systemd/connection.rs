@@ -83,12 +83,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Makes a call and gives what the reply has in it.
     /// The process at the other end, which listened there first (unix(7), SO_PEERCRED).
     pub(super) fn peer(&self) -> Option<i32> {
         crate::sys::socket::peer(self.stream.as_fd()).ok()
     }
 
+    /// Makes a call and gives what the reply has in it.
     pub(super) fn call(&mut self, message: Message) -> Result<Vec<Value>> {
         let serial = self.post(message)?;
         self.reply(serial)

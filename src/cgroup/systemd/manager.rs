@@ -97,10 +97,7 @@ impl Systemd {
         if let Some(known) = &self.about {
             return Ok(known.clone());
         }
-        let get = |name: &str| {
-            let body = vec![Value::string(MANAGER), Value::string(name)];
-            Message::call(SERVICE, OBJECT, "org.freedesktop.DBus.Properties", "Get", body)
-        };
+        let get = |name: &str| get(OBJECT, MANAGER, name);
         // Both are asked before the first is waited for.
         let asked = [self.connection.post(get("Version"))?, self.connection.post(get("ControlGroup"))?];
         let [version, control_group] = asked.map(|serial| self.connection.reply(serial).and_then(text_property));
@@ -182,9 +179,7 @@ impl Systemd {
             if unit.ends_with(".slice") { "org.freedesktop.systemd1.Slice" } else { "org.freedesktop.systemd1.Scope" };
         let mut asked = Vec::new();
         for name in names {
-            let body = vec![Value::string(interface), Value::string(*name)];
-            let get = Message::call(SERVICE, &object_of(unit), "org.freedesktop.DBus.Properties", "Get", body);
-            asked.push(self.connection.post(get)?);
+            asked.push(self.connection.post(get(&object_of(unit), interface, name))?);
         }
         let mut all = Vec::new();
         for (name, serial) in names.iter().zip(asked) {
@@ -194,6 +189,14 @@ impl Systemd {
             }
         }
         Ok(all)
+    }
+
+    /// Whether a unit is up, and nobody stops it.
+    pub fn is_active(&mut self, unit: &str) -> Result<bool> {
+        let answer = self.connection.call(get(&object_of(unit), "org.freedesktop.systemd1.Unit", "ActiveState"));
+        let state =
+            answer.and_then(text_property).with_context(|| format!("ask for the state of systemd unit {unit:?}"))?;
+        Ok(state == "active")
     }
 
     /// Moves processes into a unit's group, or one below it. A user's systemd can do it where the user can't.
@@ -295,6 +298,12 @@ fn pairs(properties: &[Property]) -> Value {
     let pair =
         |(name, value): &Property| Value::Structure(vec![Value::string(name), Value::Variant(Box::new(value.clone()))]);
     Value::Array("(sv)".into(), properties.iter().map(pair).collect())
+}
+
+/// Asks for a property of an object.
+fn get(object: &str, interface: &str, name: &str) -> Message {
+    let body = vec![Value::string(interface), Value::string(name)];
+    Message::call(SERVICE, object, "org.freedesktop.DBus.Properties", "Get", body)
 }
 
 fn text_property(answer: Vec<Value>) -> Result<String> {

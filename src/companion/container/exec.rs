@@ -14,6 +14,7 @@ use crate::engine::state::Status;
 use crate::engine::terminal;
 use crate::engine::{Container, Engine, exit_status};
 use crate::error::{Attempt, sentence};
+use crate::image::bundle::User;
 use crate::security::sealed_executable;
 
 /// Run a command in a container that runs
@@ -75,6 +76,45 @@ fn running<'e>(engine: &'e Engine, name: &str) -> Result<Container<'e>> {
     }
 }
 
+impl Exec {
+    fn environment(&self) -> Result<Vec<String>> {
+        let mut env = Vec::new();
+        for path in &self.env_file {
+            env.extend(environment::file(path)?);
+        }
+        env.extend(self.env.iter().map(|text| environment::variable(text)).collect::<Result<Vec<_>>>()?);
+        if self.tty && !env.iter().any(|variable| variable.starts_with("TERM=")) {
+            env.push("TERM=xterm".into());
+        }
+        Ok(env)
+    }
+
+    fn further(&self, args: &[String], env: Vec<String>, user: User) -> Further {
+        Further {
+            args: args.to_vec(),
+            env,
+            cwd: self.workdir.clone().filter(|path| !path.is_empty()),
+            terminal: self.tty,
+            privileged: self.privileged,
+            user,
+        }
+    }
+
+    /// Those that the program is not to have.
+    fn close_streams(&self) -> Result<()> {
+        let null = std::fs::File::options().read(true).write(true).open("/dev/null");
+        let null = null.attempt(|| "open \"/dev/null\"")?;
+        if !self.interactive || self.detach {
+            rustix::stdio::dup2_stdin(&null).attempt(|| "close the standard input")?;
+        }
+        if self.detach {
+            let both = rustix::stdio::dup2_stdout(&null).and_then(|()| rustix::stdio::dup2_stderr(&null));
+            both.attempt(|| "close the standard output")?;
+        }
+        Ok(())
+    }
+}
+
 impl Operation for Exec {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let Some((name, args)) = self.what.split_first() else { bail!("a container and a program are required") };
@@ -86,45 +126,23 @@ impl Operation for Exec {
         let detach_keys = terminal::keys(&self.detach_keys)?;
         let engine = context.engine()?;
         let container = running(&engine, name)?;
-        let mut env = Vec::new();
-        for path in &self.env_file {
-            env.extend(environment::file(path)?);
-        }
-        env.extend(self.env.iter().map(|text| environment::variable(text)).collect::<Result<Vec<_>>>()?);
-        if self.tty && !env.iter().any(|variable| variable.starts_with("TERM=")) {
-            env.push("TERM=xterm".into());
-        }
         let has_terminal = rustix::termios::isatty(rustix::stdio::stdin());
         anyhow::ensure!(
             !(self.tty && self.interactive) || has_terminal || self.detach,
             "the input device is not a TTY"
         );
-        let further = |user| Further {
-            args: args.to_vec(),
-            env,
-            cwd: self.workdir.clone().filter(|path| !path.is_empty()),
-            terminal: self.tty,
-            privileged: self.privileged,
-            user,
-        };
-        let process = match container.process(self.user.as_deref().filter(|user| !user.is_empty()), further) {
+        let env = self.environment()?;
+        let user = self.user.as_deref().filter(|user| !user.is_empty());
+        let process = match container.process(user, |user| self.further(args, env, user)) {
             Ok(process) => process,
             Err(error) => {
                 complain(&format!("Error: {}\n", sentence(&error)));
                 return Ok(CANNOT_RUN);
             }
         };
-        let null =
-            std::fs::File::options().read(true).write(true).open("/dev/null").attempt(|| "open \"/dev/null\"")?;
-        if !self.interactive || self.detach {
-            rustix::stdio::dup2_stdin(&null).attempt(|| "close the standard input")?;
-        }
         // For what is to be said here: the program doesn't get it.
         let own = rustix::stdio::stderr().try_clone_to_owned().ok().map(std::fs::File::from);
-        if self.detach {
-            let both = rustix::stdio::dup2_stdout(&null).and_then(|()| rustix::stdio::dup2_stderr(&null));
-            both.attempt(|| "close the standard output")?;
-        }
+        self.close_streams()?;
         let holders_group = container.enter_group()?;
         let options = ExecOptions {
             process: ProcessSource::Process(Box::new(process)),

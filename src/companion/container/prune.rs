@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::super::output::{confirmed, print};
-use super::super::pruned::{Condition, Pruned, report};
+use super::super::output::print;
+use super::super::pruned::{Asked, Condition, Pruned, report};
 use super::super::{Context, Operation};
 use crate::engine::Engine;
 use crate::engine::state::Status;
@@ -13,21 +13,15 @@ use crate::image::store::collect::usage;
 /// Remove all containers that don't run
 #[derive(Debug, Args)]
 pub(in crate::companion) struct Prune {
-    /// label=KEY[=VALUE], label!=KEY[=VALUE], until=TIME
-    #[arg(long, value_name = "FILTER", value_parser = crate::companion::filter)]
-    filter: Vec<String>,
-
-    /// Don't ask
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 impl Operation for Prune {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let engine = context.engine()?;
-        let conditions = Condition::parse_all(&self.filter)?;
-        let question = "WARNING! This will remove all stopped containers.\nAre you sure you want to continue?";
-        if !self.force && !confirmed(question)? {
+        let conditions = self.asked.conditions()?;
+        if !self.asked.is_meant("WARNING! This will remove all stopped containers.")? {
             return Ok(0);
         }
         print(&report(&[containers(&engine, &conditions)?]))?;

@@ -30,6 +30,10 @@ pub(in crate::companion) struct Connect {
     #[arg(long, value_name = "KEY=VALUE")]
     driver_opt: Vec<String>,
 
+    /// Prefer this network's way outside to those of less priority; all have 0
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true)]
+    gw_priority: i32,
+
     /// Have a name for another container (NAME[:ALIAS])
     #[arg(long, value_name = "LINK", value_parser = links::parse)]
     link: Vec<Link>,
@@ -59,6 +63,7 @@ impl Operation for Connect {
             mac_address: self.mac_address,
             links: self.link,
             link_local: self.link_local_ip,
+            gw_priority: self.gw_priority,
             driver_opts: self.driver_opt.iter().map(|text| options::pair(text)).collect(),
         };
         engine.find(&self.container)?.connect(wanted, remark)?;

@@ -5,9 +5,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::{Context, Operation, open};
-use crate::companion::inspect::shown;
-use crate::companion::output::{complain, print};
-use crate::error::sentence;
+use crate::companion::inspect::show_each;
 use crate::network::{Network, Networks};
 
 /// Show all that is known of networks
@@ -29,19 +27,7 @@ pub(in crate::companion) struct Inspect {
 impl Operation for Inspect {
     fn carry_out(self, context: &Context) -> Result<u8> {
         let networks = open(context)?;
-        let mut found = Vec::new();
-        let mut status = 0;
-        for text in &self.networks {
-            match networks.get(text).and_then(|network| described(&networks, &network)) {
-                Ok(one) => found.push(one),
-                Err(error) => {
-                    complain(&format!("Error: {}\n", sentence(&error)));
-                    status = 1;
-                }
-            }
-        }
-        print(&shown(&found, self.format.as_deref())?)?;
-        Ok(status)
+        show_each(&self.networks, self.format.as_deref(), |text| described(&networks, &networks.get(text)?))
     }
 }
 

@@ -4,28 +4,22 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{Context, Operation, at_networks};
-use crate::companion::output::{confirmed, print};
-use crate::companion::pruned::{Condition, Pruned};
+use crate::companion::output::print;
+use crate::companion::pruned::{Asked, Condition, Pruned};
 use crate::network::Network;
 
 /// Remove all networks that nobody is in
 #[derive(Debug, Args)]
 pub(in crate::companion) struct Prune {
-    /// label=KEY[=VALUE], label!=KEY[=VALUE], until=TIME
-    #[arg(long, value_name = "FILTER", value_parser = crate::companion::filter)]
-    filter: Vec<String>,
-
-    /// Don't ask
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 impl Operation for Prune {
     fn carry_out(self, context: &Context) -> Result<u8> {
-        let conditions = Condition::parse_all(&self.filter)?;
-        let question = "WARNING! This will remove all custom networks not used by at least one container.\n\
-                        Are you sure you want to continue?";
-        if !self.force && !confirmed(question)? {
+        let conditions = self.asked.conditions()?;
+        let warning = "WARNING! This will remove all custom networks not used by at least one container.";
+        if !self.asked.is_meant(warning)? {
             return Ok(0);
         }
         print(&networks(context, &conditions)?.listed())?;

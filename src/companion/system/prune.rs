@@ -5,28 +5,24 @@ use clap::Args;
 
 use super::super::container::containers_pruned;
 use super::super::network::pruned as networks_pruned;
-use super::super::output::{confirmed, print};
+use super::super::output::print;
 use super::super::prune::images;
-use super::super::pruned::{Condition, report};
+use super::super::pruned::{Asked, Condition, report};
 use super::super::volume::volumes;
 use super::super::{Context, Operation};
+use crate::engine::id_ranges;
 
 /// Remove what nobody uses: containers, networks, images
 ///
-/// An ordinary user has images alone.
+/// Ids of their own that containers had whose store was removed are free again, too.
 #[derive(Debug, Args)]
 pub(in crate::companion) struct Prune {
     /// All images that no container was made of, not only those without a name
     #[arg(short, long)]
     all: bool,
 
-    /// label=KEY[=VALUE], label!=KEY[=VALUE], until=TIME
-    #[arg(long, value_name = "FILTER", value_parser = crate::companion::filter)]
-    filter: Vec<String>,
-
-    /// Don't ask
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    asked: Asked,
 
     /// Volumes that nobody named, too
     #[arg(long)]
@@ -35,16 +31,19 @@ pub(in crate::companion) struct Prune {
 
 impl Operation for Prune {
     fn carry_out(self, context: &Context) -> Result<u8> {
-        let conditions = Condition::parse_all(&self.filter)?;
+        let conditions = self.asked.conditions()?;
         let has_time = conditions.iter().any(|condition| matches!(condition, Condition::Until(_)));
         ensure!(!(self.volumes && has_time), "the \"until\" filter is not supported with \"--volumes\"");
         let has_containers = context.has_containers();
-        if !self.force && !confirmed(&self.question(has_containers))? {
+        if !self.asked.is_meant(&self.warning(has_containers))? {
             return Ok(0);
         }
         let mut pruned = Vec::new();
         if has_containers {
             let engine = context.engine()?;
+            if engine.user.is_none() {
+                id_ranges::reclaim()?;
+            }
             pruned.push(containers_pruned(&engine, &conditions)?);
             pruned.push(networks_pruned(context, &conditions)?);
             if self.volumes {
@@ -58,7 +57,7 @@ impl Operation for Prune {
 }
 
 impl Prune {
-    fn question(&self, has_containers: bool) -> String {
+    fn warning(&self, has_containers: bool) -> String {
         let images = if self.all {
             "all images without at least one container associated to them"
         } else {
@@ -71,6 +70,6 @@ impl Prune {
             (images, true),
         ];
         let list: String = list.iter().filter(|(_, is)| *is).map(|(what, _)| format!("  - {what}\n")).collect();
-        format!("WARNING! This will remove:\n{list}\nAre you sure you want to continue?")
+        format!("WARNING! This will remove:\n{list}")
     }
 }

@@ -338,21 +338,27 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value> {
         "print" => print(arguments).into(),
         "println" => (arguments.iter().map(shown).collect::<Vec<_>>().join(" ") + "\n").into(),
         "printf" => formatted(text(0)?, &arguments[1..])?.into(),
+        _ => decided(name, arguments)?,
+    })
+}
+
+/// What is true or not, and what depends on that.
+fn decided(name: &str, arguments: &[Value]) -> Result<Value> {
+    let any = |at: usize| arguments.get(at).with_context(|| format!("argument {} is missing", at + 1));
+    let first_that_is = |wanted| arguments.iter().find(|value| is_true(value) == wanted).or(arguments.last());
+    Ok(match name {
         "not" => (!is_true(any(0)?)).into(),
-        "and" => arguments.iter().find(|value| !is_true(value)).or(arguments.last()).context("no arguments")?.clone(),
-        "or" => arguments.iter().find(|value| is_true(value)).or(arguments.last()).context("no arguments")?.clone(),
-        "eq" => arguments[1..].iter().any(|other| equal(&arguments[0], other)).into(),
-        "ne" => (!equal(any(0)?, any(1)?)).into(),
-        "lt" | "le" | "gt" | "ge" => {
-            let order = compared(any(0)?, any(1)?)?;
-            match name {
-                "lt" => order.is_lt(),
-                "le" => order.is_le(),
-                "gt" => order.is_gt(),
-                _ => order.is_ge(),
-            }
-            .into()
+        "and" => first_that_is(false).context("no arguments")?.clone(),
+        "or" => first_that_is(true).context("no arguments")?.clone(),
+        "eq" => {
+            let first = any(0)?;
+            arguments[1..].iter().any(|other| equal(first, other)).into()
         }
+        "ne" => (!equal(any(0)?, any(1)?)).into(),
+        "lt" => compared(any(0)?, any(1)?)?.is_lt().into(),
+        "le" => compared(any(0)?, any(1)?)?.is_le().into(),
+        "gt" => compared(any(0)?, any(1)?)?.is_gt().into(),
+        "ge" => compared(any(0)?, any(1)?)?.is_ge().into(),
         _ => bail!("it is not known here"),
     })
 }

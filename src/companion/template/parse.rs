@@ -172,51 +172,57 @@ impl Parser {
                 // A comment.
                 None => continue,
             };
-            match word {
-                "end" | "else" => {
-                    self.depth -= 1;
-                    return Ok((nodes, tokens));
-                }
-                "if" => nodes.push(self.condition(&tokens[1..])?),
-                "with" => {
-                    let subject = subject(&tokens[1..])?;
-                    let (inside, otherwise) = self.with_else()?;
-                    nodes.push(Node::With(subject, inside, otherwise));
-                }
-                "range" => {
-                    let (names, subject) = declared(&tokens[1..])?;
-                    let subject = pipeline(subject)?;
-                    self.ranges += 1;
-                    let (inside, otherwise) = self.with_else()?;
-                    self.ranges -= 1;
-                    nodes.push(Node::Range(names, subject, inside, otherwise));
-                }
-                "break" | "continue" if tokens.len() == 1 => {
-                    ensure!(self.ranges > 0, "{{{{{word}}}}} outside of {{{{range}}}}");
-                    nodes.push(if word == "break" { Node::Break } else { Node::Continue });
-                }
-                "define" => {
-                    ensure!(self.depth == 1, "{{{{define}}}} inside of another block");
-                    let (name, rest) = name(&tokens)?;
-                    ensure!(rest.is_empty(), "{{{{define}}}} takes a name alone");
-                    self.define(name)?;
-                }
-                "block" => {
-                    let (name, rest) = name(&tokens)?;
-                    let data = pipeline(rest)?;
-                    self.define(name.clone())?;
-                    nodes.push(Node::Template(name, Some(data)));
-                }
-                "template" => {
-                    let (name, rest) = name(&tokens)?;
-                    let data = (!rest.is_empty()).then(|| pipeline(rest)).transpose()?;
-                    nodes.push(Node::Template(name, data));
-                }
-                _ => nodes.push(action(&tokens)?),
+            if matches!(word, "end" | "else") {
+                self.depth -= 1;
+                return Ok((nodes, tokens));
             }
+            nodes.extend(self.node(word, &tokens)?);
         }
         self.depth -= 1;
         Ok((nodes, Vec::new()))
+    }
+
+    /// What an action is that begins with this word, with all that is inside of it; none is a definition.
+    fn node(&mut self, word: &str, tokens: &[Token]) -> Result<Option<Node>> {
+        Ok(Some(match word {
+            "if" => self.condition(&tokens[1..])?,
+            "with" => {
+                let subject = subject(&tokens[1..])?;
+                let (inside, otherwise) = self.with_else()?;
+                Node::With(subject, inside, otherwise)
+            }
+            "range" => {
+                let (names, subject) = declared(&tokens[1..])?;
+                let subject = pipeline(subject)?;
+                self.ranges += 1;
+                let (inside, otherwise) = self.with_else()?;
+                self.ranges -= 1;
+                Node::Range(names, subject, inside, otherwise)
+            }
+            "break" | "continue" if tokens.len() == 1 => {
+                ensure!(self.ranges > 0, "{{{{{word}}}}} outside of {{{{range}}}}");
+                if word == "break" { Node::Break } else { Node::Continue }
+            }
+            "define" => {
+                ensure!(self.depth == 1, "{{{{define}}}} inside of another block");
+                let (name, rest) = name(tokens)?;
+                ensure!(rest.is_empty(), "{{{{define}}}} takes a name alone");
+                self.define(name)?;
+                return Ok(None);
+            }
+            "block" => {
+                let (name, rest) = name(tokens)?;
+                let data = pipeline(rest)?;
+                self.define(name.clone())?;
+                Node::Template(name, Some(data))
+            }
+            "template" => {
+                let (name, rest) = name(tokens)?;
+                let data = (!rest.is_empty()).then(|| pipeline(rest)).transpose()?;
+                Node::Template(name, data)
+            }
+            _ => action(tokens)?,
+        }))
     }
 
     /// The nodes up to `end`, which have a name.

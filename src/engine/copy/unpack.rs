@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -145,19 +144,11 @@ impl Unpacking<'_> {
         entry: &Entry,
         wanted: &Attributes,
     ) -> Result<()> {
-        use std::os::unix::fs::FileExt;
         let path = path::clean(&entry.path);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(at, path::split(&path).1, flags, Mode::from_raw_mode(0o600)).attempt(|| "make the file")?;
         let mut file = File::from(file);
-        let sparse = entry.sparse.is_some();
-        reader::spread(archive, entry, &mut self.buffer, |offset, bytes| {
-            let written = if sparse { file.write_all_at(bytes, offset) } else { file.write_all(bytes) };
-            written.attempt(|| "write the content")
-        })?;
-        if sparse {
-            file.set_len(entry.size).attempt(|| format!("set the size {}", entry.size))?;
-        }
+        reader::write_content(archive, entry, &mut self.buffer, &mut file)?;
         attributes::set(&file, wanted, &mut self.warnings)?;
         attributes::set_time(&file, wanted.modified)
     }

@@ -194,7 +194,7 @@ impl Monitor {
         } else {
             self.write_state();
         }
-        let _ = std::fs::remove_dir_all(self.engine.running(&self.record.id));
+        self.remove_running();
         self.clients.tell_end(status);
         self.over = true;
     }

@@ -157,7 +157,7 @@ impl Monitor {
         self.state.pid = 0;
         self.write_state();
         self.clients.close();
-        let _ = fs::remove_dir_all(self.engine.running(&self.record.id));
+        self.remove_running();
         if self.record.host_config.auto_remove && self.lock.is_some() {
             let _ = self.engine.erase(&self.record, true);
         }
@@ -168,12 +168,19 @@ impl Monitor {
     pub(super) fn give_back(&mut self) {
         self.network = network::Attached::default();
         let host = self.engine.host();
-        // What fails is found again by the next command: it is all below the container's name.
+        // What fails is found again: it is all below the container's name.
         let _ = container::delete(&host, &self.record.id, true);
-        let _ = network::release(&self.engine, &self.record);
+        self.released = network::release(&self.engine, &self.record).is_ok();
         let _ = root::unmount(&self.directory().join("rootfs"));
         let _ = root::unmount(&root::shared_memory(&self.engine, &self.record));
         let _ = volume::unmount(&self.engine, &self.record.id);
+    }
+
+    /// Removes what is below `/run`, by which the next command finds one that is still in its networks.
+    pub(super) fn remove_running(&self) {
+        if self.released {
+            let _ = fs::remove_dir_all(self.engine.running(&self.record.id));
+        }
     }
 }
 

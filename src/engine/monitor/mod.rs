@@ -64,6 +64,8 @@ struct Monitor {
     stdio: Stdio,
     init: Option<Child>,
     network: network::Attached,
+    /// Whether it has given its places in networks back.
+    released: bool,
     /// Of the container's group, as long as it has one.
     memory: Option<Watch>,
     probing: Option<Probing>,
@@ -127,6 +129,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
         stdio: Stdio::default(),
         init: None,
         network: network::Attached::default(),
+        released: true,
         memory: None,
         probing: None,
         started: Instant::now(),

@@ -74,6 +74,7 @@ fn wanted_of(membership: &Membership, network: &Network, place: &mut Value) {
         let links = membership.links.iter().map(|link| format!("{}:{}", link.name, link.alias));
         place["Links"] = links.collect();
     }
+    place["GwPriority"] = membership.gw_priority.into();
     if !membership.driver_opts.is_empty() {
         place["DriverOpts"] = json!(membership.driver_opts);
     }

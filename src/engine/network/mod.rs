@@ -162,8 +162,8 @@ pub(super) fn settle(engine: &Engine, record: &mut Record) -> Result<()> {
         let kind = host.network_mode.split(':').next().unwrap_or_default();
         ensure!(membership.links.is_empty(), "links are only supported for user-defined networks");
         ensure!(
-            membership.link_local.is_empty() && membership.driver_opts.is_empty(),
-            "addresses and options of a link are for networks, and {kind} is none"
+            membership.link_local.is_empty() && membership.driver_opts.is_empty() && membership.gw_priority == 0,
+            "addresses, options and priorities of a link are for networks, and {kind} is none"
         );
         ensure!(!membership.has_own(), membership::not_for(&host.network_mode));
         ensure!(
@@ -320,7 +320,7 @@ pub(super) fn look_again(engine: &Engine, record: &Record, pid: i32, attached: &
         attached.pasta = None;
         pasta::end(engine, &record.id)?;
     }
-    rewrite_files(engine, record, &places)
+    write_files(engine, record, &hostname(engine, record)?, &places)
 }
 
 /// Where a container is.
@@ -332,16 +332,20 @@ fn places(networks: &Networks, record: &Record) -> Result<Vec<(Network, Endpoint
 }
 
 /// Another container's address, which stands in the files of this one, is a new one.
-pub(super) fn write_again(engine: &Engine, record: &Record) -> Result<()> {
-    let places = places(&engine.networks()?, record)?;
+pub(super) fn write_again(engine: &Engine, id: &str) -> Result<()> {
+    let _alone = links::lock(engine, &engine.record(id)?)?;
+    // It may have been changed meanwhile.
+    let record = engine.record(id)?;
+    let places = places(&engine.networks()?, &record)?;
     // One that doesn't run is nowhere, and has its files written when it starts.
-    if places.is_empty() { Ok(()) } else { rewrite_files(engine, record, &places) }
+    if places.is_empty() { Ok(()) } else { write_now(engine, &record, &hostname(engine, &record)?, &places) }
 }
 
-fn rewrite_files(engine: &Engine, record: &Record, places: &[(Network, Endpoint)]) -> Result<()> {
+/// The name that a container has for itself since its start.
+fn hostname(engine: &Engine, record: &Record) -> Result<String> {
     let path = engine.directory(&record.id).join("hostname");
-    let hostname = fs::read_to_string(&path).attempt(|| format!("read {path:?}"))?;
-    write_files(engine, record, hostname.trim_end(), places)
+    let text = fs::read_to_string(&path).attempt(|| format!("read {path:?}"))?;
+    Ok(text.trim_end().to_owned())
 }
 
 /// The file that says that others are in a container's network namespace, which may outlive it then.
@@ -370,6 +374,11 @@ pub(super) fn write_files(
     hostname: &str,
     places: &[(Network, Endpoint)],
 ) -> Result<()> {
+    let _alone = links::lock(engine, record)?;
+    write_now(engine, record, hostname, places)
+}
+
+fn write_now(engine: &Engine, record: &Record, hostname: &str, places: &[(Network, Endpoint)]) -> Result<()> {
     let addresses: Vec<IpAddr> =
         places.iter().flat_map(|(_, place)| &place.addresses).map(ipnet::IpNet::addr).collect();
     let of_network = || places.first().and_then(|(network, _)| network.pools.first()).map(|pool| pool.gateway);

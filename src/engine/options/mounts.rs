@@ -120,13 +120,29 @@ fn subpath(text: &str) -> Result<String> {
     Ok(text.into())
 }
 
+/// What `--mount` says, as far as it has been read.
+#[derive(Default)]
+struct Fields {
+    mounted: Mounted,
+    source: String,
+    tmpfs: Vec<String>,
+}
+
 /// `--mount type=…,source=…,target=…`. Says whether a bind mount's source may be made; it may not, as with docker.
 pub fn mount(text: &str) -> Result<Mounted> {
-    let mut mounted = Mounted { kind: "volume".into(), writable: true, copies: true, ..Mounted::default() };
-    let mut tmpfs = Vec::new();
-    let mut source = String::new();
+    let mounted = Mounted { kind: "volume".into(), writable: true, copies: true, ..Mounted::default() };
+    let mut fields = Fields { mounted, ..Fields::default() };
     for field in super::devices::fields(text).with_context(|| format!("invalid mount: {text:?}"))? {
         let (key, value) = field.split_once('=').unwrap_or((&field, ""));
+        fields.set(key, value)?;
+    }
+    fields.check()?;
+    fields.finish()
+}
+
+impl Fields {
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let Fields { mounted, source, tmpfs } = self;
         let truth = || match value {
             "" | "true" | "1" => Ok(true),
             "false" | "0" => Ok(false),
@@ -137,7 +153,7 @@ pub fn mount(text: &str) -> Result<Mounted> {
                 ensure!(matches!(value, "bind" | "volume" | "tmpfs"), "type {value:?} is not supported");
                 mounted.kind = value.into();
             }
-            "source" | "src" => source = value.to_owned(),
+            "source" | "src" => *source = value.to_owned(),
             "target" | "dst" | "destination" => mounted.destination = destination(value)?,
             "readonly" | "ro" => mounted.writable = !truth()?,
             "bind-propagation" => {
@@ -166,48 +182,60 @@ pub fn mount(text: &str) -> Result<Mounted> {
             }
             _ => bail!("unexpected key '{key}'"),
         }
+        Ok(())
     }
-    ensure!(!mounted.destination.is_empty(), "target is required");
-    let is = |kind: &str| mounted.kind == kind;
-    let is_plain = mounted.propagation.is_empty() && mounted.recursion.is_empty();
-    ensure!(is("bind") || is_plain, "bind-propagation and bind-recursive are for binds");
-    let is_left = mounted.relabel.is_empty() && !mounted.owned;
-    ensure!(!is("tmpfs") || is_left, "relabel and chown are for binds and volumes");
-    let is_private = matches!(mounted.propagation.as_str(), "" | "rprivate");
-    ensure!(
-        mounted.recursion != "readonly" || (!mounted.writable && is_private),
-        "option 'bind-recursive=readonly' requires 'readonly' and 'bind-propagation=rprivate' to be specified"
-    );
-    let has_own = !(mounted.options.is_empty() && mounted.subpath.is_empty());
-    ensure!(is("volume") || !has_own, "volume-opt and volume-subpath are for volumes");
-    crate::engine::volume::options::check(&mounted.options)?;
-    ensure!(is("tmpfs") || tmpfs.is_empty(), "tmpfs-size and tmpfs-mode are for tmpfs");
-    match mounted.kind.as_str() {
-        "bind" => {
-            ensure!(source.starts_with('/'), "the source of a bind must be an absolute path");
-            mounted.source = source;
-            mounted.copies = false;
-            // What is not there is an error, where `--volume` makes a directory.
-            mounted.mode = "must-exist".into();
-            if mounted.propagation.is_empty() {
-                mounted.propagation = "rprivate".into();
+
+    /// Refuses what doesn't go together.
+    fn check(&self) -> Result<()> {
+        let Fields { mounted, tmpfs, .. } = self;
+        ensure!(!mounted.destination.is_empty(), "target is required");
+        let is = |kind: &str| mounted.kind == kind;
+        let is_plain = mounted.propagation.is_empty() && mounted.recursion.is_empty();
+        ensure!(is("bind") || is_plain, "bind-propagation and bind-recursive are for binds");
+        let is_left = mounted.relabel.is_empty() && !mounted.owned;
+        ensure!(!is("tmpfs") || is_left, "relabel and chown are for binds and volumes");
+        let is_private = matches!(mounted.propagation.as_str(), "" | "rprivate");
+        ensure!(
+            mounted.recursion != "readonly" || (!mounted.writable && is_private),
+            "option 'bind-recursive=readonly' requires 'readonly' and 'bind-propagation=rprivate' to be specified"
+        );
+        let has_own = !(mounted.options.is_empty() && mounted.subpath.is_empty());
+        ensure!(is("volume") || !has_own, "volume-opt and volume-subpath are for volumes");
+        crate::engine::volume::options::check(&mounted.options)?;
+        ensure!(is("tmpfs") || tmpfs.is_empty(), "tmpfs-size and tmpfs-mode are for tmpfs");
+        Ok(())
+    }
+
+    /// The source means something else for each kind.
+    fn finish(self) -> Result<Mounted> {
+        let Fields { mut mounted, source, tmpfs } = self;
+        match mounted.kind.as_str() {
+            "bind" => {
+                ensure!(source.starts_with('/'), "the source of a bind must be an absolute path");
+                mounted.source = source;
+                mounted.copies = false;
+                // What is not there is an error, where `--volume` makes a directory.
+                mounted.mode = "must-exist".into();
+                if mounted.propagation.is_empty() {
+                    mounted.propagation = "rprivate".into();
+                }
+            }
+            "tmpfs" => {
+                ensure!(source.is_empty(), "a tmpfs has no source");
+                mounted.copies = false;
+                mounted.mode = tmpfs.join(",");
+            }
+            _ => {
+                mounted.driver = "local".into();
+                mounted.anonymous = source.is_empty();
+                if !source.is_empty() {
+                    crate::engine::volume::check(&source)?;
+                    mounted.name = source;
+                }
             }
         }
-        "tmpfs" => {
-            ensure!(source.is_empty(), "a tmpfs has no source");
-            mounted.copies = false;
-            mounted.mode = tmpfs.join(",");
-        }
-        _ => {
-            mounted.driver = "local".into();
-            mounted.anonymous = source.is_empty();
-            if !source.is_empty() {
-                crate::engine::volume::check(&source)?;
-                mounted.name = source;
-            }
-        }
+        Ok(mounted)
     }
-    Ok(mounted)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::engine::pasta;
 use crate::engine::record::Membership;
 
-/// A network's name, or `name=…,alias=…,ip=…,ip6=…,link-local-ip=…,mac-address=…,driver-opt=KEY=VALUE`.
+/// A network's name, or `name=…,alias=…,ip=…,ip6=…,link-local-ip=…,mac-address=…,driver-opt=KEY=VALUE,gw-priority=…`.
 pub fn network(text: &str) -> Result<Membership> {
     let mut membership = Membership::default();
     // A mode such as `container:ID` has no equals sign, and a name neither; the options of pasta's may have some.
@@ -33,9 +33,13 @@ pub fn network(text: &str) -> Result<Membership> {
                 membership.link_local.push(address);
             }
             "driver-opt" => membership.driver_opts.extend([crate::engine::options::pair(value)]),
-            "gw-priority" => bail!("{key} is not supported here"),
+            "gw-priority" => {
+                let wrong = || format!("invalid gw-priority {value:?}: a whole number is wanted");
+                membership.gw_priority = value.parse().ok().with_context(wrong)?;
+            }
             _ => bail!(
-                "invalid field key {key}: there are name, alias, ip, ip6, link-local-ip, mac-address and driver-opt"
+                "invalid field key {key}: there are name, alias, ip, ip6, link-local-ip, mac-address, driver-opt and \
+                 gw-priority"
             ),
         }
     }
@@ -59,6 +63,7 @@ mod tests {
         let read = network("name=web,link-local-ip=169.254.1.2,driver-opt=a=b=c").unwrap();
         assert_eq!(read.link_local, ["169.254.1.2".parse::<IpAddr>().unwrap()]);
         assert_eq!(read.driver_opts, [("a".to_owned(), "b=c".to_owned())].into());
+        assert_eq!(network("name=web,gw-priority=-7").unwrap().gw_priority, -7);
         for text in [
             "alias=a",
             "name=web,ip=x",
@@ -66,7 +71,8 @@ mod tests {
             "name=web,x=y",
             "name=web,alias",
             "name=web,link-local-ip=x",
-            "name=web,gw-priority=1",
+            "name=web,gw-priority=x",
+            "name=web,gw-priority=2147483648",
         ] {
             assert!(network(text).is_err(), "{text}");
         }

@@ -19,41 +19,16 @@ pub(super) fn is_apart(record: &Record, facts: &Facts) -> bool {
 /// All mounts, in the order in which they are made.
 pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
     let host = &record.host_config;
-    // What belongs to a namespace of another user namespace can't be mounted anew, so the container sees the machine's then.
-    let is_apart = is_apart(record, facts);
-    let own = |path: &str, kind: &str, options: &[&str], is_the_machines: bool| match is_apart && is_the_machines {
-        true => mount(path, "bind", path, &[&["rbind", "rslave"], options].concat()),
-        false => mount(path, kind, kind, options),
-    };
-    let mut terminals = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
-    if facts.groups_mapped.is_none_or(|groups| groups > 5) {
-        terminals.push("gid=5");
-    }
-    let mut all = vec![
-        own("/proc", "proc", &["nosuid", "noexec", "nodev"], host.pid_mode == "host"),
-        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount("/dev/pts", "devpts", "devpts", &terminals),
-    ];
-    let access = if host.privileged { "rw" } else { "ro" };
-    let is_hosts = match Mode::of(&host.network_mode) {
-        Mode::Host => true,
-        Mode::Container(_) => record.ids.is_some() && !facts.joined.contains_key("user"),
-        _ => false,
-    };
-    all.push(own("/sys", "sysfs", &["nosuid", "noexec", "nodev", access], is_hosts));
-    all.push(mount("/sys/fs/cgroup", "cgroup", "cgroup", &[access, "nosuid", "noexec", "nodev"]));
-    if !is_apart || host.ipc_mode != "host" {
-        all.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
-    }
     // Files of the engine's have root's ids on the disk, as the image has; an ordinary user can't have mounts mapped.
     let is_mapped = record.ids.is_some() && !facts.is_rootless;
     let is_own =
         |path: &str| record.mounts.iter().any(|mounted| mounted.destination == path) || host.tmpfs.contains_key(path);
+    let mut all = of_kernel(record, facts);
     if let Some(shm) = shm(record, facts).filter(|_| !is_own("/dev/shm")) {
         all.push(shm);
     }
-    // Devices can't be made there, either.
-    let devices = facts.devices.iter().filter(|_| is_apart);
+    // Devices can't be made in another user namespace, either.
+    let devices = facts.devices.iter().filter(|_| is_apart(record, facts));
     all.extend(devices.map(|node| mount(&node.path, "bind", &node.source, &["bind", "nosuid", "noexec"])));
     for name in ["resolv.conf", "hostname", "hosts"] {
         let path = format!("/etc/{name}");
@@ -77,6 +52,38 @@ pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
     all.extend(own.into_iter().map(|(_, mount)| mount));
     if let Some(program) = &facts.init {
         all.push(json!({"destination": init::POINT, "type": "bind", "source": program, "options": ["bind", "ro"]}));
+    }
+    all
+}
+
+/// The kernel's own file systems.
+fn of_kernel(record: &Record, facts: &Facts) -> Vec<Value> {
+    let host = &record.host_config;
+    // What belongs to a namespace of another user namespace can't be mounted anew, so the container sees the machine's then.
+    let is_apart = is_apart(record, facts);
+    let own = |path: &str, kind: &str, options: &[&str], is_the_machines: bool| match is_apart && is_the_machines {
+        true => mount(path, "bind", path, &[&["rbind", "rslave"], options].concat()),
+        false => mount(path, kind, kind, options),
+    };
+    let mut terminals = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
+    if facts.groups_mapped.is_none_or(|groups| groups > 5) {
+        terminals.push("gid=5");
+    }
+    let access = if host.privileged { "rw" } else { "ro" };
+    let is_hosts = match Mode::of(&host.network_mode) {
+        Mode::Host => true,
+        Mode::Container(_) => record.ids.is_some() && !facts.joined.contains_key("user"),
+        _ => false,
+    };
+    let mut all = vec![
+        own("/proc", "proc", &["nosuid", "noexec", "nodev"], host.pid_mode == "host"),
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount("/dev/pts", "devpts", "devpts", &terminals),
+        own("/sys", "sysfs", &["nosuid", "noexec", "nodev", access], is_hosts),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &[access, "nosuid", "noexec", "nodev"]),
+    ];
+    if !is_apart || host.ipc_mode != "host" {
+        all.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
     }
     all
 }

@@ -1,6 +1,6 @@
 //! Finding the images of an archive or layout.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,6 +24,8 @@ pub struct Archive {
     named: BTreeMap<Digest, String>,
     /// What was made because the archive has it not: manifests of docker's old form.
     made: BTreeMap<Digest, Vec<u8>>,
+    /// Manifests of platforms that nobody wants.
+    left_out: BTreeSet<Digest>,
     /// The images.
     pub images: Vec<Found>,
 }
@@ -40,7 +42,8 @@ pub struct Found {
 impl Archive {
     /// Reads the tables.
     pub fn new(files: Files) -> Result<Archive> {
-        let mut archive = Archive { files, named: BTreeMap::new(), made: BTreeMap::new(), images: Vec::new() };
+        let (named, made, left_out) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let mut archive = Archive { files, named, made, left_out, images: Vec::new() };
         let table = |name: &str| archive.files.read(name, LARGEST_DOCUMENT * 16);
         let (index, docker) = (table("index.json")?, table("manifest.json")?);
         let docker: Vec<DockerImage> = match &docker {
@@ -60,17 +63,43 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Leaves one platform of each image.
-    pub fn only(&mut self, platform: &Platform) -> Result<()> {
-        let chosen = self.images.iter().map(|image| {
-            let missing = || match image.names.first() {
-                Some(name) => format!("{} has no image for {platform}", name.familiar()),
-                None => format!("{} has no image for {platform}", image.entry.digest),
-            };
-            let entry = self.best(&image.entry, platform, 0)?.with_context(missing)?.1;
-            Ok(Found { entry, names: image.names.clone() })
-        });
-        self.images = chosen.collect::<Result<_>>()?;
+    /// Leaves some platforms of each image: of several an index that has others as well, and of one its manifest.
+    pub fn only(&mut self, platforms: &[Platform]) -> Result<()> {
+        let (mut images, mut kept) = (Vec::new(), BTreeSet::new());
+        for image in &self.images {
+            let mut chosen = Vec::new();
+            for platform in platforms {
+                let missing = || match image.names.first() {
+                    Some(name) => format!("{} has no image for {platform}", name.familiar()),
+                    None => format!("{} has no image for {platform}", image.entry.digest),
+                };
+                chosen.push(self.best(&image.entry, platform, 0)?.with_context(missing)?.1);
+            }
+            kept.extend(chosen.iter().map(|manifest| manifest.digest.clone()));
+            let entry = if let [one] = &chosen[..] { one.clone() } else { image.entry.clone() };
+            images.push(Found { entry, names: image.names.clone() });
+        }
+        let mut left_out = BTreeSet::new();
+        for image in &images {
+            self.manifests_below(&image.entry, 0, &mut left_out)?;
+        }
+        self.left_out = left_out.difference(&kept).cloned().collect();
+        self.images = images;
+        Ok(())
+    }
+
+    fn manifests_below(&self, entry: &Descriptor, depth: usize, found: &mut BTreeSet<Digest>) -> Result<()> {
+        ensure!(depth < 8, "the index {} is in indexes without end", entry.digest);
+        let Some(stream) = self.blob(entry)? else { return Ok(()) };
+        let bytes = crate::image::store::document(stream, entry)?;
+        match Document::parse(&bytes, &entry.media_type)? {
+            Document::Manifest(_) => drop(found.insert(entry.digest.clone())),
+            Document::Index(index) => {
+                for below in &index.manifests {
+                    self.manifests_below(below, depth + 1, found)?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -171,6 +200,9 @@ impl Archive {
 impl Source for Archive {
     fn blob<'s>(&'s self, descriptor: &Descriptor) -> Result<Option<Box<dyn Read + Send + 's>>> {
         let digest = &descriptor.digest;
+        if self.left_out.contains(digest) {
+            return Ok(None);
+        }
         if let Some(bytes) = self.made.get(digest) {
             return Ok(Some(Box::new(&bytes[..])));
         }

@@ -1,6 +1,6 @@
 //! Writing images: one archive that is an OCI layout and has docker's table, too; or the layout as a directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -27,9 +27,16 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Adds an image under some names; `entry` is what the table shows, the manifest or its index.
-    pub fn add(&mut self, store: &Store, image: &Image, entry: &Descriptor, names: &[Reference]) -> Result<()> {
-        self.reach(store, entry, 0)?;
+    /// Adds an image under some names; `entry` is what the table shows, the manifest or its index, of which some may be left out.
+    pub fn add(
+        &mut self,
+        store: &Store,
+        image: &Image,
+        entry: &Descriptor,
+        names: &[Reference],
+        left_out: &BTreeSet<Digest>,
+    ) -> Result<()> {
+        self.reach(store, entry, left_out, 0)?;
         let mut bare = entry.clone();
         bare.annotations.clear();
         for name in names {
@@ -54,9 +61,9 @@ impl Contents {
         Ok(())
     }
 
-    /// All blobs of a document; of an index those that are there.
-    fn reach(&mut self, store: &Store, descriptor: &Descriptor, depth: u32) -> Result<()> {
-        if depth > 0 && !store.has_blob(&descriptor.digest) {
+    /// All blobs of a document; of an index those that are there and wanted.
+    fn reach(&mut self, store: &Store, descriptor: &Descriptor, left_out: &BTreeSet<Digest>, depth: u32) -> Result<()> {
+        if depth > 0 && (!store.has_blob(&descriptor.digest) || left_out.contains(&descriptor.digest)) {
             return Ok(());
         }
         if depth > 8 {
@@ -67,7 +74,9 @@ impl Contents {
         match Document::parse(&bytes, &descriptor.media_type)
             .with_context(|| format!("manifest {}", descriptor.digest))?
         {
-            Document::Index(index) => index.manifests.iter().try_for_each(|below| self.reach(store, below, depth + 1)),
+            Document::Index(index) => {
+                index.manifests.iter().try_for_each(|below| self.reach(store, below, left_out, depth + 1))
+            }
             Document::Manifest(manifest) => {
                 for blob in manifest.layers.iter().chain([&manifest.config]) {
                     self.blobs.insert(blob.digest.clone(), blob.size);
@@ -84,7 +93,7 @@ impl Contents {
     /// Writes an archive. docker's table is left out where an OCI archive alone is wanted.
     pub fn archive(&self, store: &Store, output: impl Write, with_docker: bool) -> Result<()> {
         let mut archive = Writer::new(io::BufWriter::with_capacity(128 << 10, output));
-        let mut directories = std::collections::BTreeSet::from(["blobs/".to_owned()]);
+        let mut directories = BTreeSet::from(["blobs/".to_owned()]);
         directories.extend(self.blobs.keys().map(|digest| format!("blobs/{}/", digest.algorithm().name())));
         let put = "write the archive";
         for directory in directories {

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -203,14 +201,7 @@ impl Apply<'_> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let create = |at: &Directory| openat(&at.descriptor, name, flags, Mode::from_raw_mode(0o600));
         let mut file = File::from(self.make(at, name, create).context("make the file")?);
-        let sparse = entry.sparse.is_some();
-        reader::spread(archive, entry, &mut self.buffer, |offset, bytes| {
-            let written = if sparse { file.write_all_at(bytes, offset) } else { file.write_all(bytes) };
-            written.attempt(|| "write the content")
-        })?;
-        if sparse {
-            file.set_len(entry.size).attempt(|| format!("set the size {}", entry.size))?;
-        }
+        reader::write_content(archive, entry, &mut self.buffer, &mut file)?;
         self.outcome.size += entry.size;
         attributes::set(&file, wanted, &mut self.outcome.warnings)?;
         attributes::set_time(&file, wanted.modified)

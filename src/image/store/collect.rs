@@ -82,6 +82,18 @@ impl Store {
         Ok(collected)
     }
 
+    /// What must stay for containers, and for processes that live.
+    pub(super) fn held(&self) -> Result<Vec<(What, Digest)>> {
+        let mut all = self.pinned()?;
+        for name in names(&self.path("ingest"))? {
+            let list = self.path("ingest").join(name).join(lease::FILE);
+            if list.exists() && !lock::is_free(&list) {
+                all.extend(lease::read(&list)?);
+            }
+        }
+        Ok(all)
+    }
+
     fn mark_as(&self, what: What, digest: Digest, marked: &mut Marked) {
         match what {
             What::Blob => self.mark(&digest, marked, 0),

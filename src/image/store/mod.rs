@@ -23,6 +23,7 @@ pub mod lease;
 pub mod lists;
 pub mod lock;
 mod pin;
+mod platforms;
 pub mod table;
 
 use std::fs::{self, File};

@@ -1,7 +1,8 @@
 //! Reading an archive, entry by entry, from a stream.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -9,6 +10,7 @@ use super::header::Header;
 use super::pax::Extension;
 use super::sparse::{self, Segment};
 use super::{BLOCK, Entry, Kind, LARGEST_EXTENSION, Time, shown};
+use crate::error::Attempt;
 
 /// Where an archive comes from.
 pub trait Input: Read {
@@ -257,6 +259,19 @@ fn kind(header: &Header, path: &[u8], link: Vec<u8>) -> Result<Kind> {
 fn target(link: Vec<u8>) -> Result<Vec<u8>> {
     ensure!(!link.is_empty(), "a link to nothing");
     Ok(link)
+}
+
+/// Writes the content of an entry to a new file.
+pub fn write_content(reader: &mut impl Read, entry: &Entry, buffer: &mut [u8], file: &mut File) -> Result<()> {
+    let sparse = entry.sparse.is_some();
+    spread(reader, entry, buffer, |offset, bytes| {
+        let written = if sparse { file.write_all_at(bytes, offset) } else { file.write_all(bytes) };
+        written.attempt(|| "write the content")
+    })?;
+    if sparse {
+        file.set_len(entry.size).attempt(|| format!("set the size {}", entry.size))?;
+    }
+    Ok(())
 }
 
 /// Writes the data of a sparse or plain file to where it belongs; `write` gets an offset and bytes.

@@ -7,7 +7,8 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::{Place, ctn, until};
+use crate::harness::{Place, ctn, kill, until};
+use crate::wait::Process;
 use crate::wire::{Host, files, ip, run};
 
 /// What changes something that others see: messages of netlink(7) and to others, names, mounts, namespaces, processes; and the end, after
@@ -317,6 +318,15 @@ fn a_disconnect_that_is_killed() {
     assert!(kills > 15 && times > 0, "{kills} {times}");
 }
 
+/// The names that are taken, after one more command.
+fn names_of(place: &Place, when: &str) -> Vec<String> {
+    let (code, _, errors) = place.outcome(&["ps", "-a"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{when}");
+    let mut names = Vec::new();
+    files(&place.store().join("names"), &mut names);
+    names.iter().map(|path| path.rsplit('/').next().unwrap().to_owned()).collect()
+}
+
 #[test]
 fn a_rename_that_is_killed() {
     let member = Member::new();
@@ -331,13 +341,63 @@ fn a_rename_that_is_killed() {
             files(&place.run().unwrap().join("network/endpoints"), &mut found);
             let of_network = fs::read_to_string(found.iter().find(|path| path.ends_with(&member.id)).unwrap()).unwrap();
             assert!(of_network.contains(&format!("\"name\":{:?}", name.trim())), "{when}: {name} {of_network}");
-            let mut names = Vec::new();
-            files(&place.store().join("names"), &mut names);
-            assert!(names.len() == 1 && names[0].ends_with(name.trim()), "{when}: {name} {names:?}");
+            assert_eq!(names_of(place, when), [name.trim()], "{when}");
             if name == "site\n" {
                 times += 1;
                 member.ctn(&["rename", "site", "web"]);
             }
+        },
+    );
+    assert!(kills > 10 && times > 0, "{kills} {times}");
+}
+
+#[test]
+fn a_rename_of_a_stopped_container_that_is_killed() {
+    let site = Site::new();
+    let place = &site.place;
+    place.ctn(&["create", "--name", "web", "box", "true"]);
+    let mut times = 0;
+    let kills = at_each_step(
+        &site,
+        |at| site.kill_command(at, &["rename", "web", "site"]),
+        |when| {
+            let names = names_of(place, when);
+            assert_eq!(names, [place.ctn(&["ps", "-a", "--format", "{{.Names}}"]).trim()], "{when}");
+            if names == ["site"] {
+                times += 1;
+                place.ctn(&["rename", "site", "web"]);
+            }
+        },
+    );
+    assert!(kills > 5 && times > 0, "{kills} {times}");
+    place.ctn(&["rm", "web"]);
+    assert_eq!(site.leftovers(), [""; 0]);
+}
+
+/// The container ends, and with it what is noted of it, before any command comes to it.
+#[test]
+fn a_rename_that_is_killed_before_the_container_ends() {
+    let member = Member::new();
+    let place = &member.site.place;
+    let mut times = 0;
+    let kills = at_each_step(
+        &member.site,
+        |at| {
+            let (pid, monitor) = (place.field("web", ".State.Pid"), place.monitor_of("web"));
+            let monitor = Process::watch(monitor);
+            let killed = member.site.kill_command(at, &["rename", "web", "site"]);
+            kill(pid.parse().unwrap());
+            monitor.wait_gone();
+            killed
+        },
+        |when| {
+            let names = names_of(place, when);
+            assert_eq!(names, [place.ctn(&["ps", "-a", "--format", "{{.Names}}"]).trim()], "{when}");
+            if names == ["site"] {
+                times += 1;
+                member.ctn(&["rename", "site", "web"]);
+            }
+            member.ctn(&["start", "web"]);
         },
     );
     assert!(kills > 10 && times > 0, "{kills} {times}");

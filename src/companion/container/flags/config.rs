@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Flags;
 use super::root::Root;
@@ -43,36 +43,10 @@ impl Flags {
         let files = self.env_file.iter().map(|path| environment::file(path)).collect::<Result<Vec<_>>>()?;
         let variables = self.env.iter().map(|text| environment::variable(text)).collect::<Result<Vec<_>>>()?;
         let env = environment::merged(&run.env, files.into_iter().flatten().chain(variables));
-        let mut labels = run.labels.clone();
-        for path in &self.label_file {
-            labels.extend(environment::file(path)?.iter().map(|line| options::pair(line)));
-        }
-        labels.extend(self.label.iter().map(|text| options::pair(text)));
-        let entrypoint = match self.entrypoint.as_deref() {
-            None => run.entrypoint.clone(),
-            Some("") => Vec::new(),
-            Some(program) => vec![program.to_owned()],
-        };
-        // A new entry point makes the image's arguments meaningless.
-        let cmd = if !command.is_empty() {
-            command.to_vec()
-        } else if self.entrypoint.is_some() {
-            Vec::new()
-        } else {
-            run.cmd.clone()
-        };
-        ensure!(!entrypoint.is_empty() || !cmd.is_empty(), "no command specified");
-        let mut exposed: BTreeMap<String, serde_json::Value> = BTreeMap::new();
-        for port in run.exposed_ports.keys().chain(&self.expose) {
-            exposed.extend(ports::exposed(port)?.into_iter().map(|port| (port, json!({}))));
-        }
+        let (entrypoint, cmd) = self.program(&run, command)?;
+        let labels = self.labels(&run)?;
         let mut host_config = self.host()?;
-        exposed.extend(host_config.port_bindings.keys().map(|port| (port.clone(), json!({}))));
-        let stop_signal = self.stop_signal.clone().unwrap_or(run.stop_signal.clone());
-        if !stop_signal.is_empty() {
-            let signal = crate::cli::signal::parse(&stop_signal).ok().filter(|signal| signal.0 != 0);
-            ensure!(signal.is_some(), "Invalid signal: {stop_signal}");
-        }
+        let exposed_ports = self.exposed(&run, &host_config.port_bindings)?;
         let said = |flag: &Option<String>| flag.clone().filter(|text| !text.is_empty());
         let working_dir = said(&self.workdir).unwrap_or(run.working_dir.clone());
         ensure!(
@@ -86,19 +60,19 @@ impl Flags {
             attach_stdin: self.interactive && attached,
             attach_stdout: attached,
             attach_stderr: attached,
-            exposed_ports: exposed,
+            exposed_ports,
             tty: self.tty,
             open_stdin: self.interactive,
             stdin_once: self.interactive && attached,
             env,
             cmd,
-            healthcheck: self.health(run.healthcheck)?,
+            healthcheck: self.health(run.healthcheck.clone())?,
             image: name.clone(),
             volumes: run.volumes.clone(),
             working_dir,
             entrypoint,
             labels,
-            stop_signal,
+            stop_signal: self.signal(&run)?,
             stop_timeout: self.stop_timeout,
             umask: self.umask.clone(),
         };
@@ -113,5 +87,51 @@ impl Flags {
         let rootfs = root.map(|root| root.path);
         let record = Record { config, host_config, mounts, rootfs, networks, ..Record::default() };
         Ok(Wanted { record, name: self.name, image, replaces: self.replace, starts: false })
+    }
+
+    /// The entry point and its arguments.
+    fn program(&self, run: &Execution, command: &[String]) -> Result<(Vec<String>, Vec<String>)> {
+        let entrypoint = match self.entrypoint.as_deref() {
+            None => run.entrypoint.clone(),
+            Some("") => Vec::new(),
+            Some(program) => vec![program.to_owned()],
+        };
+        // A new entry point makes the image's arguments meaningless.
+        let cmd = match (command, &self.entrypoint) {
+            ([], Some(_)) => Vec::new(),
+            ([], None) => run.cmd.clone(),
+            (command, _) => command.to_vec(),
+        };
+        ensure!(!entrypoint.is_empty() || !cmd.is_empty(), "no command specified");
+        Ok((entrypoint, cmd))
+    }
+
+    /// The ports that it listens on, as far as anybody says so.
+    fn exposed(&self, run: &Execution, published: &ports::Bindings) -> Result<BTreeMap<String, Value>> {
+        let mut exposed = BTreeMap::new();
+        for port in run.exposed_ports.keys().chain(&self.expose) {
+            exposed.extend(ports::exposed(port)?.into_iter().map(|port| (port, json!({}))));
+        }
+        exposed.extend(published.keys().map(|port| (port.clone(), json!({}))));
+        Ok(exposed)
+    }
+
+    /// That by which it is stopped.
+    fn signal(&self, run: &Execution) -> Result<String> {
+        let signal = self.stop_signal.as_ref().unwrap_or(&run.stop_signal);
+        if !signal.is_empty() {
+            let known = crate::cli::signal::parse(signal).is_ok_and(|known| known.0 != 0);
+            ensure!(known, "Invalid signal: {signal}");
+        }
+        Ok(signal.clone())
+    }
+
+    fn labels(&self, run: &Execution) -> Result<BTreeMap<String, String>> {
+        let mut labels = run.labels.clone();
+        for path in &self.label_file {
+            labels.extend(environment::file(path)?.iter().map(|line| options::pair(line)));
+        }
+        labels.extend(self.label.iter().map(|text| options::pair(text)));
+        Ok(labels)
     }
 }

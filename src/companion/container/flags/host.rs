@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::Flags;
 use crate::engine::cdi;
@@ -30,22 +30,6 @@ impl Flags {
         let mut port_bindings = ports::Bindings::new();
         for port in &self.publish {
             ports::publish(port, &mut port_bindings)?;
-        }
-        let rates = |list: &[String]| {
-            list.iter().map(|text| devices::throttle(text, options::bytes)).collect::<Result<Vec<_>>>()
-        };
-        let count = |text: &str| text.parse::<u64>().ok().with_context(|| format!("{text:?} is no number"));
-        let counts =
-            |list: &[String]| list.iter().map(|text| devices::throttle(text, count)).collect::<Result<Vec<_>>>();
-        let mut tmpfs = BTreeMap::new();
-        for text in &self.tmpfs {
-            let (path, options) = mounts::tmpfs(text)?;
-            ensure!(tmpfs.insert(path.clone(), options).is_none(), "Duplicate mount point: {path}");
-        }
-        let mut sysctls = BTreeMap::new();
-        for text in self.sysctl.iter().filter(|text| self.of_first_link(text).is_none()) {
-            let Some((name, value)) = text.split_once('=') else { bail!("invalid sysctl: {text:?} is not NAME=VALUE") };
-            sysctls.insert(name.to_owned(), value.to_owned());
         }
         let nodes = self.device.iter().filter(|text| !cdi::is_qualified(text));
         let mut host = HostConfig {
@@ -81,23 +65,50 @@ impl Flags {
             security_opt: self.security_opt.iter().map(|option| with_profile(option)).collect::<Result<_>>()?,
             shm_size: self.shm_size.unwrap_or(64 << 20),
             storage_opt: self.storage_opt.iter().map(|text| options::pair(text)).collect(),
-            sysctls,
-            tmpfs,
+            sysctls: self.sysctls()?,
+            tmpfs: self.file_systems_in_memory()?,
             ulimits: last_of_each(&self.ulimit),
             devices: nodes.map(|text| devices::device(text)).collect::<Result<_>>()?,
             device_requests: self.requests()?,
             device_cgroup_rules: self.device_cgroup_rule.clone(),
             blkio_weight_device: self.blkio_weight_device.clone(),
-            blkio_device_read_bps: rates(&self.device_read_bps)?,
-            blkio_device_write_bps: rates(&self.device_write_bps)?,
-            blkio_device_read_iops: counts(&self.device_read_iops)?,
-            blkio_device_write_iops: counts(&self.device_write_iops)?,
             volumes_from: self.volumes_from.clone(),
             annotations: self.annotation.iter().map(|text| options::pair(text)).collect(),
             ..HostConfig::default()
         };
+        self.throttle(&mut host)?;
         self.limits.apply(&mut host);
         Ok(host)
+    }
+
+    fn throttle(&self, host: &mut HostConfig) -> Result<()> {
+        let rates =
+            |list: &[String]| list.iter().map(|text| devices::throttle(text, options::bytes)).collect::<Result<_>>();
+        let count = |text: &str| text.parse::<u64>().ok().with_context(|| format!("{text:?} is no number"));
+        let counts = |list: &[String]| list.iter().map(|text| devices::throttle(text, count)).collect::<Result<_>>();
+        host.blkio_device_read_bps = rates(&self.device_read_bps)?;
+        host.blkio_device_write_bps = rates(&self.device_write_bps)?;
+        host.blkio_device_read_iops = counts(&self.device_read_iops)?;
+        host.blkio_device_write_iops = counts(&self.device_write_iops)?;
+        Ok(())
+    }
+
+    fn file_systems_in_memory(&self) -> Result<BTreeMap<String, String>> {
+        let mut tmpfs = BTreeMap::new();
+        for text in &self.tmpfs {
+            let (path, options) = mounts::tmpfs(text)?;
+            ensure!(tmpfs.insert(path.clone(), options).is_none(), "Duplicate mount point: {path}");
+        }
+        Ok(tmpfs)
+    }
+
+    fn sysctls(&self) -> Result<BTreeMap<String, String>> {
+        let pair = |text: &String| {
+            let (name, value) =
+                text.split_once('=').with_context(|| format!("invalid sysctl: {text:?} is not NAME=VALUE"))?;
+            Ok((name.to_owned(), value.to_owned()))
+        };
+        self.sysctl.iter().filter(|text| self.of_first_link(text).is_none()).map(pair).collect()
     }
 
     /// What drivers know: GPUs, and devices by their full names.
