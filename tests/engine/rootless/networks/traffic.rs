@@ -28,11 +28,11 @@ fn who_reaches_whom() {
         assert_eq!(succeeded(&output, at), "from the image\n");
     }
     // Who tries ::1 first, as `localhost` has it, is refused at once and goes on.
-    let refused = Wire::run(&wire.host, "wget -qO- http://[::1]:8080/of-image");
+    let refused = Wire::run(&wire.host, "timeout 5 wget -qO- http://[::1]:8080/of-image");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("Connection refused"), "{refused:?}");
     // A port of the loopback is nobody's outside.
     let number = loopback.rsplit(':').next().unwrap();
-    assert!(!wire.outside(&format!("timeout 3 wget -qO- http://{HOST}:{number}/of-image")).status.success());
+    assert!(!wire.outside(&format!("timeout 5 wget -qO- http://{HOST}:{number}/of-image")).status.success());
     // By name, alias and address in the same network, and its own published port.
     for url in ["http://web/of-image", "http://site/of-image", &format!("http://{own}/of-image")] {
         assert_fetches(&place, "near", url);
@@ -51,7 +51,7 @@ fn who_reaches_whom() {
         assert_eq!(fetched(&place, "far", &format!("http://{at}:8001/hello")), None, "{at}");
     }
     place.ctn(&["rm", "-f", "web", "near", "far"]);
-    assert!(!wire.outside(&format!("timeout 3 wget -qO- http://{HOST}:8080/of-image")).status.success());
+    assert!(!wire.outside(&format!("timeout 5 wget -qO- http://{HOST}:8080/of-image")).status.success());
     place.ctn(&["network", "rm", "mine", "other"]);
     assert_all_gone(&place);
 }
@@ -193,7 +193,8 @@ fn the_default_bridge_makes_way() {
     let line = format!("-n {} route add {} dev uplink", wire.host, before.trim());
     succeeded(&Command::new("ip").args(line.split(' ')).output().unwrap(), &line);
     let fetch = ["busybox", "timeout", "5", "busybox", "wget", "-qO-", &format!("http://{OUTSIDE}:8000/hello")];
-    let (_, said, errors) = place.outcome(&[&["run", "--rm", "--network", "bridge", "box"], &fetch[..]].concat());
+    let run = ["run", "--rm", "--init", "--network", "bridge", "box"];
+    let (_, said, errors) = place.outcome(&[&run[..], &fetch[..]].concat());
     assert_eq!(said, "hello\n", "{errors}");
     assert_ne!(before, subnet());
     drop(server);
