@@ -75,6 +75,15 @@ impl Process {
     }
 }
 
+/// Whether it leads what comes to the machine's loopback to the link's address: it does by default since it has an option for the way
+/// before, which its help doesn't show.
+pub(super) fn leads_to_link() -> bool {
+    let mut command = Command::new("pasta");
+    command.args(["--host-lo-to-ns-lo", "--version"]).env_clear().env("PATH", PATH);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
 fn run(arguments: &[String]) -> Result<()> {
     let mut command = Command::new("pasta");
     command.args(arguments).env_clear().env("PATH", PATH).current_dir("/");
