@@ -112,6 +112,10 @@ fn the_same_of_ipv6() {
     let _outside = Server::start(&wire.outside, &format!("[{OUTSIDE6}]:8000"));
     let at = format!("http://[{OUTSIDE6}]:8000/hello");
     assert_eq!(fetched(&place, "near", &at).as_deref(), Some("hello\n"));
+    // Nobody between has the host's own address.
+    let _host = Server::start(&wire.host, &format!("[{HOST6}]:8001"));
+    let at = format!("http://[{HOST6}]:8001/hello");
+    assert_eq!(fetched(&place, "near", &at).as_deref(), Some("hello\n"));
     place.ctn(&["rm", "-f", "web", "near"]);
     place.ctn(&["network", "rm", "six"]);
     assert_all_gone(&place);
