@@ -33,12 +33,15 @@ fn rules_and_links_come_back() {
     Wire::served(&place, "web", &["--network", "mine", "-p", "8080:80"]);
     assert_eq!(wire.fetched(8080), "from the image\n");
     let network = network_of(&place);
-    let script = "nft flush ruleset; ip link del mine0; for f in -4 -6; do ip $f rule del pref 32765; done";
     let net = format!("--net={network}");
-    succeeded(&Command::new("nsenter").args([&net, "sh", "-c", script]).output().unwrap(), script);
-    assert!(!wire.outside(&format!("timeout 5 wget -qO- http://{HOST}:8080/of-image")).status.success());
-    assert_eq!(place.ctn(&["network", "reload"]), "");
-    assert_eq!(wire.fetched(8080), "from the image\n");
+    // Rules alone, and all of it.
+    let all = "nft flush ruleset; ip link del mine0; for f in -4 -6; do ip $f rule del pref 32765; done";
+    for script in ["nft flush ruleset", all] {
+        succeeded(&Command::new("nsenter").args([&net, "sh", "-c", script]).output().unwrap(), script);
+        assert!(!wire.outside(&format!("timeout 5 wget -qO- http://{HOST}:8080/of-image")).status.success());
+        assert_eq!(place.ctn(&["network", "reload"]), "");
+        assert_eq!(wire.fetched(8080), "from the image\n");
+    }
     place.ctn(&["rm", "-f", "web"]);
     // The network has no more than its definition, and is of use again.
     Wire::served(&place, "web", &["--network", "mine", "-p", "8080:80"]);
