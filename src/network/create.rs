@@ -10,7 +10,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::link::Links;
 use super::subnet::{self, overlap};
-use super::{Driver, Network, Networks, Pool, configuration, defaults, namespace};
+use super::{Driver, Network, Networks, Pool, configuration, defaults, namespace, tap};
 use crate::error::Attempt;
 
 /// What is wanted of a network.
@@ -183,7 +183,7 @@ fn bridge_name(wanted: Option<String>, id: &str, there: &[Network], host: &Host)
     let is_good = (1..16).contains(&name.len()) && name.bytes().all(is_plain) && ![".", ".."].contains(&name.as_str());
     ensure!(is_good, "{name:?} can't be the name of a link: up to 15 of [a-zA-Z0-9_.-]");
     let is_taken = host.links.contains(&name)
-        || host.has_taps && super::tap::is_name(&name)
+        || host.has_taps && tap::is_name(&name)
         || name == defaults::BRIDGE_LINK
         || there.iter().any(|one| one.link == name);
     ensure!(!is_taken, "the link {name} exists already");
@@ -234,6 +234,11 @@ fn pool(subnet: IpNet, wanted: &Create, there: &[Network], host: &Host) -> Resul
     let mut others = there.iter().flat_map(|one| one.pools.iter().map(move |pool| (one, pool)));
     if let Some((other, pool)) = others.find(|(_, pool)| overlap(&pool.subnet, &subnet)) {
         bail!("invalid pool request: the subnet {subnet} overlaps {} of the network {}", pool.subnet, other.name);
+    }
+    if let Some(between) = tap::between().into_iter().find(|between| host.has_taps && overlap(between, &subnet)) {
+        bail!(
+            "invalid pool request: the subnet {subnet} overlaps {between}, which is between an ordinary user's networks and what is outside"
+        );
     }
     // On somebody's own wire that somebody's route is the one that is meant.
     let is_bridge = matches!(wanted.driver, None | Some(Driver::Bridge));
@@ -298,6 +303,17 @@ mod tests {
         assert!(refusal(&Create { gateways: vec!["10.9.0.1".parse().unwrap()], ..named() }).contains("10.9.0.1"));
         assert!(refusal(&Create { ranges: vec!["10.9.0.0/28".parse().unwrap()], ..named() }).contains("10.9.0.0/28"));
         assert!(refusal(&Create { driver: Some(Driver::Macvlan), ..named() }).contains("parent"));
+    }
+
+    #[test]
+    fn what_is_between_a_users_networks_and_the_machine_is_no_network() {
+        let users = Host { has_taps: true, ..host() };
+        for subnet in ["169.254.7.0/24", "169.254.0.0/16", "169.0.0.0/8", "fd2e:51c4:9b07:5::/64"] {
+            let wanted = Create { ipv6: true, subnets: vec![subnet.parse().unwrap()], ..named() };
+            let refusal = plan(&wanted, &[], &users).unwrap_err().to_string();
+            assert!(refusal.contains("between an ordinary user's networks"), "{refusal}");
+            assert!(plan(&wanted, &[], &host()).is_ok(), "root has nothing there: {subnet}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
@@ -24,6 +24,13 @@ use crate::sys::network::make_tap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tap(u16);
+
+/// What is no network of a user's: the addresses of these links, of the edge's, and the one to which names are asked for.
+pub(super) fn between() -> [IpNet; 2] {
+    let v4 = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16);
+    let v6 = Ipv6Net::new_assert(Ipv6Addr::new(0xfd2e, 0x51c4, 0x9b07, 0, 0, 0, 0, 0), 48);
+    [v4.into(), v6.into()]
+}
 
 /// As many as there are addresses for them.
 const MOST: u16 = 0x7000;

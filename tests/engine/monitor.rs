@@ -1,5 +1,7 @@
 use std::fs;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::harness::{Place, allocated, until};
 
 #[test]
@@ -63,7 +65,6 @@ fn health_is_asked_and_told() {
 
 #[test]
 fn what_the_machine_ends_runs_again_after_its_start() {
-    use rustix::process::{Pid, Signal, kill_process};
     let place = Place::new();
     let script = "trap 'exit 4' TERM; echo ready; while :; do sleep 0.05; done";
     place.detached("web", &["--restart", "unless-stopped"], script);
@@ -88,4 +89,25 @@ fn what_the_machine_ends_runs_again_after_its_start() {
     place.refusal(1, &["start", "--at-boot", "web"]);
     place.ctn(&["rm", "web", "other"]);
     place.assert_nothing_left();
+}
+
+/// Who changes it has it locked and waits for the monitor, and the monitor needs the lock to remove it.
+#[test]
+fn a_container_ends_while_it_is_changed() {
+    let place = Place::new();
+    place.detached("web", &["--rm"], "sleep 1000");
+    let process = Pid::from_raw(place.field("web", ".State.Pid").parse().unwrap()).unwrap();
+    let monitor = Pid::from_raw(place.monitor_of("web")).unwrap();
+    // It finds the client and the end of the container at once.
+    kill_process(monitor, Signal::STOP).unwrap();
+    let mut call = place.spawn(&["rename", "web", "other"]);
+    let descriptors = format!("/proc/{}/fd", call.id());
+    until("the command has reached the monitor", || {
+        let mut targets = fs::read_dir(&descriptors).into_iter().flatten().flatten();
+        targets.any(|entry| fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:")))
+    });
+    kill_process(process, Signal::KILL).unwrap();
+    kill_process(monitor, Signal::CONT).unwrap();
+    until("the command ends", || call.try_wait().unwrap().is_some());
+    until("the container goes", || place.leftovers().is_empty());
 }

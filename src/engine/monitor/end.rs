@@ -187,6 +187,8 @@ impl Monitor {
         self.state.exit_code = status;
         self.clients.close();
         if self.record.host_config.auto_remove {
+            // Whoever changes the container has it locked, and waits until the change is known: nothing is left that it would change.
+            self.clients.tell_all(&Notice::Reloaded);
             // Whoever looks meanwhile sees a container that is going.
             let lock = locks::wait(&self.directory(), FlockOperation::LockExclusive);
             let _ = self.engine.erase(&self.record, true);

@@ -271,6 +271,7 @@ pub(super) fn attach(engine: &Engine, record: &Record, hostname: &str, pid: i32)
         attached.warnings.extend(warnings);
         if endpoint.tap.is_some() {
             attached.pasta = Some(pasta::lead_in(engine, &endpoint)?);
+            attached.warnings.extend(pasta::unreached(&endpoint));
         }
         places.push((network, endpoint));
     }

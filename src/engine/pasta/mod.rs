@@ -113,6 +113,28 @@ pub(super) fn lead_in(engine: &Engine, endpoint: &Endpoint) -> Result<Pasta> {
     Ok(pasta)
 }
 
+/// The ports of a container in a user's networks that nobody reaches at ::1, in a sentence. A pasta before that of October 2024 leads what
+/// comes there to ::1 of the networks' namespace, from which IPv6 leads nothing to a container.
+pub(super) fn unreached(endpoint: &Endpoint) -> Option<String> {
+    let ports = of_loopback(endpoint);
+    if ports.is_empty() || process::leads_to_link() {
+        return None;
+    }
+    let ports: Vec<String> = ports.iter().map(|port| format!("{}/{}", port.host, port.protocol)).collect();
+    let ports = ports.join(", ");
+    Some(format!("nobody reaches the host's port {ports} at ::1: that needs a newer pasta (package passt)"))
+}
+
+/// Those that pasta listens at there: without an address only if the container has one of IPv6.
+fn of_loopback(endpoint: &Endpoint) -> Vec<&Published> {
+    let has_v6 = endpoint.addresses.iter().any(|address| address.addr().is_ipv6());
+    let is_there = |port: &&Published| match port.address {
+        None => has_v6,
+        Some(address) => [IpAddr::V6(Ipv6Addr::LOCALHOST), Ipv6Addr::UNSPECIFIED.into()].contains(&address),
+    };
+    endpoint.ports.iter().filter(is_there).collect()
+}
+
 /// Mounts a network namespace where pasta finds that of a container.
 fn mounted(engine: &Engine, id: &str, namespace: &Path) -> Result<PathBuf> {
     let name = name(engine, id);
@@ -222,6 +244,17 @@ mod tests {
         let inet6 =
             "fe800000000000000000000000000001 02 40 20 80 eth0\nfd000000000000000000000000000001 02 40 00 80 eth0\n";
         assert_eq!(global(inet6).collect::<Vec<_>>(), ["fd00::1".parse::<Ipv6Addr>().unwrap()]);
+    }
+
+    #[test]
+    fn ports_of_the_loopback() {
+        let ports = ["8080:80", "127.0.0.1:81:81", "[::1]:82:82", "[::]:83:83", "[2001:db8::1]:84:84", "0.0.0.0:85:85"];
+        let ports = ports.iter().flat_map(|text| crate::network::port::parse(text).unwrap()).collect();
+        let mut endpoint = Endpoint { ports, addresses: vec!["10.0.0.2/24".parse().unwrap()], ..Endpoint::default() };
+        let hosts = |endpoint: &Endpoint| of_loopback(endpoint).iter().map(|port| port.host).collect::<Vec<_>>();
+        assert_eq!(hosts(&endpoint), [82, 83]);
+        endpoint.addresses.push("fd00::2/64".parse().unwrap());
+        assert_eq!(hosts(&endpoint), [8080, 82, 83]);
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! The program: its start, which process it is, and its end.
 
 use std::fs;
-use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal, set_child_subreaper};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process, pidfd_open, pidfd_send_signal, set_child_subreaper,
+    waitpid,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::aside;
@@ -15,6 +19,9 @@ use crate::sys::signal;
 
 /// Where the program is looked for; a monitor has no environment.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Pasta is ready within milliseconds. One that isn't after this will not be, and whoever starts it has others waiting.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One that runs, or did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,32 +75,90 @@ impl Process {
     }
 }
 
+/// Whether it leads what comes to the machine's loopback to the link's address: it does by default since it has an option for the way
+/// before, which its help doesn't show.
+pub(super) fn leads_to_link() -> bool {
+    let mut command = Command::new("pasta");
+    command.args(["--host-lo-to-ns-lo", "--version"]).env_clear().env("PATH", PATH);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
 fn run(arguments: &[String]) -> Result<()> {
     let mut command = Command::new("pasta");
-    command.args(arguments).env_clear().env("PATH", PATH).current_dir("/").stdin(Stdio::null());
+    command.args(arguments).env_clear().env("PATH", PATH).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     // The monitor has all blocked, and what ends a user's processes begins with SIGTERM.
     signal::unblock_in(&mut command);
-    let output = match command.output() {
+    let mut child = match command.spawn() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             bail!(
                 "the network \"pasta\" and the networks of an ordinary user need the program pasta (package passt), which is not there: \
                  install it, or choose --network none, host or container:ID"
             )
         }
-        output => output.attempt(|| "start pasta")?,
+        child => child.attempt(|| "start pasta")?,
     };
-    ensure!(output.status.success(), "pasta: {}", reason(&String::from_utf8_lossy(&output.stderr)));
+    let mut said = Vec::new();
+    if !is_over(&mut child, &mut said)? {
+        kill_all()?;
+        bail!("pasta was not ready after {} seconds: {}", PATIENCE.as_secs(), reason(&said));
+    }
+    let status = child.wait().attempt(|| "wait for pasta")?;
+    ensure!(status.success(), "pasta: {}", reason(&said));
     Ok(())
 }
 
+/// Reads what the first process says until it is ready or has failed: nobody has its errors open any more, and it ends. False if it is
+/// neither in time.
+fn is_over(child: &mut Child, said: &mut Vec<u8>) -> Result<bool> {
+    let end = Instant::now() + PATIENCE;
+    let in_time = |descriptor: BorrowedFd<'_>| -> Result<bool> {
+        let left = end.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).context("a time has so many seconds")?;
+        let mut wanted = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
+        let ready = rustix::io::retry_on_intr(|| poll(&mut wanted, Some(&left)));
+        Ok(ready.attempt(|| "wait for pasta")? > 0)
+    };
+    if let Some(errors) = child.stderr.take() {
+        let mut buffer = [0; 4096];
+        loop {
+            if !in_time(errors.as_fd())? {
+                return Ok(false);
+            }
+            match rustix::io::retry_on_intr(|| rustix::io::read(&errors, &mut buffer)).attempt(|| "hear pasta")? {
+                0 => break,
+                count => said.extend(&buffer[..count]),
+            }
+        }
+    }
+    let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).attempt(|| "wait for pasta")?;
+    in_time(process.as_fd())
+}
+
+/// All of this process's children, and theirs, which are its own then.
+fn kill_all() -> Result<()> {
+    loop {
+        let children = children()?;
+        if children.is_empty() {
+            return Ok(());
+        }
+        for pid in children.into_iter().filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+            let _ = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
+        }
+    }
+}
+
 /// What a pasta that failed said, without what it says of the system's log and of its own options.
-fn reason(said: &str) -> String {
+fn reason(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
     let lines = said.lines().map(|line| line.trim().trim_start_matches("pasta: "));
     let lines = lines
         .take_while(|line| !line.starts_with("Usage:"))
         .filter(|line| !line.is_empty() && !line.contains("to syslog"));
     let lines: Vec<&str> = lines.collect();
-    if lines.is_empty() { "it failed without a word".into() } else { lines.join("; ") }
+    if lines.is_empty() { "it said nothing".into() } else { lines.join("; ") }
 }
 
 /// When a process started.

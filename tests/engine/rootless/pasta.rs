@@ -41,9 +41,9 @@ fn a_published_port_leads_inside() {
     let local = place.ctn(&["port", "web", "81"]);
     assert!(local.starts_with("127.0.0.1:"), "{local}");
     assert!(place.ctn(&["ps"]).contains("0.0.0.0:8080->80/tcp"));
-    let fetch = format!("wget -qO- http://{HOST}:8080/of-image");
+    let fetch = format!("timeout 5 wget -qO- http://{HOST}:8080/of-image");
     assert_eq!(wire.fetched(8080), "from the image\n");
-    let own = Wire::run(&wire.host, "wget -qO- http://127.0.0.1:8080/of-image");
+    let own = Wire::run(&wire.host, "timeout 5 wget -qO- http://127.0.0.1:8080/of-image");
     assert_eq!(succeeded(&own, "from the host itself"), "from the image\n");
     // Who asked is seen inside.
     until("the server has said so", || {
@@ -85,13 +85,15 @@ fn a_container_reaches_what_is_outside_and_not_the_hosts_loopback() {
     let place = wire.place("");
     let _outside = Server::start(&wire.outside, &format!("{OUTSIDE}:8000"));
     let _loopback = Server::start(&wire.host, "127.0.0.1:8001");
-    let said = place.ctn(&["run", "--rm", "box", "busybox", "wget", "-qO-", &format!("http://{OUTSIDE}:8000/hello")]);
+    let at = format!("http://{OUTSIDE}:8000/hello");
+    // What a container's first process has not asked for it does not get, so timeout(1) could not end it (pid_namespaces(7)).
+    let fetch = |at| ["--init", "box", "busybox", "timeout", "3", "busybox", "wget", "-qO-", at];
+    let said = place.ctn(&[&["run", "--rm"], &fetch(&at)[..]].concat());
     assert_eq!(said, "hello\n");
     let at_gateway = format!("http://{OUTSIDE}:8001/hello");
-    let fetch = ["box", "busybox", "timeout", "3", "busybox", "wget", "-qO-", &at_gateway];
-    assert_ne!(place.outcome(&[&["run", "--rm"], &fetch[..]].concat()).0, Some(0));
+    assert_ne!(place.outcome(&[&["run", "--rm"], &fetch(&at_gateway)[..]].concat()).0, Some(0));
     // The same, where it was asked for.
-    let allowed = [&["run", "--rm", "--network", "pasta:--map-gw"], &fetch[..]].concat();
+    let allowed = [&["run", "--rm", "--network", "pasta:--map-gw"], &fetch(&at_gateway)[..]].concat();
     assert_eq!(place.ctn(&allowed), "hello\n");
     let hosts = place.ctn(&["run", "--rm", "-h", "me", "box", "cat", "/etc/hosts"]);
     assert!(hosts.contains(&format!("{HOST}\tme")), "{hosts}");
@@ -117,7 +119,7 @@ fn a_killed_pasta_is_started_again() {
     place.ctn(&[
         "run", "-d", "--name", "web", "-p", "8080:80", "box", "busybox", "httpd", "-f", "-p", "80", "-h", "/data",
     ]);
-    let fetch = format!("wget -qO- http://{HOST}:8080/of-image");
+    let fetch = format!("timeout 5 wget -qO- http://{HOST}:8080/of-image");
     wire.fetched(8080);
     let [pasta] = pastas(&place)[..] else { panic!("one pasta: {:?}", processes(&place)) };
     kill(pasta);
@@ -206,6 +208,8 @@ fn what_can_not_be() {
         (["--ip", "10.0.0.9"], "pasta is none"),
         (["--network", "pasta:--nonsense"], "pasta: unrecognized option '--nonsense'"),
         (["--network", "pasta:--foreground"], "the option --foreground of pasta is not for containers"),
+        // Who means it gets no container, but nobody waits for ever.
+        (["--network", "pasta:--fore"], "pasta was not ready after 20 seconds"),
     ] {
         let refusal = place.refusal(125, &[&["run", "--rm"], &flags[..], &["box", "true"]].concat());
         assert!(refusal.contains(words), "{flags:?}: {refusal}");

@@ -76,7 +76,7 @@ impl Wire {
     pub fn fetched(&self, port: u16) -> String {
         let mut answer = String::new();
         until("the server answers", || {
-            let output = self.outside(&format!("wget -qO- http://{HOST}:{port}/of-image"));
+            let output = self.outside(&format!("timeout 5 wget -qO- http://{HOST}:{port}/of-image"));
             answer = String::from_utf8_lossy(&output.stdout).into_owned();
             output.status.success()
         });
@@ -125,7 +125,7 @@ impl Server {
         let server = Server { process: command.spawn().unwrap(), directory };
         let (host, port) = address.rsplit_once(':').unwrap();
         until("the server answers", || {
-            Wire::run(namespace, &format!("wget -qO- http://{host}:{port}/hello")).status.success()
+            Wire::run(namespace, &format!("timeout 5 wget -qO- http://{host}:{port}/hello")).status.success()
         });
         server
     }

@@ -33,12 +33,15 @@ fn rules_and_links_come_back() {
     Wire::served(&place, "web", &["--network", "mine", "-p", "8080:80"]);
     assert_eq!(wire.fetched(8080), "from the image\n");
     let network = network_of(&place);
-    let script = "nft flush ruleset; ip link del mine0; for f in -4 -6; do ip $f rule del pref 32765; done";
     let net = format!("--net={network}");
-    succeeded(&Command::new("nsenter").args([&net, "sh", "-c", script]).output().unwrap(), script);
-    assert!(!wire.outside(&format!("timeout 3 wget -qO- http://{HOST}:8080/of-image")).status.success());
-    assert_eq!(place.ctn(&["network", "reload"]), "");
-    assert_eq!(wire.fetched(8080), "from the image\n");
+    // Rules alone, and all of it.
+    let all = "nft flush ruleset; ip link del mine0; for f in -4 -6; do ip $f rule del pref 32765; done";
+    for script in ["nft flush ruleset", all] {
+        succeeded(&Command::new("nsenter").args([&net, "sh", "-c", script]).output().unwrap(), script);
+        assert!(!wire.outside(&format!("timeout 5 wget -qO- http://{HOST}:8080/of-image")).status.success());
+        assert_eq!(place.ctn(&["network", "reload"]), "");
+        assert_eq!(wire.fetched(8080), "from the image\n");
+    }
     place.ctn(&["rm", "-f", "web"]);
     // The network has no more than its definition, and is of use again.
     Wire::served(&place, "web", &["--network", "mine", "-p", "8080:80"]);
@@ -67,7 +70,7 @@ fn what_was_killed_is_started_again() {
             processes_of(&place, "-I edge").len() == 1 && processes_of(&place, "-I port").len() == 1
         });
         until("it is reached again", || {
-            wire.outside(&format!("timeout 3 wget -qO- http://{HOST}:8080/of-image")).status.success()
+            wire.outside(&format!("timeout 5 wget -qO- http://{HOST}:8080/of-image")).status.success()
         });
         until("it reaches others again", reaches);
         assert_ne!((edge(&place), port(&place)), (edge_before, port_before));
@@ -79,9 +82,13 @@ fn what_was_killed_is_started_again() {
     place.ctn(&[
         "run",
         "--rm",
+        "--init",
         "--network",
         "mine",
         "box",
+        "busybox",
+        "timeout",
+        "20",
         "busybox",
         "wget",
         "-qO",
@@ -161,12 +168,12 @@ fn who_comes_when_the_last_one_goes() {
     let url = format!("http://{OUTSIDE}:8000/hello");
     // Each of them may make the namespace, and each may be the one that removes it.
     for _ in 0..3 {
-        let arguments =
-            ["run", "--rm", "--network", "mine", "-P", "--expose", "80", "box", "busybox", "wget", "-qO-", &url];
+        let fetch = ["box", "busybox", "timeout", "20", "busybox", "wget", "-qO-", &url];
+        let arguments = [&["run", "--rm", "--init", "--network", "mine", "-P", "--expose", "80"], &fetch[..]].concat();
         let at_once: Vec<_> = (0..5).map(|_| place.spawn(&arguments)).collect();
         for one in at_once {
             let output = one.wait_with_output().unwrap();
-            assert_eq!(succeeded(&output, arguments), "hello\n");
+            assert_eq!(succeeded(&output, &arguments), "hello\n");
         }
     }
     place.ctn(&["network", "rm", "mine"]);

@@ -31,7 +31,7 @@ fn connected_and_disconnected_while_it_runs() {
     let before = port(&place);
     place.ctn(&["network", "disconnect", "front", "web"]);
     assert_eq!(processes_of(&place, "-I port"), [0; 0], "{before}");
-    assert!(!wire.outside(&format!("timeout 3 wget -qO- http://{HOST}:8080/of-image")).status.success());
+    assert!(!wire.outside(&format!("timeout 5 wget -qO- http://{HOST}:8080/of-image")).status.success());
     assert_eq!(place.ctn(&["port", "web"]), "");
     // What it had of the namespace is gone, too: there is the networks' own name of it.
     assert_eq!(fs::read_dir(place.join("run/netns")).unwrap().count(), 1);
@@ -80,9 +80,9 @@ fn ports_in_many_forms() {
         "/",
     ]);
     until("the other one answers", || {
-        wire.outside(&format!("timeout 3 wget -qO- http://{HOST}:8090/data/of-image")).status.success()
+        wire.outside(&format!("timeout 5 wget -qO- http://{HOST}:8090/data/of-image")).status.success()
     });
-    let own = Wire::run(&wire.host, "timeout 3 wget -qO- http://127.0.0.1:8090/of-image");
+    let own = Wire::run(&wire.host, "timeout 5 wget -qO- http://127.0.0.1:8090/of-image");
     assert_eq!(succeeded(&own, "at the loopback"), "from the image\n");
     place.ctn(&["run", "-d", "--name", "all", "--network", "mine", "-P", "--expose", "80", "box", "sleep", "1000"]);
     assert!(place.ctn(&["port", "all", "80"]).starts_with("0.0.0.0:"));
@@ -125,6 +125,7 @@ fn what_can_not_be() {
     for (arguments, words) in [
         (&["create", "--subnet", "10.87.65.0/25", "more"][..], "overlaps 10.87.65.0/24 of the network mine"),
         (&["create", "--subnet", "10.99.0.0/16", "more"], "overlaps the host's route 10.99.0.0/24 by uplink"),
+        (&["create", "--subnet", "169.254.7.0/24", "more"], "between an ordinary user's networks and what is outside"),
         (&["create", "mine"], "already exists"),
         (&["create", "-d", "macvlan", "-o", "parent=uplink", "more"], "an ordinary user may not change"),
         (&["create", "-o", "com.docker.network.bridge.name=edge", "more"], "the link edge exists already"),
