@@ -101,8 +101,12 @@ static int ambush(const char *program)
 		while (!victim && (fcntl(file, F_SETLEASE, F_UNLCK), fcntl(file, F_SETLEASE, F_WRLCK)) && errno == EAGAIN)
 			sched_yield();
 	}
+	/* While it is held up: let go, it may have ended before it is looked for. */
+	int process = (int)syscall(SYS_pidfd_open, victim, 0);
+	if (process < 0)
+		die("pidfd_open");
 	fcntl(file, F_SETLEASE, F_UNLCK);
-	wait_for_end((int)syscall(SYS_pidfd_open, victim, 0));
+	wait_for_end(process);
 	return 0;
 }
 
