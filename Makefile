@@ -71,7 +71,7 @@ integration: build peers ## under containerd, docker and podman; PEERS=trixie: u
 	scripts/require $(if $(PEERS),$(HOST),$(ENGINES)) debootstrap protobuf-compiler
 	scripts/debian-root bookworm .cache/debian
 	scripts/debian-root bookworm .cache/services nginx-light postgresql-15
-	cargo build --manifest-path integration/cri/client/Cargo.toml --target-dir target/cri
+	cargo build --locked --manifest-path integration/cri/client/Cargo.toml --target-dir target/cri
 	CORTEN_TEST_RUNTIME=$(CORTEN) CORTEN_TEST_CRI=$(CURDIR)/target/cri/debug/cri UNIFIED_HOST_ROOT=$(ROOT) \
 		cargo test --no-fail-fast --test engines
 

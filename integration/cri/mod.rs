@@ -37,7 +37,8 @@ pub(crate) fn trials(host: &Arc<Host>) -> Vec<Trial> {
         cases.into_iter().map(move |(name, case)| trial(group, name, &engine, case))
     };
     let by_systemd = all("cri_systemd", cases::of_groups(), Groups::Systemd);
-    all("cri", cases::cases(), Groups::Files).chain(by_systemd).collect()
+    let beside_systemd = all("cri_beside_systemd", cases::beside_systemd(), Groups::Files);
+    all("cri", cases::cases(), Groups::Files).chain(by_systemd).chain(beside_systemd).collect()
 }
 
 /// Who makes the control groups.

@@ -41,6 +41,7 @@ use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches};
 use crate::container::{Host, Inherited};
 use crate::error::{Attempt, sentence};
 use crate::security::sealed_executable;
+use crate::sys::signal::keep_statuses;
 use globals::{CommandLine, Globals};
 use log::Log;
 
@@ -123,6 +124,7 @@ static ENTRIES: [Entry; 16] = [
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // Before anything is opened: what is ours must be told from what the caller passes on.
     let inherited = Inherited::at_start();
+    keep_statuses();
     let all: Vec<OsString> = arguments.into_iter().collect();
     let given: Vec<OsString> = all.iter().skip(1).cloned().collect();
     let CommandLine { globals, command } = match read("corten", &given) {

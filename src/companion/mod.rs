@@ -60,6 +60,7 @@ use crate::image::layer::Form;
 use crate::image::layer::copy::IdMaps;
 use crate::image::store::Store;
 use crate::image::store::table::Image;
+use crate::sys::signal::keep_statuses;
 
 /// Containers, images and networks, without a daemon
 #[derive(Debug, Parser)]
@@ -259,6 +260,7 @@ impl Operation for Command {
 /// Reads the program's arguments, its name first, does what they say, and returns the exit status: docker's 125 for a mistake in a flag,
 /// 1 for any other and for what failed.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    keep_statuses();
     // Modes are set as they are wanted.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let arguments: Vec<OsString> = arguments.into_iter().collect();

@@ -52,7 +52,10 @@ impl Networks {
             }
             // No two have the same metric, not even for a moment.
             wanted.iter().try_for_each(|(link, gateway, _)| links.delete_default_route(*link, *gateway))?;
-            wanted.iter().try_for_each(|(link, gateway, metric)| links.add_default_route(*link, *gateway, *metric))
+            // Of a link that somebody has set down there is none, and the others have theirs all the same.
+            let add = |(link, gateway, metric): &(_, _, _)| links.add_default_route(*link, *gateway, *metric);
+            let added: Vec<Result<()>> = wanted.iter().map(add).collect();
+            added.into_iter().collect()
         })
     }
 }

@@ -43,13 +43,23 @@ pub fn reset() -> Result<()> {
         if matches!(number, libc::SIGKILL | libc::SIGSTOP) {
             continue;
         }
-        // The kernel's `struct sigaction` of SIG_DFL, no flags and an empty mask is all zeros. Asked of the kernel itself: the C
-        // library refuses the two numbers that it uses, and a caller may have left these ignored too.
-        let default = [0u64; 4];
-        // SAFETY: a structure of the kernel's size that outlives the call, and the size of the kernel's signal set.
-        unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), std::ptr::null::<u64>(), 8) };
+        set_default(number);
     }
     restore(&Mask(set_of(false)))
+}
+
+/// Has the kernel keep how children end: whoever started this program may ignore SIGCHLD, which execve(2) keeps, and then nobody can
+/// be waited for (waitpid(2), "Notes").
+pub fn keep_statuses() {
+    set_default(libc::SIGCHLD);
+}
+
+fn set_default(number: i32) {
+    // The kernel's `struct sigaction` of SIG_DFL, no flags and an empty mask is all zeros. Asked of the kernel itself: the C
+    // library refuses the two numbers that it uses, and a caller may have left these ignored too.
+    let default = [0u64; 4];
+    // SAFETY: a structure of the kernel's size that outlives the call, and the size of the kernel's signal set.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), std::ptr::null::<u64>(), 8) };
 }
 
 /// Has a program start with no signal blocked, whatever this process blocks for itself.

@@ -1,4 +1,5 @@
 use std::fs;
+use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -30,6 +31,25 @@ fn a_monitor_is_small_and_has_one_thread() {
         ];
         assert!(known.iter().any(|known| target.contains(known)), "{target}");
     }
+}
+
+#[test]
+fn a_caller_that_ignores_the_end_of_children_is_answered() {
+    // execve(2) keeps that, and then nobody can be waited for.
+    let place = Place::new();
+    let plain = place.command(&["run", "--rm", "--network", "none", "box", "sh", "-c", "echo said; exit 7"]);
+    let mut command = Command::new("timeout");
+    command.args(["--signal", "KILL", "30", "env", "--ignore-signal=CHLD"]).arg(plain.get_program());
+    command.args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let ended = command.output().unwrap();
+    assert_eq!((ended.status.code(), &*ended.stdout), (Some(7), &b"said\n"[..]), "{ended:?}");
+    place.assert_nothing_left();
 }
 
 #[test]

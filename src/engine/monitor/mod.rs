@@ -175,7 +175,8 @@ impl Monitor {
         wanted.extend(log.map(|(log, flags)| PollFd::from_borrowed_fd(log, flags)));
         let before_clients = wanted.len();
         let after_clients = self.clients.wants(&mut wanted, self.stdio.takes_input());
-        let after_stdio = self.stdio.wants(&mut wanted, !self.is_full());
+        let clients_take = !self.is_full();
+        let after_stdio = self.stdio.wants(&mut wanted, clients_take);
         if let Some(probing) = &self.probing {
             probing.wants(&mut wanted);
         }
@@ -195,7 +196,7 @@ impl Monitor {
         for (who, request) in self.clients.hear(&ready[before_clients..after_clients]) {
             self.obey(who, request);
         }
-        self.pass_on(&ready[after_clients..after_stdio]);
+        self.pass_on(&ready[after_clients..after_stdio], clients_take);
         if let Some(probing) = &mut self.probing {
             probing.read(&ready[after_stdio..after_probe]);
         }
@@ -278,8 +279,8 @@ impl Monitor {
     }
 
     /// What the container said goes to the log and to all that are attached.
-    fn pass_on(&mut self, ready: &[PollFlags]) {
-        for (is_stderr, bytes) in self.stdio.read(ready) {
+    fn pass_on(&mut self, ready: &[PollFlags], clients_take: bool) {
+        for (is_stderr, bytes) in self.stdio.read(ready, clients_take) {
             if let Some(log) = &mut self.log {
                 let written = log.write(is_stderr, &bytes);
                 self.tell_of_log(written);

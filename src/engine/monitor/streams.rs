@@ -62,6 +62,9 @@ impl Stdio {
             (super::null()?, None)
         };
         let ((output, stdout), (errors, stderr)) = (pipe()?, pipe()?);
+        for ours in [&output, &errors] {
+            fcntl_setfl(ours, OFlags::RDONLY | OFlags::NONBLOCK).attempt(|| "set a pipe up")?;
+        }
         let ours = Stdio { input, outputs: [Some(output), Some(errors)], ..Stdio::default() };
         Ok((ours, Theirs { stdin, stdout: Some((stdout, stderr)) }))
     }
@@ -94,11 +97,12 @@ impl Stdio {
         to.len()
     }
 
-    /// Takes what is there, once from each stream that is ready.
-    pub(super) fn read(&mut self, ready: &[PollFlags]) -> Vec<(bool, Vec<u8>)> {
+    /// Takes what is there, once from each stream that is ready, of those that were waited for.
+    pub(super) fn read(&mut self, ready: &[PollFlags], clients_take: bool) -> Vec<(bool, Vec<u8>)> {
         self.write_pending();
         let mut said = Vec::new();
-        if ready.iter().all(|ready| ready.is_empty()) && !self.ending {
+        // Where nobody takes it, what is ready is the input.
+        if (!clients_take || ready.iter().all(|ready| ready.is_empty())) && !self.ending {
             return said;
         }
         let mut ready = ready.iter();
@@ -127,10 +131,6 @@ impl Stdio {
         self.ending = true;
         self.input = None;
         self.pending.clear();
-        for output in self.outputs.iter().flatten() {
-            let flags = if self.has_terminal { OFlags::RDWR } else { OFlags::RDONLY };
-            let _ = fcntl_setfl(output, flags | OFlags::NONBLOCK);
-        }
     }
 
     /// Whether all that was said has been read.
@@ -192,5 +192,35 @@ impl Theirs {
         let result = during();
         to_null()?;
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::poll;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_waited_for_is_not_read() {
+        let (mut ours, theirs) = Stdio::make(false, true).unwrap();
+        let (stdout, _) = theirs.stdout.as_ref().unwrap();
+        // More than the pipe holds: some of it waits.
+        ours.input(vec![b'x'; 100 << 10]);
+        rustix::io::read(&theirs.stdin, &mut [0; 64 << 10][..]).unwrap();
+        let ready = |ours: &Stdio, clients_take| {
+            let mut wanted = Vec::new();
+            ours.wants(&mut wanted, clients_take);
+            poll(&mut wanted, None).unwrap();
+            wanted.iter().map(PollFd::revents).collect::<Vec<_>>()
+        };
+        let writable = ready(&ours, false);
+        assert_eq!(writable, [PollFlags::OUT]);
+        assert_eq!(ours.read(&writable, false), []);
+        rustix::io::write(stdout, b"said").unwrap();
+        assert_eq!(ours.read(&writable, false), []);
+        let both = ready(&ours, true);
+        assert_eq!(ours.read(&both, true), [(false, b"said".to_vec())]);
+        assert_eq!(ours.read(&both, true), []);
     }
 }

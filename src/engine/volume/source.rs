@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, stat};
 use rustix::io::Errno;
 
 use crate::engine::Engine;
@@ -15,7 +15,7 @@ use crate::image::layer::tree;
 use crate::image::tar::shown;
 
 /// What all of a machine stands on: neither docker changes its labels (selinux.Chcon() of opencontainers/selinux 1.11) nor podman its owners.
-const SYSTEM: [&str; 24] = [
+const SYSTEM: [&str; 28] = [
     "/",
     "/bin",
     "/boot",
@@ -37,6 +37,10 @@ const SYSTEM: [&str; 24] = [
     "/sys",
     "/tmp",
     "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/sbin",
     "/var",
     "/var/lib",
     "/var/log",
@@ -62,19 +66,24 @@ fn shown_by(engine: &Engine, mounted: &Mounted) -> Option<PathBuf> {
 
 /// Refuses to change what the machine stands on.
 pub(super) fn check(engine: &Engine, mounted: &Mounted) -> Result<()> {
-    match shown_by(engine, mounted).filter(|_| is_changed(mounted)) {
-        Some(path) => check_path(engine, mounted, &path),
-        None => Ok(()),
-    }
+    let Some(path) = shown_by(engine, mounted).filter(|_| is_changed(mounted)) else { return Ok(()) };
+    let found = stat(&path).attempt(|| format!("look at {path:?}"))?;
+    check_file(engine, mounted, &path, &found)
 }
 
-fn check_path(engine: &Engine, mounted: &Mounted, path: &Path) -> Result<()> {
+fn check_file(engine: &Engine, mounted: &Mounted, path: &Path, found: &Stat) -> Result<()> {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let is_systems = SYSTEM.iter().any(|system| path == Path::new(system));
-    let holds_all = engine.store.root().starts_with(path) || homes(&passwd).any(|home| home == path);
+    let store = fs::canonicalize(engine.store.root()).unwrap_or_default();
+    let kept = SYSTEM.iter().map(PathBuf::from).chain(homes(&passwd)).chain(store.ancestors().map(PathBuf::from));
     let what = if mounted.owned { "changing the owners" } else { "SELinux relabeling" };
-    ensure!(!is_systems && !holds_all, "{what} of {} is not allowed", path.display());
+    ensure!(!is_one_of(found, kept), "{what} of {} is not allowed", path.display());
     Ok(())
+}
+
+/// Whether it is the file that one of the paths leads to, by whatever name: `/bin` is `/usr/bin` on most machines, and a bind mount of it
+/// has a third one.
+fn is_one_of(found: &Stat, mut paths: impl Iterator<Item = PathBuf>) -> bool {
+    paths.any(|path| stat(path).is_ok_and(|one| (one.st_dev, one.st_ino) == (found.st_dev, found.st_ino)))
 }
 
 /// Where people are at home, and root.
@@ -95,7 +104,7 @@ pub(super) fn open(engine: &Engine, mounted: &Mounted) -> Result<OwnedFd> {
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     let found = fs::read_link(&link).attempt(|| format!("read the link {link:?}"))?;
     check(engine, mounted)?;
-    check_path(engine, mounted, &found)?;
+    check_file(engine, mounted, &found, &fstat(&file).attempt(|| format!("look at {path:?}"))?)?;
     Ok(file)
 }
 
@@ -149,6 +158,16 @@ pub(super) fn fresh(parent: &Path, name: &str) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_machine_stands_on_is_known_by_any_name() {
+        let is_systems = |path: &Path| is_one_of(&stat(path).unwrap(), SYSTEM.iter().map(PathBuf::from));
+        for path in ["/bin", "/sbin", "/lib", "/etc/../usr", "/proc/self/root", "/var/lib"] {
+            assert!(is_systems(Path::new(path)), "{path}");
+            assert!(is_systems(&fs::canonicalize(path).unwrap()), "what {path} leads to");
+        }
+        assert!(!is_systems(Path::new("/usr/share")));
+    }
 
     #[test]
     fn homes_are_those_of_people() {

@@ -13,7 +13,7 @@ fn signals_are_as_at_the_beginning() {
     let call = bundle.run_call().arg(&bundle.id).through([
         "env",
         "--block-signal=USR1,TERM,CHLD",
-        "--ignore-signal=PIPE,INT,QUIT,USR2,HUP",
+        "--ignore-signal=PIPE,INT,QUIT,USR2,HUP,CHLD",
     ]);
     let status = call.ok().stdout;
     for name in ["SigBlk", "SigIgn", "ShdPnd", "SigPnd"] {
