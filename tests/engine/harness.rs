@@ -99,6 +99,12 @@ impl Place {
         self.path.join(name)
     }
 
+    /// How many mounts of the host are in this place. Other tests mount elsewhere meanwhile.
+    pub fn mounts(&self) -> usize {
+        let own = self.path.display().to_string();
+        fs::read_to_string("/proc/self/mountinfo").unwrap().lines().filter(|line| line.contains(&own)).count()
+    }
+
     pub fn store(&self) -> PathBuf {
         self.join("store")
     }

@@ -64,13 +64,16 @@ fn mounts_go_both_ways_where_they_are_shared() {
     let place = Place::new();
     let shared = place.join("shared");
     fs::create_dir_all(shared.join("below")).unwrap();
-    let count = || fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
-    let before = count();
+    let before = place.mounts();
     for (propagation, is_seen) in [("rshared", true), ("shared", true), ("rslave", false), ("rprivate", false)] {
         let bind = format!("{}:/in:{propagation}", shared.display());
         place.inside(&["--privileged", "-v", &bind], "mount -t tmpfs x /in/below && touch /in/below/mark");
         assert_eq!(shared.join("below/mark").exists(), is_seen, "{propagation}");
-        assert_eq!(count(), before + usize::from(is_seen), "{propagation}: of the container's own mounts none is seen");
+        assert_eq!(
+            place.mounts(),
+            before + usize::from(is_seen),
+            "{propagation}: of the container's own mounts none is seen"
+        );
         if is_seen {
             rustix::mount::unmount(shared.join("below"), rustix::mount::UnmountFlags::empty()).unwrap();
         }
@@ -78,7 +81,7 @@ fn mounts_go_both_ways_where_they_are_shared() {
     // In a user namespace of its own nothing leads out, whatever is asked for.
     let bind = format!("{}:/in:rshared", shared.display());
     place.inside(&["--userns", "auto", "-v", &bind], "test -d /in/below");
-    assert_eq!(count(), before);
+    assert_eq!(place.mounts(), before);
     place.assert_nothing_left();
 }
 

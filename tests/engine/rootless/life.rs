@@ -63,13 +63,13 @@ fn shared_mounts_stay_the_users() {
     let shared = place.join("shared");
     fs::create_dir_all(shared.join("below")).unwrap();
     chown(&shared, Some(USER), Some(USER)).unwrap();
-    let before = fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
+    let before = place.mounts();
     for propagation in ["rshared", "rslave"] {
         let bind = format!("{}:/in:{propagation}", shared.display());
         let flags = ["--privileged", "-v", &bind];
         assert_eq!(place.inside(&flags, "mount -t tmpfs x /in/below && touch /in/below/mark; ls /in/below"), "mark\n");
         assert!(!shared.join("below/mark").exists(), "{propagation}");
-        assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count(), before, "{propagation}");
+        assert_eq!(place.mounts(), before, "{propagation}");
     }
     assert_nothing_left(&place);
 }
