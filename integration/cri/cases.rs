@@ -6,15 +6,10 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::{Kubelet, NODE};
+use super::{CREATED, EXITED, Kubelet, NODE, RUNNING};
 use crate::harness::command::Run;
 use crate::harness::host::{Files, cgroup};
 use crate::harness::trial::{Case, cases};
-
-/// States of a container, as the interface numbers them.
-const CREATED: u8 = 0;
-const RUNNING: u8 = 1;
-const EXITED: u8 = 2;
 
 pub(super) fn cases() -> Vec<(&'static str, Case<Kubelet>)> {
     cases![
@@ -50,8 +45,8 @@ fn lives_and_leaves_nothing(kubelet: &Kubelet) -> Result<()> {
     let stats = kubelet.call("ContainerStats", &json!({ "container_id": container }))?;
     ensure!(stats["stats"]["attributes"]["id"] == container.as_str(), "{stats}");
     pod.stop(&container)?;
-    let status = pod.status(&container)?;
-    ensure!(status["state"] == EXITED && status["exit_code"] == 137, "{status}");
+    let status = pod.ended(&container)?;
+    ensure!(status["exit_code"] == 137, "{status}");
     kubelet.call("RemoveContainer", &json!({ "container_id": container }))?;
     let id = pod.id.clone();
     drop(pod);
@@ -99,9 +94,7 @@ fn tells_how_it_ended(kubelet: &Kubelet) -> Result<()> {
     let pod = kubelet.pod(json!({}))?;
     for (script, wanted) in [("exit 7", 7), ("true", 0)] {
         let container = pod.run(&["/bin/sh", "-c", script], json!({}))?;
-        // To stop it is to wait for its end; it has gone on by then.
-        kubelet.call("StopContainer", &json!({ "container_id": container, "timeout": 30 }))?;
-        let status = pod.status(&container)?;
+        let status = pod.ended(&container)?;
         ensure!(status["exit_code"] == wanted, "{script}: {status}");
     }
     Ok(())

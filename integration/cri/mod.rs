@@ -5,12 +5,13 @@ mod cases;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::harness::command::{Finished, Run};
+use crate::harness::command::{BOUND, Finished, Run};
 use crate::harness::daemon::Daemon;
 use crate::harness::host::{Host, installed};
 use crate::harness::image;
@@ -148,6 +149,11 @@ fn network(directory: &Path) -> Value {
     })
 }
 
+/// States of a container, as the interface numbers them.
+const CREATED: u8 = 0;
+const RUNNING: u8 = 1;
+const EXITED: u8 = 2;
+
 /// Without limits where the host has no controllers.
 fn configuration(host: &Host, groups: Groups, directory: &Path) -> String {
     let (runtime, directory) = (host.runtime.display(), directory.display());
@@ -215,12 +221,24 @@ impl Pod<'_> {
     /// What a program in a container prints to its good end.
     fn printed(&self, container: &str, program: &[&str]) -> Result<String> {
         let (status, stdout, stderr) = self.exec(container, program)?;
-        anyhow::ensure!(status == 0, "{program:?} ends with {status}: {stdout}{stderr}");
+        ensure!(status == 0, "{program:?} ends with {status}: {stdout}{stderr}");
         Ok(stdout)
     }
 
     fn status(&self, container: &str) -> Result<Value> {
         Ok(self.kubelet.call("ContainerStatus", &json!({ "container_id": container }))?["status"].take())
+    }
+
+    /// Its status when it has ended by itself. The engine hears of that later than the kernel says so, and a kubelet asks again, too.
+    fn ended(&self, container: &str) -> Result<Value> {
+        let until = Instant::now() + BOUND;
+        loop {
+            let status = self.status(container)?;
+            if status["state"] == EXITED {
+                return Ok(status);
+            }
+            ensure!(Instant::now() < until, "it doesn't end: {status}");
+        }
     }
 
     fn stop(&self, container: &str) -> Result<()> {
