@@ -70,6 +70,8 @@ impl Engine {
     pub(super) fn erase(&self, record: &Record, volumes: bool) -> Result<()> {
         let directory = self.directory(&record.id);
         let path = directory.join(super::record::FILE);
+        // A monitor at its end has not heard of the last rename.
+        let name = self.record(&record.id).map_or_else(|_| record.name.clone(), |record| record.name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).attempt(|| format!("remove {path:?}"));
@@ -82,7 +84,7 @@ impl Engine {
         if record.ids.is_some() && self.user.is_none() {
             id_ranges::release(&record.id);
         }
-        self.release(&record.id, &record.name);
+        self.release(&record.id, &name);
         let removed = self.remove_directory(&record.id);
         self.happened(record, "destroy", &[]);
         removed
