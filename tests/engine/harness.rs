@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
@@ -275,6 +276,13 @@ impl Place {
             .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
             .unwrap_or_default()
     }
+}
+
+/// Alone among the tests that run `system prune`, or see what it has not been at: it looks at the ids of every store.
+pub fn alone_with_prunes() -> MutexGuard<'static, ()> {
+    static PRUNES: Mutex<()> = Mutex::new(());
+    // What another test failed at is not this one's.
+    PRUNES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The links that say which ids a container has.

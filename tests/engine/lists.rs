@@ -1,6 +1,6 @@
 use std::io::{BufRead, BufReader};
 
-use crate::harness::{Place, until};
+use crate::harness::{Place, alone_with_prunes, until};
 
 #[test]
 fn ps_has_dockers_columns_filters_and_templates() {
@@ -113,6 +113,7 @@ fn events_tell_what_happened() {
 
 #[test]
 fn what_is_used_is_shown_and_stays() {
+    let _alone = alone_with_prunes();
     let place = Place::new();
     place.ctn(&["tag", "box", "again"]);
     place.ctn(&["volume", "create", "idle"]);

@@ -86,6 +86,7 @@ fn no_two_stores_have_the_same_ids() {
 
 #[test]
 fn ids_of_what_was_left_and_of_what_can_not_be_read() {
+    let _alone = alone_with_prunes();
     let place = Place::new();
     let ids = |name: &str| {
         let claim = claims_of(&place.field(name, ".Id")).remove(0);
@@ -131,6 +132,7 @@ fn ids_of_what_was_left_and_of_what_can_not_be_read() {
 /// Only that which can't come back, and which nobody is using, is given to others.
 #[test]
 fn ids_of_stores_that_are_gone_are_free_after_a_prune() {
+    let _alone = alone_with_prunes();
     let pruner = Place::new();
     let prune = || pruner.ctn(&["system", "prune", "-f"]);
     let store_of = |id: &str| std::path::Path::new(CLAIMS).join(format!("{id}.store")).exists();
@@ -171,6 +173,7 @@ fn ids_of_stores_that_are_gone_are_free_after_a_prune() {
 
 #[test]
 fn ids_of_a_container_that_runs_are_its_own_whatever_its_store() {
+    let _alone = alone_with_prunes();
     let (pruner, place) = (Place::new(), Place::new());
     let id = place.detached("one", &["--userns", "auto:size=3000"], "exec sleep 1000");
     let pid: i32 = place.field("one", ".State.Pid").parse().unwrap();
