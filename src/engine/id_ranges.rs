@@ -2,10 +2,10 @@
 //!
 //! [`CLAIMS`] has a symlink for each such container, `USER-GROUP-LENGTH-ID`, which leads to its directory: the first ids outside, and how
 //! many they are. It outlives the machine's run, as containers do. Who chooses has the directory locked until the container's record is
-//! written, and the link is made before that and goes after it. So one without a record is what somebody left who was killed, and the
-//! next one to choose removes it. Where the store itself is not there (it may be on a disk that isn't mounted now) the link stays, unless
-//! `system prune` finds out that it is gone for good: beside each link is `ID.store`, which says of the store's directory which one it was
-//! ([`identity`]).
+//! written, and the link is made before that and goes after it. So one without a record, whose container does not run, is what somebody
+//! left who was killed, and the next one to choose removes it. Where the store itself is not there (it may be on a disk that isn't mounted
+//! now) the link stays, unless `system prune` finds out that it is gone for good: beside each link is `ID.store`, which says of the store's
+//! directory which one it was ([`identity`]).
 
 mod identity;
 
@@ -62,7 +62,8 @@ impl Claims {
             let name = entry.file_name().to_string_lossy().into_owned();
             stores.extend(name.strip_suffix(STORE).map(str::to_owned));
             let Some(claim) = Claim::of(&name) else { continue };
-            if is_left(&entry.path()) {
+            // A store may be on its way to be gone while a container of it runs.
+            if is_left(&entry.path()) && !runs(&claim.id) {
                 match fs::remove_file(entry.path()) {
                     // Whoever removed the container has come to it, for which no lock is needed.
                     Err(error) if error.kind() == ErrorKind::NotFound => {}
