@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ mod call;
 #[path = "user.rs"]
 pub mod user;
 
-pub use call::{prepare, succeeded};
+pub use call::{install, install_script, prepare, succeeded};
 
 /// The program under test: the one just built, unless another is named.
 pub fn ctn() -> PathBuf {
@@ -81,7 +81,7 @@ impl Place {
         for directory in ["bin", "etc", "tmp", "root", "proc", "sys", "dev", "data/below"] {
             fs::create_dir_all(root.join(directory)).unwrap();
         }
-        fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+        install(Path::new("/bin/busybox"), &root.join("bin/busybox"));
         for applet in APPLETS {
             symlink("busybox", root.join("bin").join(applet)).unwrap();
         }

@@ -98,8 +98,7 @@ fn program() -> &'static Path {
             rustix::mount::mount_bind(&copy, &file).unwrap();
         }
         let program = directory.join("ctn");
-        fs::copy(ctn(), &program).unwrap();
-        fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        install(&ctn(), &program);
         program
     })
 }

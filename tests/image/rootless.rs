@@ -1,8 +1,9 @@
 //! An ordinary user's images.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::harness::*;
@@ -23,8 +24,7 @@ fn place() -> (Place, String) {
     let place = Place::new();
     chown(&place.path, Some(USER), Some(USER)).unwrap();
     let program = place.join("ctn");
-    fs::copy(CTN, &program).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    install(Path::new(CTN), &program);
     (place, program.to_str().unwrap().to_owned())
 }
 

@@ -1,13 +1,12 @@
 //! `--log-driver journald`.
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::group::{host, said};
-use crate::harness::{Place, succeeded, until};
+use crate::harness::{Place, install_script, succeeded, until};
 
 /// What the journal has of a container, entry by entry.
 fn entries(id: &str) -> Vec<Value> {
@@ -97,10 +96,9 @@ fn who_follows_hears_everything_and_the_end() {
 /// A journalctl of the test's own, for calls with some word, in place of the machine's.
 fn with_journalctl(place: &Place, word: &str, then: &str) -> String {
     let directory = place.join("bin");
-    let script = format!("#!/bin/sh\ncase \" $* \" in *' {word}'*) {then};; esac\nexec /usr/bin/journalctl \"$@\"\n");
+    let script = format!("case \" $* \" in *' {word}'*) {then};; esac\nexec /usr/bin/journalctl \"$@\"");
     std::fs::create_dir_all(&directory).unwrap();
-    std::fs::write(directory.join("journalctl"), script).unwrap();
-    std::fs::set_permissions(directory.join("journalctl"), PermissionsExt::from_mode(0o755)).unwrap();
+    install_script(&directory.join("journalctl"), &script);
     format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", directory.display())
 }
 

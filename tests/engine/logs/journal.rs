@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use crate::harness::{LIMIT, Place, ctn};
+use crate::harness::{LIMIT, Place, ctn, install_script};
 
 struct Journal {
     socket: UnixDatagram,
@@ -115,9 +114,7 @@ fn details_are_fields() {
     let export: String = messages.iter().map(|message| format!("__CURSOR=x\n{message}\n")).collect();
     fs::write(place.join("export"), export).unwrap();
     fs::create_dir(place.join("bin")).unwrap();
-    let script = "#!/bin/sh\n[ \"$1\" = --sync ] || exec cat export\n";
-    fs::write(place.join("bin/journalctl"), script).unwrap();
-    fs::set_permissions(place.join("bin/journalctl"), PermissionsExt::from_mode(0o755)).unwrap();
+    install_script(&place.join("bin/journalctl"), "[ \"$1\" = --sync ] || exec cat export");
     let path = format!("{}:/usr/bin:/bin", place.join("bin").display());
     let logs = |flags: &[&str]| {
         let output = place.command(&[&["logs"], flags, &["talks"]].concat()).env("PATH", &path).output().unwrap();

@@ -1,6 +1,6 @@
 //! Who one is: docker's and containers' own files, helpers, login and logout.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::process::Output;
 
 use serde_json::{Value, json};
@@ -83,8 +83,8 @@ fn the_closest_of_several_keys_is_taken() {
 }
 
 fn helper(place: &Place, name: &str, script: &str) {
-    let path = place.write(&format!("bin/docker-credential-{name}"), format!("#!/bin/sh\n{script}\n"));
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir_all(place.join("bin")).unwrap();
+    install_script(&place.join(&format!("bin/docker-credential-{name}")), script);
 }
 
 #[test]
