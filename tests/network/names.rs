@@ -355,6 +355,8 @@ fn a_container_may_have_a_server_of_its_own() {
     });
     assert_eq!(by_datagram(&one, "one", A), (0, vec![octets(&one, 0)]));
     assert_eq!(by_stream(&one, &[("one", A)]), [(0, vec![octets(&one, 0)])]);
+    // It has no address of IPv6, and nobody else is asked for one.
+    assert_eq!(by_datagram(&one, "one", AAAA), (0, vec![]));
 }
 
 #[test]

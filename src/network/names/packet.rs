@@ -207,6 +207,16 @@ pub(super) mod tests {
         assert_eq!(super::question(&answer), Err(None));
     }
 
+    /// RFC 6891, 7: who knows nothing of extensions answers as if they were not there.
+    #[test]
+    fn extensions_are_passed_over() {
+        let mut bytes = asked("web", A);
+        bytes[11] = 1;
+        bytes.extend([0, 0, 41, 0x10, 0, 0, 0, 0, 0, 0, 0]);
+        let answer = question(&bytes).unwrap().answer(NO_ERROR, &[], DATAGRAM);
+        assert_eq!(answer, [&[0x12, 0x34, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0], &asked("web", A)[12..]].concat());
+    }
+
     #[test]
     fn what_does_not_fit_is_said_to() {
         let question = question(&asked("many", A)).unwrap();
