@@ -15,6 +15,7 @@ pub mod error; // one sentence, errno kept
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing; // what holds for every input
+mod helper; // programs of others, with a limit of time
 #[cfg(feature = "companion")]
 pub mod image; // images: names, documents, the store, archives, layers
 pub mod init; // the child: the interpreter of steps

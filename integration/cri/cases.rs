@@ -216,7 +216,7 @@ fn keeps_its_limits(kubelet: &Kubelet) -> Result<()> {
     let tasks = kubelet.ctr(&["tasks", "list"]).stdout()?;
     let row = tasks.lines().find(|line| line.starts_with(&container)).context("the container's task")?;
     let group = cgroup(row.split_whitespace().nth(1).context("a process")?.parse()?)?;
-    ensure!(group.starts_with(Path::new("/sys/fs/cgroup").join(kubelet.parent().trim_start_matches('/'))), "{group:?}");
+    ensure!(group.starts_with(Path::new("/sys/fs/cgroup").join(kubelet.parent.trim_start_matches('/'))), "{group:?}");
     // The weight of 512 shares by the formula of runc 1.3.2 and crun 1.23.
     group.holds(&[("memory.max", "67108864"), ("cpu.max", "50000 100000"), ("cpu.weight", "59")])?;
     let update =

@@ -2,6 +2,7 @@
 
 mod cases;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub(crate) struct Kubelet {
     daemon: Daemon,
     host: Arc<Host>,
     groups: Groups,
+    /// Where the groups of pods are, as a kubelet names it.
+    parent: String,
     client: PathBuf,
     socket: PathBuf,
 }
@@ -49,6 +52,18 @@ enum Groups {
     Files,
     /// systemd, asked by the runtime.
     Systemd,
+}
+
+impl Groups {
+    /// A parent of the pods' groups that is this run's alone.
+    fn parent(self, name: &str) -> String {
+        // A dash in a slice's name would say that it is below another one (systemd.slice(5)).
+        let own = format!("{name}{}", std::process::id());
+        match self {
+            Groups::Files => format!("/{own}"),
+            Groups::Systemd => format!("{own}.slice"),
+        }
+    }
 }
 
 impl Kubelet {
@@ -80,7 +95,8 @@ impl Kubelet {
         command.arg("--address").arg(&socket).arg("--config").arg(&config);
         // The pods' ends of their networks are in it, and gone with it.
         let daemon = elsewhere(new_network, || Daemon::start(command, &directory, "containerd"))?;
-        let kubelet = Self { daemon, host: Arc::clone(host), groups, client, socket };
+        let parent = groups.parent(name);
+        let kubelet = Self { daemon, host: Arc::clone(host), groups, parent, client, socket };
         let pause = image::archive(&host.new_directory("pause")?, PAUSE, &["/bin/sleep", "1000000"])?;
         for image in [&host.image, &pause] {
             kubelet.ctr(&["images", "import"]).args([image]).stdout()?;
@@ -109,25 +125,34 @@ impl Kubelet {
         serde_json::from_str(&answer.stdout).with_context(|| format!("the answer of {answer}"))
     }
 
-    /// Where the groups of pods are, as a kubelet names it.
-    fn parent(&self) -> &'static str {
-        match self.groups {
-            Groups::Files => "/pods",
-            Groups::Systemd => "pods.slice",
-        }
-    }
-
     /// Makes a pod, with what else is said of it.
     fn pod(&self, options: Value) -> Result<Pod<'_>> {
         let name = self.host.name("pod");
         let logs = self.host.new_directory("pod-logs")?;
         let mut config = json!({
             "metadata": { "name": name, "uid": name, "namespace": "default" },
-            "hostname": name, "log_directory": logs, "linux": { "cgroup_parent": self.parent() },
+            "hostname": name, "log_directory": logs, "linux": { "cgroup_parent": self.parent },
         });
         merge(&mut config, options);
         let answer = self.call("RunPodSandbox", &json!({ "config": config }))?;
         Ok(Pod { kubelet: self, id: text(&answer, "pod_sandbox_id")?, config, logs })
+    }
+}
+
+impl Drop for Kubelet {
+    /// The pods are gone, and what they were below is nobody's any more.
+    fn drop(&mut self) {
+        let parent = &self.parent;
+        let done = match self.groups {
+            Groups::Files => match std::fs::remove_dir(Path::new("/sys/fs/cgroup").join(&parent[1..])) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+                _ => Ok(()),
+            },
+            Groups::Systemd => Run::new("systemctl").args(["stop", parent]).stdout().map(drop),
+        };
+        if let Err(error) = done {
+            eprintln!("remove the group {parent}: {error:#}");
+        }
     }
 }
 

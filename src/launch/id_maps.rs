@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, getegid, geteuid};
 
 use crate::error::{Attempt, errno};
+use crate::helper;
 use crate::plan::namespaces::IdMaps;
 use crate::spec::IdMapping;
 
@@ -52,10 +53,10 @@ fn by_helper(pid: i32, helper: &str, mappings: &[IdMapping]) -> Result<()> {
     for mapping in mappings {
         command.args([mapping.container_id, mapping.host_id, mapping.size].map(|number| number.to_string()));
     }
-    let output = command.output().attempt(|| format!("run {helper:?}")).context("map the ids of a user namespace")?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("map the ids of a user namespace: {helper}: {}", said.trim());
+    let what = "map the ids of a user namespace";
+    let (status, said) = helper::run(&mut command, helper::OF_IDS).context(what)?;
+    if !status.success() {
+        bail!("{what}: {helper}: {said}");
     }
     Ok(())
 }

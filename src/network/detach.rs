@@ -56,17 +56,35 @@ impl Networks {
             // Whoever was killed may have been at this.
             return self.lead_outside(container, namespace);
         };
-        // Those on a link of the host have no end here.
-        if endpoint.link.is_none() {
-            // By the name, too, that it has at first.
-            let first = link_name(&endpoint.container, &endpoint.network);
-            within(namespace, || {
-                let links = Links::open()?;
-                links.delete(&endpoint.interface).and_then(|()| links.delete(&first))
-            })?;
-        }
+        self.remove_inside(endpoint, namespace)?;
         self.detach(container, Some(&endpoint.network))?;
         if has_priorities(&endpoints) { self.lead_outside(container, namespace) } else { Ok(()) }
+    }
+
+    /// What was begun of a place comes to nothing: the container has what it had, and its ways outside, too.
+    pub(super) fn take_back(&self, endpoint: &Endpoint, others: &[Endpoint], namespace: BorrowedFd<'_>) -> Result<()> {
+        let mut errors = Errors::default();
+        errors.take(self.remove_inside(endpoint, namespace).and_then(|()| self.detach_one(endpoint)));
+        if has_priorities(others.iter().chain([endpoint])) {
+            errors.take(self.lead_outside(&endpoint.container, namespace));
+        }
+        errors.into_result()
+    }
+
+    /// Removes the link of a container that has no end here, for it is on a link of the host: by the name, too, that it has at first.
+    fn remove_inside(&self, endpoint: &Endpoint, namespace: BorrowedFd<'_>) -> Result<()> {
+        if endpoint.link.is_some() {
+            return Ok(());
+        }
+        within(namespace, || {
+            let links = Links::open()?;
+            // A link of this name that somebody inside has made is his.
+            let is_of_host = |kind: &str| matches!(kind, "macvlan" | "ipvlan");
+            if links.find(&endpoint.interface)?.and_then(|link| link.kind).as_deref().is_some_and(is_of_host) {
+                links.delete(&endpoint.interface)?;
+            }
+            links.delete(&link_name(&endpoint.container, &endpoint.network))
+        })
     }
 
     fn is_meant(&self, endpoint: &Endpoint, text: &str) -> bool {

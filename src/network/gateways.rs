@@ -51,11 +51,12 @@ impl Networks {
                 wanted.extend(gateways.iter().map(|pool| (link.index, pool.gateway, metric(place, pool.gateway))));
             }
             // No two have the same metric, not even for a moment.
-            wanted.iter().try_for_each(|(link, gateway, _)| links.delete_default_route(*link, *gateway))?;
+            let delete = |(link, gateway, _): &(_, _, _)| links.delete_default_route(*link, *gateway);
+            let deleted: Vec<Result<()>> = wanted.iter().map(delete).collect();
             // Of a link that somebody has set down there is none, and the others have theirs all the same.
             let add = |(link, gateway, metric): &(_, _, _)| links.add_default_route(*link, *gateway, *metric);
             let added: Vec<Result<()>> = wanted.iter().map(add).collect();
-            added.into_iter().collect()
+            deleted.into_iter().chain(added).collect()
         })
     }
 }

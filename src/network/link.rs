@@ -238,12 +238,15 @@ impl Links {
         self.0.request(message).attempt(|| format!("make {gateway} the gateway"))
     }
 
-    /// Deletes that route, whatever its metric; one that isn't there is deleted.
+    /// Deletes that route, whatever its metric, and as often as it is there; one that isn't there is deleted.
     pub(super) fn delete_default_route(&self, index: u32, gateway: IpAddr) -> Result<()> {
         let message = Message::new(DELETE_ROUTE, 0, &everywhere(gateway)).with(&default_route(index, gateway)?);
-        match self.0.request(message) {
-            Ok(()) | Err(Errno::SRCH) => Ok(()),
-            Err(error) => Err(error).attempt(|| format!("delete the route by the gateway {gateway}")),
+        loop {
+            match self.0.request(message.clone()) {
+                Ok(()) => {}
+                Err(Errno::SRCH) => return Ok(()),
+                Err(error) => return Err(error).attempt(|| format!("delete the route by the gateway {gateway}")),
+            }
         }
     }
 

@@ -113,7 +113,9 @@ impl Networks {
     pub(super) fn write_endpoint(&self, endpoint: &Endpoint) -> Result<()> {
         let directory = self.endpoint_directory(&endpoint.network);
         make_directory(&directory)?;
-        write(&directory.join(&endpoint.container), endpoint)
+        let path = directory.join(&endpoint.container);
+        // Half of one is of no use to anybody.
+        write(&path, endpoint).inspect_err(|_| drop(remove(&temporary(&path))))
     }
 
     /// Gives a container another name in all its networks.

@@ -4,11 +4,13 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use corten::network::{Attachment, Create, Networks, port};
 
 use crate::harness::*;
+
+mod steps;
 
 /// System calls that change the kernel's state or the files; a message of netlink(7) is a sendto(2).
 const STEPS: [&str; 8] = ["sendto", "symlink", "rename", "unlink", "rmdir", "mkdir", "setns", "write"];
@@ -25,6 +27,8 @@ fn driver() {
     match variable("NETWORK_TEST_CALL").as_str() {
         "attach" => attach(&networks, &File::open(variable("NETWORK_TEST_NAMESPACE")).unwrap()),
         "detach" => networks.detach(&id("web"), None).unwrap(),
+        "connect" => steps::connect(&networks, &File::open(variable("NETWORK_TEST_NAMESPACE")).unwrap()),
+        "disconnect" => steps::disconnect(&networks, &File::open(variable("NETWORK_TEST_NAMESPACE")).unwrap()),
         "remove" => drop(networks.remove("mine").unwrap()),
         "reload" => drop(networks.reload().unwrap()),
         other => panic!("{other}"),
@@ -38,18 +42,25 @@ fn attach(networks: &Networks, namespace: &File) {
     networks.attach(&request).unwrap();
 }
 
-/// Runs the driver and kills it at its n-th call of one kind; says whether it came so far.
-fn killed(host: &Host, step: &str, number: u32, call: &str, namespace: &str) -> bool {
-    let inject = format!("inject={step}:signal=KILL:when={number}");
-    let output = Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={step}"), "-e", &inject])
+/// Runs the driver with something done to its n-th call of one kind.
+fn injected(host: &Host, (step, what, number): (&str, &str, u32), call: &str, namespace: &str) -> Output {
+    let inject = format!("inject={step}:{what}:when={number}");
+    Command::new("strace")
+        .args(["-f", "-qq", "-o"])
+        .arg(host.directory.join("strace.log"))
+        .args(["-e", &format!("trace={step}"), "-e", &inject])
         .arg(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "crash::driver", "--test-threads=1"])
         .env("NETWORK_TEST_DIRECTORY", &host.directory)
         .env("NETWORK_TEST_CALL", call)
         .env("NETWORK_TEST_NAMESPACE", namespace)
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs the driver and kills it at its n-th call of one kind; says whether it came so far.
+fn killed(host: &Host, step: &str, number: u32, call: &str, namespace: &str) -> bool {
+    let output = injected(host, (step, "signal=KILL", number), call, namespace);
     let was_killed = output.status.signal() == Some(9) || output.status.code() == Some(137);
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(was_killed || output.status.success(), "{step} {number}: {said}");
@@ -91,7 +102,7 @@ fn assert_clearable(host: &Host, when: &str) {
     assert!(!links.contains("br-"), "{when}: {links}");
     let mut left = Vec::new();
     files(&host.directory, &mut left);
-    left.retain(|name| !name.ends_with("/lock"));
+    left.retain(|name| !name.ends_with("/lock") && !name.ends_with("/strace.log"));
     assert_eq!(left, [""; 0], "{when}");
 }
 

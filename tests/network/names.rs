@@ -1,10 +1,11 @@
 //! Names of containers, asked for from inside.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use corten::network::names::Responder;
 use corten::network::{Attachment, Create};
@@ -17,6 +18,7 @@ const PTR: u16 = 12;
 const AAAA: u16 = 28;
 const NO_SUCH_NAME: u8 = 3;
 const SERVER_FAILURE: u8 = 2;
+const REFUSED: u8 = 5;
 
 /// Serves names for a container, as its monitor does, until it is dropped.
 struct Served {
@@ -165,22 +167,16 @@ fn of_the_rest_of_the_world() {
     let one = host.container("one", "mine", &[]);
     // A server outside that the host reaches. It says 203.0.113.7 by datagram, 203.0.113.8 by stream.
     host.outside.ip("address add 192.0.2.53/24 dev eth0");
-    let respond = |asked: &[u8], last: u8| {
-        let mut answer = asked.to_vec();
-        (answer[2], answer[3], answer[7]) = (0x81, 0x80, 1);
-        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 113, last]);
-        answer
-    };
     let (datagrams, listener) =
         host.outside.run(|| (UdpSocket::bind("192.0.2.53:53").unwrap(), TcpListener::bind("192.0.2.53:53").unwrap()));
     std::thread::spawn(move || {
         let mut bytes = [0; 512];
         while let Ok((length, peer)) = datagrams.recv_from(&mut bytes) {
             // Somebody else's answer first: it is not taken.
-            let mut wrong = respond(&bytes[..length], 66);
+            let mut wrong = respond(&bytes[..length], 0, Some(66));
             wrong[0] ^= 1;
             let _ = datagrams.send_to(&wrong, peer);
-            let _ = datagrams.send_to(&respond(&bytes[..length], 7), peer);
+            let _ = datagrams.send_to(&respond(&bytes[..length], 0, Some(7)), peer);
         }
     });
     std::thread::spawn(move || {
@@ -189,7 +185,7 @@ fn of_the_rest_of_the_world() {
             stream.read_exact(&mut length).unwrap();
             let mut bytes = vec![0; usize::from(u16::from_be_bytes(length))];
             stream.read_exact(&mut bytes).unwrap();
-            let answer = respond(&bytes, 8);
+            let answer = respond(&bytes, 0, Some(8));
             stream.write_all(&(answer.len() as u16).to_be_bytes()).unwrap();
             // In pieces, as it may come.
             stream.write_all(&answer[..5]).unwrap();
@@ -203,6 +199,138 @@ fn of_the_rest_of_the_world() {
     assert_eq!(by_datagram(&one, "example.org", A), (0, vec![vec![203, 0, 113, 7]]));
     let both = by_stream(&one, &[("example.org", A), ("one", A)]);
     assert_eq!(both, [(0, vec![vec![203, 0, 113, 8]]), (0, vec![octets(&one, 0)])]);
+}
+
+/// An answer to a question: its bytes, a code, and one address or none.
+fn respond(asked: &[u8], code: u8, last: Option<u8>) -> Vec<u8> {
+    let mut answer = asked.to_vec();
+    (answer[2], answer[3], answer[7]) = (0x81, 0x80 | code, last.is_some().into());
+    answer.extend(last.into_iter().flat_map(|last| [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 113, last]));
+    answer
+}
+
+/// A server outside, at the addresses that end so, which answers every question in the same way.
+fn server(host: &Host, address: u8, code: u8, last: Option<u8>) {
+    host.outside.ip(&format!("address add 192.0.2.{address}/24 dev eth0"));
+    let at = ([192, 0, 2, address], 53);
+    let (datagrams, listener) = host
+        .outside
+        .run(|| (UdpSocket::bind(SocketAddr::from(at)).unwrap(), TcpListener::bind(SocketAddr::from(at)).unwrap()));
+    std::thread::spawn(move || {
+        let mut bytes = [0; 512];
+        while let Ok((length, peer)) = datagrams.recv_from(&mut bytes) {
+            let _ = datagrams.send_to(&respond(&bytes[..length], code, last), peer);
+        }
+    });
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut length = [0; 2];
+            stream.read_exact(&mut length).unwrap();
+            let mut bytes = vec![0; usize::from(u16::from_be_bytes(length))];
+            stream.read_exact(&mut bytes).unwrap();
+            let answer = respond(&bytes, code, last);
+            stream.write_all(&[&(answer.len() as u16).to_be_bytes()[..], &answer].concat()).unwrap();
+        }
+    });
+}
+
+/// As the C library does it, and docker: what one server fails at, or refuses, the next one may know; that there is no such name is an answer.
+#[test]
+fn of_a_server_that_fails_the_next_one_is_asked() {
+    let host = Host::new();
+    host.named("mine");
+    let one = host.container("one", "mine", &[]);
+    for (address, code, last) in
+        [(53, SERVER_FAILURE, None), (54, REFUSED, None), (55, 0, Some(7)), (56, NO_SUCH_NAME, None)]
+    {
+        server(&host, address, code, last);
+    }
+    let servers = |all: &[u8]| all.iter().map(|last| IpAddr::from([192, 0, 2, *last])).collect::<Vec<_>>();
+    let known = (0, vec![vec![203, 0, 113, 7]]);
+    for (all, wanted) in
+        [(&[53, 54, 55][..], known), (&[53, 54], (REFUSED, vec![])), (&[56, 55], (NO_SUCH_NAME, vec![]))]
+    {
+        let _served = Served::new(&host, &one, &servers(all));
+        assert_eq!(by_datagram(&one, "example.org", A), wanted, "{all:?}");
+        assert_eq!(by_stream(&one, &[("example.org", A)]), [wanted], "{all:?}");
+    }
+}
+
+/// Before whoever asked gives up, as most do after 5 seconds.
+#[test]
+fn that_all_servers_are_silent_is_told_in_time() {
+    let host = Host::new();
+    host.named("mine");
+    let one = host.container("one", "mine", &[]);
+    let silent: Vec<_> = [53, 54]
+        .iter()
+        .map(|last| {
+            host.outside.ip(&format!("address add 192.0.2.{last}/24 dev eth0"));
+            let at = SocketAddr::from(([192, 0, 2, *last], 53));
+            host.outside.run(|| (UdpSocket::bind(at).unwrap(), TcpListener::bind(at).unwrap()))
+        })
+        .collect();
+    let _served = Served::new(&host, &one, &[[192, 0, 2, 53].into(), [192, 0, 2, 54].into()]);
+    let timed = |ask: &dyn Fn() -> (u8, Vec<Vec<u8>>)| {
+        let begun = Instant::now();
+        assert_eq!(ask(), (SERVER_FAILURE, vec![]));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    };
+    timed(&|| by_datagram(&one, "example.org", A));
+    timed(&|| by_stream(&one, &[("example.org", A)]).remove(0));
+    // Each of them was asked, and what is known here is answered meanwhile.
+    for (datagrams, _) in &silent {
+        datagrams.set_nonblocking(true).unwrap();
+        assert!(datagrams.recv(&mut [0; 512]).is_ok());
+    }
+    assert_eq!(by_datagram(&one, "one", A), (0, vec![octets(&one, 0)]));
+}
+
+/// A program that looks up all that it knows at once.
+#[test]
+fn of_many_at_once() {
+    const MANY: u16 = 250;
+    let host = Host::new();
+    host.named("mine");
+    let one = host.container("one", "mine", &[]);
+    host.outside.ip("address add 192.0.2.53/24 dev eth0");
+    let server = host.outside.run(|| UdpSocket::bind("192.0.2.53:53").unwrap());
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let _served = Served::new(&host, &one, &[[192, 0, 2, 53].into()]);
+    let asked = |number: u16| {
+        let mut asked = question("example.org", A);
+        asked[..2].copy_from_slice(&number.to_be_bytes());
+        asked
+    };
+    let asker = one.namespace.run(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.connect("127.0.0.11:53").unwrap();
+        for number in 0..MANY {
+            socket.send(&asked(number)).unwrap();
+        }
+        socket
+    });
+    // None is answered before all were asked.
+    let mut bytes = [0; 512];
+    let heard: Vec<_> = (0..MANY)
+        .map(|count| {
+            let (length, peer) = server.recv_from(&mut bytes).unwrap_or_else(|error| panic!("after {count}: {error}"));
+            (respond(&bytes[..length], 0, Some(7)), peer)
+        })
+        .collect();
+    for (answer, peer) in &heard {
+        server.send_to(answer, peer).unwrap();
+    }
+    asker.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answered: Vec<u16> = (0..MANY)
+        .map(|_| {
+            let length = asker.recv(&mut bytes).unwrap();
+            assert_eq!(bytes[..length], respond(&asked(u16::from_be_bytes([bytes[0], bytes[1]])), 0, Some(7)));
+            u16::from_be_bytes([bytes[0], bytes[1]])
+        })
+        .collect();
+    answered.sort_unstable();
+    assert_eq!(answered, (0..MANY).collect::<Vec<_>>());
 }
 
 #[test]
@@ -227,6 +355,8 @@ fn a_container_may_have_a_server_of_its_own() {
     });
     assert_eq!(by_datagram(&one, "one", A), (0, vec![octets(&one, 0)]));
     assert_eq!(by_stream(&one, &[("one", A)]), [(0, vec![octets(&one, 0)])]);
+    // It has no address of IPv6, and nobody else is asked for one.
+    assert_eq!(by_datagram(&one, "one", AAAA), (0, vec![]));
 }
 
 #[test]

@@ -49,14 +49,20 @@ fn a_published_port_with_a_strict_look_at_ways_back() {
 #[test]
 fn its_own_published_port_with_and_without_br_netfilter() {
     let host = Host::new();
-    let web = host.container("web", "bridge", &["8080:80"]);
-    web.namespace.serve((ANY, 80));
+    let network = host.network(&Create { name: "six".into(), ipv6: true, ..Create::default() });
+    let [gateway, gateway6] = [0, 1].map(|at| network.pools[at].gateway.to_string());
+    let web = host.container("web", "six", &["8080:80"]);
+    web.namespace.serve((ANY6, 80));
     for value in ["0", "1"] {
-        std::fs::write("/proc/sys/net/bridge/bridge-nf-call-iptables", value).unwrap();
-        assert_eq!(web.namespace.reaches("192.0.2.1:8080"), host.gateway("bridge"), "bridge-nf-call-iptables={value}");
-        let neighbour = host.container(&format!("neighbour{value}"), "bridge", &[]);
+        for family in ["iptables", "ip6tables"] {
+            std::fs::write(format!("/proc/sys/net/bridge/bridge-nf-call-{family}"), value).unwrap();
+        }
+        let neighbour = host.container(&format!("neighbour{value}"), "six", &[]);
+        for container in [&web, &neighbour] {
+            assert_eq!(container.namespace.reaches("192.0.2.1:8080"), gateway, "bridge-nf-call-iptables={value}");
+            assert_eq!(container.namespace.reaches("[2001:db8::1]:8080"), gateway6, "bridge-nf-call-ip6tables={value}");
+        }
         assert_eq!(neighbour.namespace.reaches(&web.at(80)), neighbour.address().to_string());
-        assert_eq!(neighbour.namespace.reaches("192.0.2.1:8080"), host.gateway("bridge"));
     }
 }
 
@@ -182,6 +188,12 @@ fn with_ipv6() {
     assert_eq!(other.namespace.reaches(&at), address(&other));
     assert_eq!(other.namespace.reaches("[2001:db8::1]:8080"), gateway);
     assert_eq!(other.namespace.reaches("[2001:db8::2]:81"), "2001:db8::1");
+    // At one address of the host's.
+    ip("address add 2001:db8::10/64 dev eth0 nodad");
+    let at_one = host.container("at-one", "six", &["[2001:db8::10]:8081:80"]);
+    at_one.namespace.serve((ANY6, 80));
+    assert_eq!(host.outside.reaches("[2001:db8::10]:8081"), "2001:db8::2");
+    host.outside.does_not_reach("[2001:db8::1]:8081");
     // ::1 has no way to a container: refused, and not waited for.
     let error = fetch("[::1]:8080", PATIENCE).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rootless::network as users;
 use super::{Engine, make_directory, root};
-use crate::error::Attempt;
+use crate::error::{Attempt, sentence};
 use crate::network::{Endpoint, Protocol, Published, Tap};
 
 mod arguments;
@@ -117,8 +117,13 @@ pub(super) fn lead_in(engine: &Engine, endpoint: &Endpoint) -> Result<Pasta> {
 /// comes there to ::1 of the networks' namespace, from which IPv6 leads nothing to a container.
 pub(super) fn unreached(endpoint: &Endpoint) -> Option<String> {
     let ports = of_loopback(endpoint);
-    if ports.is_empty() || process::leads_to_link() {
+    if ports.is_empty() {
         return None;
+    }
+    match process::leads_to_link() {
+        Ok(true) => return None,
+        Ok(false) => {}
+        Err(error) => return Some(format!("whether ports are reached at ::1 is not known: {}", sentence(&error))),
     }
     let ports: Vec<String> = ports.iter().map(|port| format!("{}/{}", port.host, port.protocol)).collect();
     let ports = ports.join(", ");

@@ -1,20 +1,19 @@
 //! The program: its start, which process it is, and its end.
 
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Child, Command, Stdio};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process, pidfd_open, pidfd_send_signal, set_child_subreaper,
-    waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal, set_child_subreaper, waitpid,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::aside;
 use crate::error::Attempt;
+use crate::helper;
 use crate::sys::signal;
 
 /// Where the program is looked for; a monitor has no environment.
@@ -68,8 +67,8 @@ impl Process {
         }
         meanwhile()?;
         if let Some(process) = &process {
-            let mut wanted = [PollFd::new(process, PollFlags::IN)];
-            rustix::io::retry_on_intr(|| poll(&mut wanted, None)).attempt(|| "wait for the end of pasta")?;
+            let is_over = helper::is_readable(process.as_fd(), Instant::now() + PATIENCE)?;
+            ensure!(is_over, "pasta, process {}, had not ended after {} seconds", self.pid, PATIENCE.as_secs());
         }
         Ok(())
     }
@@ -77,11 +76,11 @@ impl Process {
 
 /// Whether it leads what comes to the machine's loopback to the link's address: it does by default since it has an option for the way
 /// before, which its help doesn't show.
-pub(super) fn leads_to_link() -> bool {
+pub(super) fn leads_to_link() -> Result<bool> {
     let mut command = Command::new("pasta");
     command.args(["--host-lo-to-ns-lo", "--version"]).env_clear().env("PATH", PATH);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
+    signal::unblock_in(&mut command);
+    helper::run(&mut command, PATIENCE).map(|(status, _)| status.success())
 }
 
 fn run(arguments: &[String]) -> Result<()> {
@@ -99,52 +98,30 @@ fn run(arguments: &[String]) -> Result<()> {
         }
         child => child.attempt(|| "start pasta")?,
     };
+    // Until it is ready or has failed: nobody has its errors open any more, and its first process ends.
     let mut said = Vec::new();
-    if !is_over(&mut child, &mut said)? {
-        kill_all()?;
-        bail!("pasta was not ready after {} seconds: {}", PATIENCE.as_secs(), reason(&said));
+    if !helper::is_over(&mut child, &mut said, PATIENCE)? {
+        let late = || format!("pasta was not ready after {} seconds: {}", PATIENCE.as_secs(), reason(&said));
+        kill_all().with_context(late)?;
+        bail!(late());
     }
     let status = child.wait().attempt(|| "wait for pasta")?;
     ensure!(status.success(), "pasta: {}", reason(&said));
     Ok(())
 }
 
-/// Reads what the first process says until it is ready or has failed: nobody has its errors open any more, and it ends. False if it is
-/// neither in time.
-fn is_over(child: &mut Child, said: &mut Vec<u8>) -> Result<bool> {
-    let end = Instant::now() + PATIENCE;
-    let in_time = |descriptor: BorrowedFd<'_>| -> Result<bool> {
-        let left = end.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).context("a time has so many seconds")?;
-        let mut wanted = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
-        let ready = rustix::io::retry_on_intr(|| poll(&mut wanted, Some(&left)));
-        Ok(ready.attempt(|| "wait for pasta")? > 0)
-    };
-    if let Some(errors) = child.stderr.take() {
-        let mut buffer = [0; 4096];
-        loop {
-            if !in_time(errors.as_fd())? {
-                return Ok(false);
-            }
-            match rustix::io::retry_on_intr(|| rustix::io::read(&errors, &mut buffer)).attempt(|| "hear pasta")? {
-                0 => break,
-                count => said.extend(&buffer[..count]),
-            }
-        }
-    }
-    let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).attempt(|| "wait for pasta")?;
-    in_time(process.as_fd())
-}
-
 /// All of this process's children, and theirs, which are its own then.
 fn kill_all() -> Result<()> {
+    let end = Instant::now() + PATIENCE;
     loop {
         let children = children()?;
         if children.is_empty() {
             return Ok(());
         }
         for pid in children.into_iter().filter_map(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::KILL);
+            let process = pidfd_open(pid, PidfdFlags::empty()).attempt(|| "look for pasta")?;
+            let _ = pidfd_send_signal(&process, Signal::KILL);
+            ensure!(helper::is_readable(process.as_fd(), end)?, "it can't be killed");
             let _ = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
         }
     }

@@ -1,12 +1,12 @@
 //! The ids that a user may give away: subuid(5), subgid(5), newuidmap(1).
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use rustix::process::{Gid, Uid};
 
-use crate::error::Attempt;
+use crate::helper;
 use crate::image::layer::copy::{IdMaps, IdRange};
 
 /// The user itself as root, and after it one subordinate range after the other.
@@ -31,11 +31,10 @@ pub(super) fn map(pid: u32, maps: &IdMaps) -> Result<()> {
         let numbers = ranges.iter().flat_map(|range| [range.container, range.host, range.length]);
         let mut command = Command::new(helper);
         command.arg(pid.to_string()).args(numbers.map(|number| number.to_string()));
-        let output = command.stdin(Stdio::null()).output();
-        let output = output.attempt(|| format!("start {helper} (package uidmap), which maps subordinate ids"))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!("{helper} can't map the subordinate ids (package uidmap): {}", said.trim());
+        let what = || format!("map the subordinate ids by {helper} (package uidmap)");
+        let (status, said) = helper::run(&mut command, helper::OF_IDS).with_context(what)?;
+        if !status.success() {
+            bail!("{helper} can't map the subordinate ids (package uidmap): {said}");
         }
     }
     Ok(())

@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use rustix::event::PollFlags;
 
-use super::packet::{DATAGRAM, Question, SERVER_FAILURE};
-use super::{Directory, PATIENCE, Verdict, readable};
+use super::asking::Asking;
+use super::packet::DATAGRAM;
+use super::{Directory, Verdict, readable};
 
-/// Questions that wait for others' answers at a time; further ones are not taken.
-const MOST: usize = 128;
+/// Questions that wait for others' answers at a time; further ones are not taken. Each has a socket, and a process usually 1024.
+const MOST: usize = 512;
 /// The most that comes in one (RFC 6891 leaves it open; a datagram has no more).
 const LARGEST: usize = 65535;
 
@@ -26,10 +27,7 @@ pub(super) struct Datagrams {
 struct Waiting {
     socket: UdpSocket,
     asker: SocketAddr,
-    question: Question,
-    bytes: Vec<u8>,
-    /// Who is asked next.
-    servers: Vec<SocketAddr>,
+    asking: Asking,
     deadline: Instant,
 }
 
@@ -54,7 +52,7 @@ impl Datagrams {
             match directory.decide(&buffer[..length], DATAGRAM) {
                 // Who asks too fast loses answers, as on a wire.
                 Verdict::Answer(answer) => drop(self.socket.send_to(&answer, asker)),
-                Verdict::Ask(question, servers) => self.ask(asker, question, &buffer[..length], servers),
+                Verdict::Ask(asking) => self.ask(asker, asking),
                 Verdict::Nothing => {}
             }
         }
@@ -62,9 +60,9 @@ impl Datagrams {
         self.waiting = waiting.into_iter().filter_map(|one| one.step(&self.socket, &mut buffer)).collect();
     }
 
-    fn ask(&mut self, asker: SocketAddr, question: Question, bytes: &[u8], servers: Vec<SocketAddr>) {
+    fn ask(&mut self, asker: SocketAddr, asking: Asking) {
         if self.waiting.len() < MOST {
-            let next = Waiting::ask(asker, question, bytes.to_vec(), servers);
+            let next = Waiting::ask(asker, asking);
             self.waiting
                 .extend(next.or_else(|answer| self.socket.send_to(&answer, asker).map(|_| None)).ok().flatten());
         }
@@ -73,38 +71,25 @@ impl Datagrams {
 
 impl Waiting {
     /// Asks the next server that can be asked; with none left, there is the answer that says so.
-    fn ask(
-        asker: SocketAddr,
-        question: Question,
-        bytes: Vec<u8>,
-        mut servers: Vec<SocketAddr>,
-    ) -> Result<Option<Waiting>, Vec<u8>> {
-        while !servers.is_empty() {
-            let patience = PATIENCE / servers.len() as u32;
-            let server = servers.remove(0);
-            if let Ok(socket) = send(server, &bytes) {
-                return Ok(Some(Waiting {
-                    socket,
-                    asker,
-                    question,
-                    bytes,
-                    servers,
-                    deadline: Instant::now() + patience,
-                }));
+    fn ask(asker: SocketAddr, mut asking: Asking) -> Result<Option<Waiting>, Vec<u8>> {
+        while let Some((server, deadline)) = asking.next() {
+            if let Ok(socket) = send(server, &asking.bytes) {
+                return Ok(Some(Waiting { socket, asker, asking, deadline }));
             }
         }
-        Err(question.answer(SERVER_FAILURE, &[], DATAGRAM))
+        Err(asking.failure(DATAGRAM))
     }
 
     /// Looks for the answer; what still waits is returned.
     fn step(self, back: &UdpSocket, buffer: &mut [u8]) -> Option<Waiting> {
         loop {
             match self.socket.recv(buffer) {
-                Ok(length) if self.question.is_answered_by(&buffer[..length]) => {
+                Ok(length) if !self.asking.is_answered_by(&buffer[..length]) => {}
+                Ok(length) if self.asking.is_for_others(&buffer[..length]) => break,
+                Ok(length) => {
                     let _ = back.send_to(&buffer[..length], self.asker);
                     return None;
                 }
-                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < self.deadline => {
                     return Some(self);
                 }
@@ -112,7 +97,7 @@ impl Waiting {
                 Err(_) => break,
             }
         }
-        match Waiting::ask(self.asker, self.question, self.bytes, self.servers) {
+        match Waiting::ask(self.asker, self.asking) {
             Ok(next) => next,
             Err(answer) => {
                 let _ = back.send_to(&answer, self.asker);

@@ -5,6 +5,7 @@
 //! host's servers, from the host's network, and passed on as it is. It is single-threaded and waits for nothing by itself: whoever stands
 //! for the container polls [`Responder::descriptors`] until [`Responder::deadline`] and calls [`Responder::serve_ready`].
 
+mod asking;
 mod datagrams;
 mod packet;
 mod streams;
@@ -13,7 +14,7 @@ mod zone;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use rustix::event::PollFlags;
@@ -24,13 +25,12 @@ use super::nftables::transaction::Connection;
 use super::nftables::{Chain, End, Hook, Is, Statement, Table};
 use super::{Networks, Protocol, files, namespace, state};
 use crate::error::Attempt;
+use asking::Asking;
 use datagrams::Datagrams;
-use packet::{Question, Record};
+use packet::Record;
 use streams::Streams;
 use zone::Zone;
 
-/// How long anybody is waited for, all servers together; docker's clients give up after as long.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Servers that are asked, as resolv.conf(5) has it.
 const MOST_SERVERS: usize = 3;
 
@@ -122,7 +122,7 @@ fn sockets_here() -> Result<(UdpSocket, TcpListener)> {
 enum Verdict {
     Answer(Vec<u8>),
     /// Somebody else is asked.
-    Ask(Question, Vec<SocketAddr>),
+    Ask(Asking),
     /// It was none.
     Nothing,
 }
@@ -163,7 +163,7 @@ impl Directory {
         if servers.is_empty() {
             return Verdict::Answer(question.answer(packet::SERVER_FAILURE, &[], most));
         }
-        Verdict::Ask(question, servers)
+        Verdict::Ask(Asking::new(question, bytes, servers))
     }
 
     /// Whether an endpoint came or went since the last reading: the kernel's list of changes is not empty.

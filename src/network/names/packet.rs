@@ -12,6 +12,7 @@ const INTERNET: u16 = 1;
 pub(super) const NO_ERROR: u8 = 0;
 pub(super) const SERVER_FAILURE: u8 = 2;
 pub(super) const NO_SUCH_NAME: u8 = 3;
+pub(super) const REFUSED: u8 = 5;
 const NOT_IMPLEMENTED: u8 = 4;
 const FORM_ERROR: u8 = 1;
 
@@ -38,6 +39,11 @@ pub(super) struct Question {
 pub(super) enum Record {
     Address(IpAddr),
     Name(String),
+}
+
+/// The code of an answer; 0 of what is none.
+pub(super) fn code(answer: &[u8]) -> u8 {
+    answer.get(3).map_or(NO_ERROR, |byte| byte & 0xf)
 }
 
 /// Reads a question. What is none is answered by the bytes of the error, or not at all.
@@ -117,12 +123,15 @@ impl Question {
     /// Whether bytes are somebody's answer to it.
     pub(super) fn is_answered_by(&self, bytes: &[u8]) -> bool {
         let Some(header) = bytes.get(..HEADER) else { return false };
+        if header[..2] != self.head[..2] || header[2] & 0x80 == 0 {
+            return false;
+        }
+        // A server that did not understand it may say no more than that.
+        if header[4..6] == [0, 0] {
+            return code(header) != NO_ERROR;
+        }
         let Some((name, end)) = read_name(bytes) else { return false };
-        let kind = bytes.get(end..end + 2);
-        header[..2] == self.head[..2]
-            && header[2] & 0x80 != 0
-            && name == self.name
-            && kind == Some(&self.kind.to_be_bytes()[..])
+        name == self.name && bytes.get(end..end + 2) == Some(&self.kind.to_be_bytes()[..])
     }
 
     /// The address that is asked for by its number: `2.0.64.10.in-addr.arpa`.
@@ -191,8 +200,21 @@ pub(super) mod tests {
         assert_eq!(answer[answer.len() - 16..], [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 10, 0, 0, 2]);
         assert!(question.is_answered_by(&answer));
         assert!(!super::question(&asked("other", A)).unwrap().is_answered_by(&answer));
+        // That it was not understood is an answer without the question; that there is nothing is none.
+        let without = |code| [&answer[..3], &[0x80 | code], &[0; 8]].concat();
+        assert!(question.is_answered_by(&without(FORM_ERROR)) && !question.is_answered_by(&without(NO_ERROR)));
         // An answer is no question.
         assert_eq!(super::question(&answer), Err(None));
+    }
+
+    /// RFC 6891, 7: who knows nothing of extensions answers as if they were not there.
+    #[test]
+    fn extensions_are_passed_over() {
+        let mut bytes = asked("web", A);
+        bytes[11] = 1;
+        bytes.extend([0, 0, 41, 0x10, 0, 0, 0, 0, 0, 0, 0]);
+        let answer = question(&bytes).unwrap().answer(NO_ERROR, &[], DATAGRAM);
+        assert_eq!(answer, [&[0x12, 0x34, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0], &asked("web", A)[12..]].concat());
     }
 
     #[test]

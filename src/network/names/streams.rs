@@ -3,17 +3,20 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
-use super::packet::{Question, SERVER_FAILURE, STREAM};
-use super::{Directory, PATIENCE, Verdict, readable};
+use super::asking::Asking;
+use super::packet::STREAM;
+use super::{Directory, Verdict, readable};
 
 /// Connections at a time; further ones wait in the kernel.
 const MOST: usize = 16;
+/// How long whoever is connected may take over a question, or an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Streams {
@@ -31,15 +34,14 @@ struct Connection {
     deadline: Instant,
 }
 
-/// A question that somebody else was asked.
+/// A question that somebody else was asked, who has a limit, too.
 #[derive(Debug)]
 struct Asked {
     stream: TcpStream,
-    question: Question,
-    bytes: Vec<u8>,
-    servers: Vec<SocketAddr>,
+    asking: Asking,
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
+    deadline: Instant,
 }
 
 impl Streams {
@@ -56,7 +58,7 @@ impl Streams {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.connections.iter().map(|one| one.deadline).min()
+        self.connections.iter().map(Connection::deadline).min()
     }
 
     pub(super) fn serve(&mut self, directory: &mut Directory) {
@@ -68,7 +70,8 @@ impl Streams {
                 self.connections.push(Connection { stream, incoming, outgoing, asked: None, deadline });
             }
         }
-        self.connections.retain_mut(|one| Instant::now() < one.deadline && one.step(directory).is_ok());
+        let is_late = |one: &Connection| one.asked.is_none() && Instant::now() >= one.deadline;
+        self.connections.retain_mut(|one| !is_late(one) && one.step(directory).is_ok());
     }
 }
 
@@ -82,13 +85,20 @@ impl Connection {
         }
     }
 
+    fn deadline(&self) -> Instant {
+        self.asked.as_ref().map_or(self.deadline, |asked| asked.deadline)
+    }
+
     /// Goes on until it would have to wait; an error or the end of the stream ends the connection.
     fn step(&mut self, directory: &mut Directory) -> io::Result<()> {
         loop {
-            if let Some(asked) = &mut self.asked {
-                let Some(answer) = asked.step()? else { return Ok(()) };
-                self.asked = None;
-                self.answer(&answer);
+            match self.asked.take().map(Asked::step) {
+                Some(Ok(asked)) => {
+                    self.asked = Some(asked);
+                    return Ok(());
+                }
+                Some(Err(answer)) => self.answer(&answer),
+                None => {}
             }
             if !flush(&mut self.stream, &mut self.outgoing)? {
                 return Ok(());
@@ -101,11 +111,8 @@ impl Connection {
             };
             match directory.decide(&question, STREAM) {
                 Verdict::Answer(answer) => self.answer(&answer),
-                Verdict::Ask(question_read, servers) => match Asked::ask(question_read, question, servers) {
-                    Ok(asked) => {
-                        self.asked = Some(asked);
-                        self.deadline = Instant::now() + PATIENCE;
-                    }
+                Verdict::Ask(asking) => match Asked::ask(asking) {
+                    Ok(asked) => self.asked = Some(asked),
                     Err(answer) => self.answer(&answer),
                 },
                 // What isn't understood can't be told from what comes behind it.
@@ -122,36 +129,31 @@ impl Connection {
 
 impl Asked {
     /// Asks the next server that can be asked; with none left, there is the answer that says so.
-    fn ask(question: Question, bytes: Vec<u8>, mut servers: Vec<SocketAddr>) -> Result<Asked, Vec<u8>> {
-        while !servers.is_empty() {
-            let server = servers.remove(0);
+    fn ask(mut asking: Asking) -> Result<Asked, Vec<u8>> {
+        while let Some((server, deadline)) = asking.next() {
             if let Ok(stream) = start(server) {
-                let outgoing = framed(&bytes);
-                return Ok(Asked { stream, question, bytes, servers, outgoing, incoming: Vec::new() });
+                let outgoing = framed(&asking.bytes);
+                return Ok(Asked { stream, asking, outgoing, incoming: Vec::new(), deadline });
             }
         }
-        Err(question.answer(SERVER_FAILURE, &[], STREAM))
+        Err(asking.failure(STREAM))
     }
 
-    /// The answer, once it is there.
-    fn step(&mut self) -> io::Result<Option<Vec<u8>>> {
+    /// As the error the answer, once it is there.
+    fn step(mut self) -> Result<Asked, Vec<u8>> {
         loop {
             let result = match flush(&mut self.stream, &mut self.outgoing) {
                 Ok(true) => fill(&mut self.stream, &mut self.incoming),
                 waits => waits,
             };
             match (next(&mut self.incoming), result) {
-                (Some(answer), _) if self.question.is_answered_by(&answer) => return Ok(Some(answer)),
-                (None, Ok(false)) => return Ok(None),
-                (None, Ok(true)) => {}
-                // It has gone, or talks of something else.
-                (Some(_), _) | (None, Err(_)) => {
-                    let (bytes, servers) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.servers));
-                    match Asked::ask(self.question.clone(), bytes, servers) {
-                        Ok(asked) => *self = asked,
-                        Err(answer) => return Ok(Some(answer)),
-                    }
+                (Some(answer), _) if self.asking.is_answered_by(&answer) && !self.asking.is_for_others(&answer) => {
+                    return Err(answer);
                 }
+                (None, Ok(false)) if Instant::now() < self.deadline => return Ok(self),
+                (None, Ok(true)) => {}
+                // It has gone, is too slow, has no answer, or talks of something else.
+                (Some(_), _) | (None, _) => self = Asked::ask(self.asking)?,
             }
         }
     }

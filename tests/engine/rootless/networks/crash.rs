@@ -136,27 +136,101 @@ fn killed_at_every_step() {
     // Who keeps the user's namespaces meanwhile: newuidmap(1) is not to be traced.
     place.detached("keeper", &[], "sleep 1000");
     let arguments = ["run", "--rm", "--network", "mine", "-p", "8080:80", "box", "true"];
-    let calls = "symlink,rename,unlink,clone3,clone,vfork,umount2,mount,sendmsg,sendto,setns,flock";
     let mut killed = 0;
-    for number in (1..60).step_by(2) {
-        if killed_at(&place, calls, number, &arguments) {
-            killed += 1;
-        }
-        until(&format!("nothing is left after step {number}"), || {
-            let (code, _, errors) = place.outcome(&["ps", "-q"]);
-            assert_eq!((code, errors.as_str()), (Some(0), ""), "step {number}");
-            for id in place.ctn(&["ps", "-aq", "--filter", "status=created"]).lines() {
-                place.outcome(&["rm", id]);
+    for call in [
+        "symlink", "rename", "unlink", "clone3", "clone", "vfork", "umount2", "mount", "sendmsg", "sendto", "setns",
+        "flock",
+    ] {
+        // The first ones, and then fewer.
+        for number in [1, 2, 3, 5, 8, 13, 21, 34] {
+            let was_killed = killed_at(&place, call, number, &arguments);
+            until(&format!("nothing is left after {call} {number}"), || {
+                let (code, _, errors) = place.outcome(&["ps", "-q"]);
+                assert_eq!((code, errors.as_str()), (Some(0), ""), "{call} {number}");
+                for id in place.ctn(&["ps", "-aq", "--filter", "status=created"]).lines() {
+                    place.outcome(&["rm", id]);
+                }
+                left_of_networks(&place).is_empty() && processes_of(&place, "").is_empty()
+            });
+            if !was_killed {
+                break;
             }
-            left_of_networks(&place).is_empty() && processes_of(&place, "").is_empty()
-        });
-        // The port is free.
-        place.ctn(&["run", "--rm", "--network", "mine", "-p", "8080:80", "box", "true"]);
+            killed += 1;
+            // The port is free.
+            place.ctn(&["run", "--rm", "--network", "mine", "-p", "8080:80", "box", "true"]);
+        }
     }
-    assert!(killed > 10, "only {killed} were killed");
+    assert!(killed > 20, "only {killed} were killed");
     place.ctn(&["rm", "-f", "keeper"]);
     place.ctn(&["network", "rm", "mine"]);
     assert_all_gone(&place);
+}
+
+/// A container in one of the user's networks, which comes into another one and leaves it.
+struct Member {
+    place: Place,
+    /// What is kept of its first network.
+    before: Vec<PathBuf>,
+}
+
+impl Member {
+    fn new(wire: &Wire) -> Member {
+        let place = wire.place("");
+        for name in ["mine", "other"] {
+            place.ctn(&["network", "create", name]);
+        }
+        place.ctn(&["run", "-d", "--name", "web", "--network", "mine", "box", "sleep", "1000"]);
+        let before = left_of_networks(&place);
+        Member { place, before }
+    }
+
+    /// Whether it is in the other network, after one more command: all that belongs to that has to be there, or nothing.
+    fn is_connected(&self, when: &str) -> bool {
+        let (code, _, errors) = self.place.outcome(&["ps", "-a"]);
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{when}");
+        let networks = self.place.field("web", "range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end");
+        let is_connected = networks == "mine other";
+        let more = left_of_networks(&self.place).iter().filter(|path| !self.before.contains(path)).count();
+        let pid = self.place.field("web", ".State.Pid");
+        let inside = fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap();
+        let net = format!("--net={}", network_of(&self.place));
+        let output = Command::new("nsenter").args([&net, "ip", "-br", "link"]).output().unwrap();
+        let links = succeeded(&output, "ip -br link");
+        let veths = links.lines().filter(|line| line.starts_with("veth")).count();
+        // An endpoint and a lease, and a link with both of its ends.
+        let wanted = if is_connected { (2, true, 2) } else { (0, false, 1) };
+        assert_eq!((more, inside.contains("eth1"), veths), wanted, "{when}: {networks}");
+        is_connected
+    }
+}
+
+#[test]
+fn a_connect_or_a_disconnect_that_is_killed() {
+    let wire = Wire::new();
+    let member = Member::new(&wire);
+    let place = &member.place;
+    let mut killed = [0, 0];
+    for call in ["symlink", "rename", "unlink", "clone3", "clone", "sendmsg", "sendto", "setns", "flock", "write"] {
+        for number in 1.. {
+            let before = killed;
+            for (at, verb) in ["connect", "disconnect"].into_iter().enumerate() {
+                let arguments = ["network", verb, "other", "web"];
+                killed[at] += usize::from(killed_at(place, call, number, &arguments));
+                let is_done = |when: &str| member.is_connected(when) == (verb == "connect");
+                if !is_done(&format!("{verb} killed at {call} {number}")) {
+                    place.ctn(&arguments);
+                    assert!(is_done(verb), "{verb} after one that was killed at {call} {number}");
+                }
+            }
+            if killed == before {
+                break;
+            }
+        }
+    }
+    assert!(killed.iter().all(|count| *count > 20), "only {killed:?}");
+    place.ctn(&["rm", "-f", "web"]);
+    place.ctn(&["network", "rm", "mine", "other"]);
+    assert_all_gone(place);
 }
 
 #[test]
