@@ -84,7 +84,7 @@ impl Networks {
         self.write_endpoint(&endpoint)?;
         match self.make(&alone, &network, &endpoint, request, &others) {
             Ok(warnings) => Ok((endpoint, warnings)),
-            Err(error) => match self.detach_one(&endpoint) {
+            Err(error) => match self.take_back(&endpoint, &others, request.namespace) {
                 Ok(()) => Err(error),
                 Err(second) => Err(error.context(format!("what was made could not be removed either ({second:#})"))),
             },

@@ -48,25 +48,33 @@ impl Networks {
         self.leave(container, network, namespace)
     }
 
-    /// The same, whatever there is of its place in the network: somebody was killed who made it, or took it away.
+    /// The same, whatever there is of its place in the network: somebody was killed who made it, or took it away. It has left also where
+    /// another network can't lead outside any more: a container may have changed the links and addresses that it has.
     pub fn leave(&self, container: &str, network: &str, namespace: BorrowedFd<'_>) -> Result<()> {
         let endpoints = self.endpoints_of(container)?;
         let Some(endpoint) = endpoints.iter().find(|endpoint| self.is_meant(endpoint, network)) else {
             self.detach(container, Some(network))?;
             // Whoever was killed may have been at this.
-            return self.lead_outside(container, namespace);
+            let _ = self.lead_outside(container, namespace);
+            return Ok(());
         };
-        // Those on a link of the host have no end here.
-        if endpoint.link.is_none() {
-            // By the name, too, that it has at first.
-            let first = link_name(&endpoint.container, &endpoint.network);
-            within(namespace, || {
-                let links = Links::open()?;
-                links.delete(&endpoint.interface).and_then(|()| links.delete(&first))
-            })?;
-        }
+        delete_inside(endpoint, namespace)?;
         self.detach(container, Some(&endpoint.network))?;
-        if has_priorities(&endpoints) { self.lead_outside(container, namespace) } else { Ok(()) }
+        if has_priorities(&endpoints) {
+            let _ = self.lead_outside(container, namespace);
+        }
+        Ok(())
+    }
+
+    /// What a container was to have that could not be made whole, out of a namespace that may live on.
+    pub(super) fn take_back(&self, endpoint: &Endpoint, others: &[Endpoint], namespace: BorrowedFd<'_>) -> Result<()> {
+        delete_inside(endpoint, namespace)?;
+        self.detach_one(endpoint)?;
+        if has_priorities(others.iter().chain([endpoint])) {
+            // Their ways outside were ranked with this one among them. If it was that which failed, it was told.
+            let _ = self.lead_outside(&endpoint.container, namespace);
+        }
+        Ok(())
     }
 
     fn is_meant(&self, endpoint: &Endpoint, text: &str) -> bool {
@@ -200,6 +208,24 @@ impl Networks {
         }
         Ok(())
     }
+}
+
+/// Deletes the link in the container of one that is on a link of the host, and has no end here; by the name, too, that it has at first.
+/// What the container has made itself under that name stays.
+fn delete_inside(endpoint: &Endpoint, namespace: BorrowedFd<'_>) -> Result<()> {
+    if endpoint.link.is_some() {
+        return Ok(());
+    }
+    within(namespace, || {
+        let links = Links::open()?;
+        for name in [&endpoint.interface, &link_name(&endpoint.container, &endpoint.network)] {
+            let kind = links.find(name)?.and_then(|link| link.kind);
+            if matches!(kind.as_deref(), Some("macvlan" | "ipvlan")) {
+                links.delete(name)?;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Errors of a teardown that goes on.
