@@ -6,8 +6,9 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
+use rustix::fs::FlockOperation;
 
-use super::{Engine, make_directory, record};
+use super::{Engine, locks, make_directory, record};
 use crate::error::Attempt;
 
 /// Half of a name that is made up; the colours that Corten steel takes on.
@@ -111,16 +112,24 @@ impl Engine {
 
     /// Names of containers that are not there any more, and names that a container had before: given back.
     pub(super) fn release_stray_names(&self) {
+        // Two who find the same name: the second one would give back what somebody has claimed since.
+        let Ok(_alone) = locks::wait(&self.names(), FlockOperation::LockExclusive) else { return };
         for entry in fs::read_dir(self.names()).into_iter().flatten().flatten() {
             let Ok(name) = entry.file_name().into_string() else { continue };
             let Some(id) = self.id_of_name(&name) else { continue };
             let directory = self.directory(&id);
-            let is_stray = match self.record(&id) {
-                Ok(record) => record.name != name && super::locks::try_alone(&directory).is_some(),
-                Err(_) => !directory.exists(),
-            };
-            if is_stray {
-                self.release(&id, &name);
+            let has_another = || self.record(&id).map(|record| record.name != name);
+            match has_another() {
+                Ok(false) => {}
+                // Whoever renames it has it locked, and may have been done before that was asked.
+                Ok(true) => {
+                    let locked = locks::try_alone(&directory);
+                    if locked.is_some() && has_another().is_ok_and(|has_another| has_another) {
+                        self.release(&id, &name);
+                    }
+                }
+                Err(_) if !directory.exists() => self.release(&id, &name),
+                Err(_) => {}
             }
         }
     }
