@@ -7,7 +7,8 @@ use rustix::fs::FlockOperation;
 
 use super::state::{State, Status};
 use super::{
-    Engine, locks, log, make_directory, membership, network, now, pasta, remove, rename, root, rootless, volume,
+    Engine, locks, log, make_directory, membership, network, now, pasta, remove, rename, replace, root, rootless,
+    volume,
 };
 use crate::container;
 use crate::error::{Attempt, sentence};
@@ -22,6 +23,8 @@ pub(super) fn all(engine: &Engine) -> Result<()> {
         let Ok(id) = entry.file_name().into_string() else { continue };
         if let Some(id) = rename::noted(&id) {
             rename::settle(engine, id)?;
+        } else if let Some(id) = replace::noted(&id) {
+            replace::settle(engine, id)?;
         } else if id.len() == 64 && !locks::is_held(&entry.path().join("monitor")) {
             let was_told = entry.path().join(TOLD).exists();
             one(engine, &id).or_else(|error| if was_told { Ok(()) } else { Err(error) })?;
