@@ -74,6 +74,30 @@ fn health_is_asked_and_told() {
     assert!(told.contains("exceeded timeout"), "{told}");
 }
 
+/// docker stops its checks as long as a container is paused.
+#[test]
+fn a_frozen_container_is_not_ill() {
+    let place = Place::new();
+    let flags = |command| {
+        ["--health-cmd", command, "--health-interval", "100ms", "--health-timeout", "100ms", "--health-retries", "2"]
+    };
+    place.detached("frozen", &flags("test ! -e /tmp/ill"), "sleep 1000");
+    // It counts the time.
+    place.detached("other", &flags("false"), "sleep 1000");
+    place.until_field("frozen", ".State.Health.Status", "healthy");
+    let count = || place.field("other", ".State.Health.FailingStreak").parse::<u32>().unwrap();
+    place.ctn(&["pause", "frozen"]);
+    let before = count();
+    until("some time is over", || count() > before + 10);
+    let health = place.field("frozen", "json .State.Health");
+    assert!(health.contains("\"healthy\"") && health.contains("\"FailingStreak\":0"), "{health}");
+    place.ctn(&["unpause", "frozen"]);
+    place.ctn(&["exec", "frozen", "touch", "/tmp/ill"]);
+    place.until_field("frozen", ".State.Health.Status", "unhealthy");
+    place.ctn(&["rm", "-f", "frozen", "other"]);
+    place.assert_nothing_left();
+}
+
 #[test]
 fn what_the_machine_ends_runs_again_after_its_start() {
     let place = Place::new();
