@@ -34,7 +34,7 @@ pub struct Wanted {
 
 impl Engine {
     /// Makes a container. Its record is written last: killed before that, it isn't there, and the next command removes the rest. Whom it
-    /// replaces is removed when nothing else can be refused any more.
+    /// replaces is removed after that.
     pub fn create(&self, wanted: Wanted) -> Result<Container<'_>> {
         let Wanted { mut record, name, image, replaces, starts } = wanted;
         record.id = new_id()?;
@@ -113,9 +113,10 @@ impl Engine {
         name: Option<&str>,
         replaced: Option<&Container<'_>>,
     ) -> Result<()> {
-        if replaced.is_none() {
-            record.name = self.claim(&record.id, name)?;
-        }
+        record.name = match (replaced, name) {
+            (Some(_), Some(name)) => name.into(),
+            _ => self.claim(&record.id, name)?,
+        };
         if let Some(manifest) = &record.manifest {
             self.store.pin(&record.id, manifest, &record.layers)?;
         }
@@ -134,11 +135,11 @@ impl Engine {
                 quota::limit(directory, &all, &record.id, size, "--storage-opt")?;
             }
         }
-        if let Some(replaced) = replaced {
-            replaced.remove(true, false)?;
-            record.name = self.claim(&record.id, name)?;
+        let write = || write(directory, record, !record.host_config.auto_remove);
+        match replaced {
+            Some(replaced) => replaced.give_way(record, write),
+            None => write(),
         }
-        write(directory, record, !record.host_config.auto_remove)
     }
 }
 

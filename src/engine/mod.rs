@@ -22,6 +22,7 @@
 //! | `RUN/ID/change-of-networks` | which one it is about to be in, or to leave ([`membership`]) |
 //! | `RUN/ID/release-failed` | it is still in its networks, and somebody was told ([`reconcile`]) |
 //! | `RUN/renamed-ID` | which two names it is about to change ([`rename`]) |
+//! | `RUN/replaced-ID` | it is removed when another one has its place ([`replace`]) |
 //! | `RUN/runtime/ID/` | the runtime's state directory |
 //! | `RUN/events` | what happened ([`events`]) |
 //!
@@ -59,6 +60,7 @@ pub mod reconcile;
 pub mod record;
 mod remove;
 mod rename;
+mod replace;
 mod root;
 pub mod rootless;
 pub mod specification;

@@ -5,9 +5,10 @@ use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
+use rustix::fs::FlockOperation;
 
-use super::{Engine, make_directory, record};
+use super::{Engine, locks, make_directory, record};
 use crate::error::Attempt;
 
 /// Half of a name that is made up; the colours that Corten steel takes on.
@@ -61,45 +62,44 @@ impl Engine {
     pub(super) fn claim(&self, id: &str, wanted: Option<&str>) -> Result<String> {
         if let Some(name) = wanted {
             check(name)?;
-            self.claim_one(id, name)?;
+            if !self.claim_one(id, name)? {
+                // Nobody's perhaps: of a command that was killed.
+                self.release_stray_names();
+                ensure!(self.claim_one(id, name)?, self.conflict(name));
+            }
             return Ok(name.into());
         }
         for attempt in 0..64 {
             let name = made_up(id, attempt);
-            if self.claim_one(id, &name).is_ok() {
+            if self.claim_one(id, &name)? {
                 return Ok(name);
             }
         }
         let name = record::short(id).to_owned();
-        self.claim_one(id, &name)?;
+        ensure!(self.claim_one(id, &name)?, self.conflict(&name));
         Ok(name)
     }
 
-    fn claim_one(&self, id: &str, name: &str) -> Result<()> {
+    /// Whether the name is the container's now; else somebody has it.
+    fn claim_one(&self, id: &str, name: &str) -> Result<bool> {
         let path = self.name_path(name);
         let mut made = symlink(id, &path);
         if made.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             make_directory(&self.names())?;
             made = symlink(id, &path);
         }
-        if made.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists) {
-            // Its own already, or nobody's: of a rename that was killed.
-            if self.id_of_name(name).as_deref() == Some(id) {
-                return Ok(());
-            }
-            self.release_stray_names();
-            made = symlink(id, &path);
-        }
         match made {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let owner = self.id_of_name(name).unwrap_or_default();
-                bail!(
-                    "Conflict. The container name \"/{name}\" is already in use by container \"{owner}\". You have to \
-                     remove (or rename) that container to be able to reuse that name."
-                )
-            }
-            made => made.attempt(|| format!("make the symlink {path:?}")),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(self.id_of_name(name).as_deref() == Some(id)),
+            made => made.attempt(|| format!("make the symlink {path:?}")).map(|()| true),
         }
+    }
+
+    fn conflict(&self, name: &str) -> String {
+        let owner = self.id_of_name(name).unwrap_or_default();
+        format!(
+            "Conflict. The container name \"/{name}\" is already in use by container \"{owner}\". You have to remove (or rename) that \
+             container to be able to reuse that name."
+        )
     }
 
     /// Gives a name back, if it is this container's.
@@ -111,16 +111,24 @@ impl Engine {
 
     /// Names of containers that are not there any more, and names that a container had before: given back.
     pub(super) fn release_stray_names(&self) {
+        // Two who find the same name: the second one would give back what somebody has claimed since.
+        let Ok(_alone) = locks::wait(&self.names(), FlockOperation::LockExclusive) else { return };
         for entry in fs::read_dir(self.names()).into_iter().flatten().flatten() {
             let Ok(name) = entry.file_name().into_string() else { continue };
             let Some(id) = self.id_of_name(&name) else { continue };
             let directory = self.directory(&id);
-            let is_stray = match self.record(&id) {
-                Ok(record) => record.name != name && super::locks::try_alone(&directory).is_some(),
-                Err(_) => !directory.exists(),
-            };
-            if is_stray {
-                self.release(&id, &name);
+            let has_another = || self.record(&id).map(|record| record.name != name);
+            match has_another() {
+                Ok(false) => {}
+                // Whoever renames it has it locked, and may have been done before that was asked.
+                Ok(true) => {
+                    let locked = locks::try_alone(&directory);
+                    if locked.is_some() && has_another().is_ok_and(|has_another| has_another) {
+                        self.release(&id, &name);
+                    }
+                }
+                Err(_) if !directory.exists() => self.release(&id, &name),
+                Err(_) => {}
             }
         }
     }

@@ -7,13 +7,14 @@ use rustix::fs::FlockOperation;
 
 use super::state::{State, Status};
 use super::{
-    Engine, locks, log, make_directory, membership, network, now, pasta, remove, rename, root, rootless, volume,
+    Engine, locks, log, make_directory, membership, network, now, pasta, remove, rename, replace, root, rootless,
+    volume,
 };
 use crate::container;
 use crate::error::{Attempt, sentence};
 
-/// Beside a container's other files below `/run`: it could not be released from its networks, and a command has said so. Those after it try
-/// again, and have their own things to tell.
+/// Beside a container's other files below `/run`: it could not be released from its networks, or a change of these not be settled, and a
+/// command has said so. Those after it try again, and have their own things to tell.
 const TOLD: &str = "release-failed";
 
 /// Looks at what may have been left. It costs as much as there are containers running.
@@ -22,17 +23,31 @@ pub(super) fn all(engine: &Engine) -> Result<()> {
         let Ok(id) = entry.file_name().into_string() else { continue };
         if let Some(id) = rename::noted(&id) {
             rename::settle(engine, id)?;
+        } else if let Some(id) = replace::noted(&id) {
+            replace::settle(engine, id)?;
         } else if id.len() == 64 && !locks::is_held(&entry.path().join("monitor")) {
             let was_told = entry.path().join(TOLD).exists();
             one(engine, &id).or_else(|error| if was_told { Ok(()) } else { Err(error) })?;
         } else if membership::is_unsettled(&entry.path()) {
-            membership::settle(engine, &id)?;
+            settle_networks(engine, &id)?;
         }
     }
     volume::unmount_strays(engine)?;
     engine.remove_strays();
     half_made(engine)?;
     rootless::network::reconcile(engine)
+}
+
+/// Where that fails, it is told once: what a container has made of its links is not to keep everybody from everything, its removal as well.
+fn settle_networks(engine: &Engine, id: &str) -> Result<()> {
+    let told = engine.running(id).join(TOLD);
+    let was_told = told.exists();
+    match membership::settle(engine, id) {
+        Err(_) if was_told => Ok(()),
+        Err(error) => fs::write(&told, "").attempt(|| format!("make {told:?}")).and(Err(error)),
+        Ok(()) if was_told => fs::remove_file(&told).attempt(|| format!("remove {told:?}")),
+        Ok(()) => Ok(()),
+    }
 }
 
 /// The machine was started since: nothing runs, whatever the files say.

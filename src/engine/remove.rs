@@ -107,7 +107,12 @@ impl Engine {
 pub(super) fn remains(engine: &Engine, id: &str) {
     for entry in fs::read_dir(engine.store.root().join("names")).into_iter().flatten().flatten() {
         if fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str().as_bytes() == id.as_bytes()) {
-            let _ = fs::remove_file(entry.path());
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let _ = match engine.named_by_record(&name) {
+                // It was to be replaced.
+                Some(other) => engine.hand_over(&name, &other, id),
+                None => fs::remove_file(entry.path()).attempt(|| format!("remove {:?}", entry.path())),
+            };
         }
     }
     volume::release_of(engine, id);

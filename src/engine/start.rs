@@ -31,8 +31,12 @@ impl Container<'_> {
                 bail!("cannot start a paused container, try unpause instead");
             }
             if state.status.is_up() {
-                // One that ended this moment is started again.
-                let Some(channel) = Channel::connect(&self.running())? else { continue };
+                let Some(channel) = Channel::connect(&self.running())? else {
+                    // One that ended this moment is started again, when its monitor or another command has seen to what it leaves.
+                    self.wait_for_monitor()?;
+                    drop(self.lock()?);
+                    continue;
+                };
                 if let Some(streams) = streams {
                     channel.request(&Request::Attach(streams))?;
                 }
@@ -53,7 +57,8 @@ impl Container<'_> {
         let running = self.running();
         make_directory(&running)?;
         let path = running.join("monitor");
-        let life = File::create(&path).attempt(|| format!("make {path:?}"))?;
+        let life = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+        let life = life.attempt(|| format!("make {path:?}"))?;
         flock(&life, FlockOperation::LockExclusive).attempt(|| format!("lock {path:?}"))?;
         let (channel, theirs) = Channel::pair()?;
         if let Some(streams) = streams {

@@ -48,43 +48,33 @@ impl Networks {
         self.leave(container, network, namespace)
     }
 
-    /// The same, whatever there is of its place in the network: somebody was killed who made it, or took it away.
+    /// The same, whatever there is of its place in the network: somebody was killed who made it, or took it away. It has left also where
+    /// another network can't lead outside any more: a container may have changed the links and addresses that it has.
     pub fn leave(&self, container: &str, network: &str, namespace: BorrowedFd<'_>) -> Result<()> {
         let endpoints = self.endpoints_of(container)?;
         let Some(endpoint) = endpoints.iter().find(|endpoint| self.is_meant(endpoint, network)) else {
             self.detach(container, Some(network))?;
             // Whoever was killed may have been at this.
-            return self.lead_outside(container, namespace);
-        };
-        self.remove_inside(endpoint, namespace)?;
-        self.detach(container, Some(&endpoint.network))?;
-        if has_priorities(&endpoints) { self.lead_outside(container, namespace) } else { Ok(()) }
-    }
-
-    /// What was begun of a place comes to nothing: the container has what it had, and its ways outside, too.
-    pub(super) fn take_back(&self, endpoint: &Endpoint, others: &[Endpoint], namespace: BorrowedFd<'_>) -> Result<()> {
-        let mut errors = Errors::default();
-        errors.take(self.remove_inside(endpoint, namespace).and_then(|()| self.detach_one(endpoint)));
-        if has_priorities(others.iter().chain([endpoint])) {
-            errors.take(self.lead_outside(&endpoint.container, namespace));
-        }
-        errors.into_result()
-    }
-
-    /// Removes the link of a container that has no end here, for it is on a link of the host: by the name, too, that it has at first.
-    fn remove_inside(&self, endpoint: &Endpoint, namespace: BorrowedFd<'_>) -> Result<()> {
-        if endpoint.link.is_some() {
+            let _ = self.lead_outside(container, namespace);
             return Ok(());
+        };
+        delete_inside(endpoint, namespace)?;
+        self.detach(container, Some(&endpoint.network))?;
+        if has_priorities(&endpoints) {
+            let _ = self.lead_outside(container, namespace);
         }
-        within(namespace, || {
-            let links = Links::open()?;
-            // A link of this name that somebody inside has made is his.
-            let is_of_host = |kind: &str| matches!(kind, "macvlan" | "ipvlan");
-            if links.find(&endpoint.interface)?.and_then(|link| link.kind).as_deref().is_some_and(is_of_host) {
-                links.delete(&endpoint.interface)?;
-            }
-            links.delete(&link_name(&endpoint.container, &endpoint.network))
-        })
+        Ok(())
+    }
+
+    /// What a container was to have that could not be made whole, out of a namespace that may live on.
+    pub(super) fn take_back(&self, endpoint: &Endpoint, others: &[Endpoint], namespace: BorrowedFd<'_>) -> Result<()> {
+        delete_inside(endpoint, namespace)?;
+        self.detach_one(endpoint)?;
+        if has_priorities(others.iter().chain([endpoint])) {
+            // Their ways outside were ranked with this one among them. If it was that which failed, it was told.
+            let _ = self.lead_outside(&endpoint.container, namespace);
+        }
+        Ok(())
     }
 
     fn is_meant(&self, endpoint: &Endpoint, text: &str) -> bool {
@@ -218,6 +208,24 @@ impl Networks {
         }
         Ok(())
     }
+}
+
+/// Deletes the link in the container of one that is on a link of the host, and has no end here; by the name, too, that it has at first.
+/// What the container has made itself under that name stays.
+fn delete_inside(endpoint: &Endpoint, namespace: BorrowedFd<'_>) -> Result<()> {
+    if endpoint.link.is_some() {
+        return Ok(());
+    }
+    within(namespace, || {
+        let links = Links::open()?;
+        for name in [&endpoint.interface, &link_name(&endpoint.container, &endpoint.network)] {
+            let kind = links.find(name)?.and_then(|link| link.kind);
+            if matches!(kind.as_deref(), Some("macvlan" | "ipvlan")) {
+                links.delete(name)?;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Errors of a teardown that goes on.

@@ -46,14 +46,15 @@ impl Networks {
             let mut wanted = Vec::new();
             for (endpoint, place) in places(&endpoints) {
                 let network = networks.iter().find(|network| network.id == endpoint.network);
-                let Some(link) = links.find(&endpoint.interface)? else { continue };
+                // One that somebody has set down, or removed, leads nowhere.
+                let Some(link) = links.find(&endpoint.interface)?.filter(|link| link.is_up) else { continue };
                 let gateways = network.map(of).unwrap_or_default();
                 wanted.extend(gateways.iter().map(|pool| (link.index, pool.gateway, metric(place, pool.gateway))));
             }
             // No two have the same metric, not even for a moment.
             let delete = |(link, gateway, _): &(_, _, _)| links.delete_default_route(*link, *gateway);
             let deleted: Vec<Result<()>> = wanted.iter().map(delete).collect();
-            // Of a link that somebody has set down there is none, and the others have theirs all the same.
+            // Where somebody has removed the address there is none, and the others have theirs all the same.
             let add = |(link, gateway, metric): &(_, _, _)| links.add_default_route(*link, *gateway, *metric);
             let added: Vec<Result<()>> = wanted.iter().map(add).collect();
             deleted.into_iter().chain(added).collect()

@@ -13,6 +13,7 @@ pub mod first;
 pub mod handle;
 pub mod keyring;
 pub mod landlock;
+pub mod mapping;
 pub mod mount;
 pub mod network;
 pub mod priority;

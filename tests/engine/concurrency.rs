@@ -1,4 +1,36 @@
-use crate::harness::Place;
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::{Place, ctn, until};
+
+/// A command whose nth call of a kind on one file comes seconds later than it would (strace(1)).
+fn late(place: &Place, call: &str, number: usize, seconds: u32, path: &str, arguments: &[&str]) -> Child {
+    let mut command = Command::new("strace");
+    command.args(["-qq", "-o", "/dev/null", "-P", path, "-e", &format!("trace={call}")]);
+    command.args(["-e", &format!("inject={call}:delay_enter={seconds}000000:when={number}")]).arg(ctn());
+    crate::harness::prepare(&mut command, &place.path, arguments);
+    command.stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Who wants a name looks whose it is, and gives back what is nobody's: by then it may be somebody's.
+#[test]
+fn a_name_that_is_given_meanwhile_is_not_taken() {
+    let place = Place::new();
+    let id = place.ctn(&["create", "--name", "web", "--network", "none", "box", "true"]).trim().to_owned();
+    let directory = place.store().join("containers").join(&id).display().to_string();
+    // It has the new name already, and its record the old one.
+    let rename = late(&place, "rename", 1, 2, &format!("{directory}/.container.json.new"), &["rename", "web", "site"]);
+    until("the new name is claimed", || place.store().join("names/site").is_symlink());
+    // The record is read, and the container looked at when the rename is done; the first look is for what is left of one.
+    let create =
+        late(&place, "flock", 2, 4, &directory, &["create", "--name", "site", "--network", "none", "box", "true"]);
+    let [rename, create] = [rename, create].map(|command| command.wait_with_output().unwrap());
+    assert!(rename.status.success(), "{rename:?}");
+    let errors = String::from_utf8_lossy(&create.stderr);
+    assert!(errors.contains("is already in use"), "{create:?}");
+    assert_eq!(place.field("site", ".Id"), id);
+    place.ctn(&["rm", "site"]);
+    place.assert_nothing_left();
+}
 
 #[test]
 fn fifty_at_a_time() {

@@ -4,7 +4,10 @@ mod networks;
 mod volumes;
 
 use std::fs;
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Place, kill, until};
 use crate::wait::Process;
@@ -26,6 +29,37 @@ fn a_killed_monitor_ends_its_container() {
     place.ctn(&["start", "orphan"]);
     kill(place.monitor_of("orphan"));
     place.ctn(&["rm", "-f", "orphan"]);
+    place.assert_nothing_left();
+}
+
+/// A process that was made a moment ago has all descriptors of the one that made it, and their locks, until it becomes its program.
+#[test]
+fn a_killed_monitor_is_dead_whatever_it_has_just_made() {
+    let place = Place::new();
+    place.detached("asked", &["--health-cmd", "true", "--health-interval", "200ms"], "sleep 1000");
+    let monitor = place.monitor_of("asked");
+    let mut tracer = Command::new("strace");
+    // It stops in place of closing what it does not need.
+    tracer.args(["-f", "-o", "/dev/null", "-e", "trace=close_range"]);
+    tracer.args(["-e", "inject=close_range:error=EINTR:signal=SIGSTOP", "-p", &monitor.to_string()]);
+    let mut tracer = tracer.stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(tracer.stderr.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("attached"), "{first}");
+    until("a process is made that is to ask, and stops", || {
+        let children = fs::read_to_string(format!("/proc/{monitor}/task/{monitor}/children")).unwrap();
+        let is_stopped = |pid: &str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.contains("(ctn-monitor) t") || stat.contains("(ctn-monitor) T")
+        };
+        children.split_whitespace().any(is_stopped)
+    });
+    // It stays as it is.
+    kill_process(Pid::from_child(&tracer), Signal::INT).unwrap();
+    tracer.wait().unwrap();
+    kill(monitor);
+    assert_eq!(place.field("asked", ".State.Status"), "exited");
+    place.ctn(&["rm", "asked"]);
     place.assert_nothing_left();
 }
 

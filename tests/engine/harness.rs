@@ -199,7 +199,7 @@ impl Place {
         if let Some(run) = self.run() {
             for entry in fs::read_dir(&run).into_iter().flatten().flatten() {
                 let name = entry.file_name().into_string().unwrap();
-                if name.len() == 64 || name.starts_with("renamed-") {
+                if name.len() == 64 || name.starts_with("renamed-") || name.starts_with("replaced-") {
                     left.push(entry.path().display().to_string());
                 }
             }

@@ -348,6 +348,36 @@ fn who_can_not_be_replaced_stays_as_it_was() {
     place.assert_nothing_left();
 }
 
+/// The disk is full, or somebody has removed what a container is kept in: the last thing of all fails.
+#[test]
+fn who_is_replaced_by_one_that_can_not_be_written_keeps_name_and_place() {
+    let place = Place::new();
+    let id = place.detached("web", &[], "sleep 1000");
+    let names = place.store().join("names");
+    let mut command = std::process::Command::new("strace");
+    // The record's temporary file is the only one that is synced.
+    command.args([
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fsync,fdatasync",
+        "-e",
+        "inject=fsync,fdatasync:error=ENOSPC",
+    ]);
+    command.arg(crate::harness::ctn());
+    let create = ["create", "--replace", "--name", "web", "--network", "none", "box", "true"];
+    crate::harness::prepare(&mut command, &place.path, &create);
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && errors.contains("no space left"), "{output:?}");
+    assert_eq!(std::fs::read_link(names.join("web")).unwrap().to_str(), Some(id.as_str()));
+    assert_eq!(place.field("web", ".State.Status"), "running");
+    assert_eq!(place.ctn(&["ps", "-aq"]).lines().count(), 1);
+    place.ctn(&["rm", "-f", "web"]);
+    place.assert_nothing_left();
+}
+
 #[test]
 fn files_are_made_without_the_bits_of_the_umask() {
     let place = Place::new();

@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::harness::{Place, kill, until};
 use crate::lock;
+use crate::wire;
 
 #[test]
 fn a_port_is_published_and_held() {
@@ -381,6 +382,58 @@ fn the_way_outside_is_that_of_the_highest_priority() {
     assert!(refusal.contains("invalid gw-priority \"x\""), "{refusal}");
     place.ctn(&["rm", "-f", "web"]);
     place.ctn(&["network", "rm", "one", "two", "three", "inside"]);
+    place.assert_nothing_left();
+}
+
+/// What a container has made of its links is no reason for any command to fail, and what could not be done leaves the ways outside as they
+/// were.
+#[test]
+fn a_container_that_has_changed_its_links_is_connected_and_disconnected() {
+    let place = Place::new();
+    for (name, subnet) in [("one", "10.87.86.0/24"), ("two", "10.87.87.0/24"), ("three", "10.87.88.0/24")] {
+        place.ctn(&["network", "create", "--subnet", subnet, name]);
+    }
+    let flags = ["--cap-add", "NET_ADMIN", "--network", "one", "--network", "two"];
+    place.ctn(&[&["run", "-d", "--name", "web"], &flags[..], &["box", "sleep", "1000"]].concat());
+    let ip = |words: &[&str]| place.ctn(&[&["exec", "web", "busybox", "ip"], words].concat());
+    let ways = || {
+        let routes = ip(&["route"]);
+        let defaults = routes.lines().filter(|line| line.starts_with("default")).map(|line| line.trim().to_owned());
+        defaults.collect::<Vec<_>>()
+    };
+    let of_one = "default via 10.87.86.1 dev eth0";
+    ip(&["link", "set", "eth1", "down"]);
+    place.ctn(&["network", "connect", "--gw-priority", "2", "three", "web"]);
+    assert_eq!(ways(), ["default via 10.87.88.1 dev eth2".to_owned(), format!("{of_one}  metric 101")]);
+    place.ctn(&["network", "disconnect", "three", "web"]);
+    assert_eq!(ways(), [of_one]);
+    ip(&["link", "set", "eth1", "up"]);
+    ip(&["addr", "flush", "dev", "eth1"]);
+    let refusal = place.refusal(1, &["network", "connect", "--gw-priority", "2", "three", "web"]);
+    assert!(refusal.contains("make 10.87.87.1 the gateway"), "{refusal}");
+    assert_eq!(ways(), [of_one]);
+    let (status, _, errors) = place.outcome(&["rm", "-f", "web"]);
+    assert_eq!((status, errors.as_str()), (Some(0), ""));
+    place.ctn(&["network", "rm", "one", "two", "three"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_place_on_a_link_of_the_host_that_could_not_be_made_leaves_no_link() {
+    let place = Place::new();
+    wire::ip("link add lan-a type veth peer name lan-b");
+    place.ctn(&["network", "create", "-d", "macvlan", "-o", "parent=lan-a", "--subnet", "10.87.89.0/24", "lan"]);
+    place.ctn(&["run", "-d", "--name", "web", "box", "sleep", "1000"]);
+    let setting = "com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.nonesuch=1";
+    let refusal = place.refusal(1, &["network", "connect", "--driver-opt", setting, "lan", "web"]);
+    assert!(refusal.contains("nonesuch"), "{refusal}");
+    let links = || place.ctn(&["exec", "web", "busybox", "ip", "-o", "link"]);
+    assert_eq!(links().lines().count(), 2, "{}", links());
+    place.ctn(&["network", "connect", "lan", "web"]);
+    assert!(links().contains("eth1"), "{}", links());
+    place.ctn(&["rm", "-f", "web"]);
+    place.ctn(&["network", "rm", "lan"]);
+    wire::ip("link del lan-a");
     place.assert_nothing_left();
 }
 

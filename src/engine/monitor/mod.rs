@@ -34,6 +34,7 @@ use crate::cgroup::Watch;
 use crate::error::{Attempt, sentence};
 use crate::security::sealed_executable;
 use crate::sys::clone::{self, Child};
+use crate::sys::mapping::Kept;
 use crate::sys::signal;
 use clients::Clients;
 use probe::Probing;
@@ -53,8 +54,8 @@ struct Monitor {
     record: Record,
     state: State,
     signals: OwnedFd,
-    /// Locked as long as the monitor lives.
-    _life: OwnedFd,
+    /// Locked as long as the monitor lives, and not by processes that it has made a moment ago.
+    _life: Kept,
     /// The container's lock, held for whoever started it until it runs.
     lock: Option<OwnedFd>,
     clients: Clients,
@@ -122,7 +123,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
         engine,
         record,
         signals,
-        _life: life.into(),
+        _life: Kept::new(life.into()).attempt(|| "keep the lock of the monitor's life")?,
         lock: Some(lock),
         log: None,
         log_failed: false,

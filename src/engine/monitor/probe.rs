@@ -96,14 +96,18 @@ impl Asked {
 }
 
 impl Monitor {
-    /// Asks, if it is time, and takes the answer, if there is one.
+    /// Asks, if it is time, and takes the answer, if there is one. A container that is frozen can't be asked and can't answer, which says
+    /// nothing of its health: it is asked later, and waited for longer.
     pub(super) fn probe(&mut self, now_is: Instant) {
         let Some(mut probing) = self.probing.take() else { return };
         let since_start = self.started.elapsed();
         let mut probe = None;
         match &mut probing.asked {
             Some(asked) => {
-                if asked.status.is_none() && asked.deadline <= now_is {
+                let is_late = asked.status.is_none() && asked.deadline <= now_is;
+                if is_late && self.is_frozen() {
+                    asked.deadline = now_is + probing.check.patience();
+                } else if is_late {
                     let _ = signal::send(std::os::fd::AsFd::as_fd(&asked.child.pidfd), libc::SIGKILL);
                     let patience = probing.check.patience();
                     asked.said = format!("Health check exceeded timeout ({patience:?})").into_bytes();
@@ -118,6 +122,10 @@ impl Monitor {
             }
             None if probing.next <= now_is => match self.ask(&probing.check) {
                 Ok(asked) => probing.asked = Some(asked),
+                Err(_) if self.is_frozen() => {
+                    let health = self.state.health.clone().unwrap_or_default();
+                    probing.next = now_is + probing.check.pause(&health, since_start);
+                }
                 Err(error) => {
                     probe = Some(Probe { start: now(), end: now(), exit_code: -1, output: sentence(&error) });
                 }
@@ -134,6 +142,11 @@ impl Monitor {
             }
         }
         self.probing = Some(probing);
+    }
+
+    fn is_frozen(&self) -> bool {
+        let state = container::state(&self.engine.host(), &self.record.id);
+        state.is_ok_and(|state| state.status == container::Status::Paused)
     }
 
     fn ask(&self, check: &HealthCheck) -> Result<Asked> {

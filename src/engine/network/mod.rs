@@ -70,11 +70,14 @@ impl Engine {
 
     /// The ports that a container in networks says that it has (`80/tcp`), and that are published nowhere; a running one's.
     pub fn only_exposed(&self, container: &Container<'_>) -> Result<Vec<String>> {
-        if !is_attachable(&container.record) || self.networks()?.endpoints_of(container.id())?.is_empty() {
+        let exposed = container.record.config.exposed_ports.keys();
+        if exposed.len() == 0
+            || !is_attachable(&container.record)
+            || self.networks()?.endpoints_of(container.id())?.is_empty()
+        {
             return Ok(Vec::new());
         }
         let published = self.published(container)?;
-        let exposed = container.record.config.exposed_ports.keys();
         Ok(exposed.filter(|port| published.iter().all(|(inside, _)| inside != *port)).cloned().collect())
     }
 

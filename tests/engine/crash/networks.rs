@@ -374,6 +374,48 @@ fn a_rename_of_a_stopped_container_that_is_killed() {
     assert_eq!(site.leftovers(), [""; 0]);
 }
 
+/// Either the old one is there, whether it runs or not, or the new one with all that belongs to it.
+#[test]
+fn a_replacement_that_is_killed() {
+    let site = Site::new();
+    let place = &site.place;
+    let parent = site.parent();
+    let mut times = [0, 0];
+    for flags in [&[][..], &["--rm"]] {
+        let start = || {
+            let run = ["run", "-d", "--name", "web", "--label", "old", "-v", "/data", "--cgroup-parent", &parent];
+            place.ctn(&[&run, flags, &["box", "sleep", "1000"]].concat()).trim().to_owned()
+        };
+        let mut old = start();
+        let arguments = ["create", "--replace", "--name", "web", "--network", "none", "-v", "/vol", "box", "true"];
+        let kills = at_each_step(
+            &site,
+            |at| site.kill_command(at, &arguments),
+            |when| {
+                assert_eq!(names_of(place, when), ["web"], "{when}");
+                let all = place.ctn(&["ps", "-aq", "--no-trunc"]);
+                assert_eq!(all.lines().count(), 1, "{when}: {all}");
+                assert_eq!(place.field("web", ".Id"), all.trim(), "{when}");
+                let is_new = all.trim() != old;
+                times[usize::from(is_new)] += 1;
+                // What it has is whole: it can be started, and nothing is left when it goes.
+                place.ctn(&["start", "web"]);
+                if is_new {
+                    place.ctn(&["rm", "-fv", "web"]);
+                    until(&format!("no link is left, {when}"), || links("veth").is_empty());
+                    assert_eq!(site.leftovers(), [""; 0], "{when}");
+                    old = start();
+                }
+            },
+        );
+        assert!(kills > 20, "{kills}");
+        place.ctn(&["rm", "-fv", "web"]);
+    }
+    until("no link is left", || links("veth").is_empty());
+    assert!(times.iter().all(|times| *times > 4), "{times:?}");
+    assert_eq!(site.leftovers(), [""; 0]);
+}
+
 /// The container ends, and with it what is noted of it, before any command comes to it.
 #[test]
 fn a_rename_that_is_killed_before_the_container_ends() {
