@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{FileType, Stat, major, minor};
 
 use super::tree::{Found, link, open_file};
-use crate::error::Attempt;
+use crate::error::{Attempt, Errno, errno};
 use crate::image::layer::attributes::Attributes;
 use crate::image::layer::copy::IdMaps;
 use crate::image::layer::descent::{Descent, Next};
@@ -26,10 +26,14 @@ pub(super) fn pack<W: Write>(found: &Found, name: &[u8], ids: &IdMaps, output: W
     }
     while let Some(Next { directory, name, path }) = descent.next_name()? {
         // What went meanwhile is not there.
-        if let Some(stat) = tree::look(directory, &name)?
-            && let Some(below) = packing.put(directory, &name, &stat, &path)?
-        {
-            descent.enter(below, path)?;
+        let Some(stat) = tree::look(directory, &name)? else { continue };
+        match packing.put(directory, &name, &stat, &path) {
+            Err(error) if errno(&error) == Some(Errno::NOENT) => {}
+            put => {
+                if let Some(below) = put? {
+                    descent.enter(below, path)?;
+                }
+            }
         }
     }
     packing.archive.finish().attempt(|| "write the archive")
