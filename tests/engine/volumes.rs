@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use crate::harness::{Place, kill, user};
 
@@ -49,6 +50,9 @@ fn directories_of_the_host() {
     assert_eq!(fs::read_to_string(shared.join("new")).unwrap(), "new\n");
     let read_only = format!("type=bind,src={},dst=/in,readonly", shared.display());
     assert_eq!(place.inside(&["--mount", &read_only], "touch /in/x 2>/dev/null || echo refused"), "refused\n");
+    // A slash at the end of a file's path is none.
+    let file = format!("{}:/of-host", shared.join("../shared/file/").display());
+    assert_eq!(place.inside(&["-v", &file], "cat /of-host"), "of the host\n");
     // As docker does it: what isn't there is made.
     let missing = format!("{}:/in", place.join("made").display());
     place.inside(&["-v", &missing], "touch /in/x");
@@ -269,6 +273,28 @@ fn a_volume_that_somebody_comes_to_have_is_not_removed() {
     assert!(!output.status.success() && text.contains("volume is in use"), "{text}");
     place.ctn(&["rm", "has"]);
     place.ctn(&["volume", "rm", "kept"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_volume_is_filled_by_one_at_a_time() {
+    let place = Place::new();
+    place.ctn(&["volume", "create", "new"]);
+    let directory = fs::File::open(place.store().join("volumes/new")).unwrap();
+    rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let inode = format!(":{} ", directory.metadata().unwrap().ino());
+    let mut second =
+        place.spawn(&["run", "--rm", "--network", "none", "-v", "new:/data", "box", "cat", "/data/of-image"]);
+    let mut waits = false;
+    crate::harness::until("the second waits, or is over", || {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        waits = locks.lines().any(|line| line.contains("-> FLOCK") && line.contains(&inode));
+        waits || second.try_wait().unwrap().is_some()
+    });
+    assert!(waits, "it began with what another had only begun to make");
+    drop(directory);
+    assert_eq!(second.wait_with_output().unwrap().stdout, b"from the image\n");
+    place.ctn(&["volume", "rm", "new"]);
     place.assert_nothing_left();
 }
 
