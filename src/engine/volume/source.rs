@@ -166,4 +166,16 @@ mod tests {
         let passwd = "root:x:0:0::/root:/bin/sh\ndb:x:70:70::/var/lib/db:\nme:x:1000:1000::/home/me:\nnobody:x:65534:1::/none:\n";
         assert_eq!(homes(passwd).collect::<Vec<_>>(), [PathBuf::from("/root"), PathBuf::from("/home/me")]);
     }
+
+    #[test]
+    fn a_home_behind_a_link_is_where_that_leads() {
+        let link = std::env::temp_dir().join(format!("corten-home-{}", std::process::id()));
+        std::os::unix::fs::symlink("/usr/share", &link).unwrap();
+        let is_home = |path: &Path| {
+            is_one_of(&stat(path).unwrap(), homes(&format!("me:x:1000:1000::{}:/bin/sh", link.display())))
+        };
+        let found = (is_home(Path::new("/usr/share")), is_home(&link), is_home(Path::new("/usr")));
+        fs::remove_file(&link).unwrap();
+        assert_eq!(found, (true, true, false));
+    }
 }
