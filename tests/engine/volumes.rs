@@ -276,6 +276,22 @@ fn a_volume_that_somebody_comes_to_have_is_not_removed() {
     place.assert_nothing_left();
 }
 
+/// As docker's has them: what tells it of others is mounted on what it has for itself.
+#[test]
+fn an_etc_of_its_own_has_the_files_of_the_engine() {
+    let place = Place::new();
+    let look = "grep -c localhost /etc/hosts; cat /etc/hostname; test -s /etc/resolv.conf; grep -c web /etc/passwd";
+    for flag in ["own:/etc", &format!("{}:/etc", place.join("image/etc").display())] {
+        let said = place.inside(&["-v", flag, "--hostname", "named"], look);
+        assert!(said.ends_with("\nnamed\n1\n") && !said.starts_with('0'), "{said}");
+    }
+    fs::write(place.join("hosts"), "mine\n").unwrap();
+    let hosts = format!("{}:/etc/hosts", place.join("hosts").display());
+    assert_eq!(place.inside(&["-v", "own:/etc", "-v", &hosts], "cat /etc/hosts"), "mine\n");
+    place.ctn(&["volume", "rm", "own"]);
+    place.assert_nothing_left();
+}
+
 #[test]
 fn a_volume_is_filled_by_one_at_a_time() {
     let place = Place::new();
