@@ -9,6 +9,7 @@ use rustix::fs::{FileType, Stat};
 use super::form::Form;
 use super::path;
 use super::stack::{Found, Merged, Other, Stack};
+use crate::error::{Errno, errno};
 use crate::image::tar::shown;
 
 /// One difference.
@@ -51,7 +52,11 @@ pub fn between(base: &Stack, new: &Stack, left_out: impl Fn(&[u8]) -> bool) -> R
         match level.names.pop_first() {
             Some(name) => {
                 let path = path::join(&level.path, &name);
-                walk.visit(&name, &path).with_context(|| format!("compare {}", shown(&path)))?;
+                match walk.visit(&name, &path) {
+                    // Of a container that runs: what went meanwhile is not there.
+                    Err(error) if errno(&error) == Some(Errno::NOENT) => {}
+                    visited => visited.with_context(|| format!("compare {}", shown(&path)))?,
+                }
             }
             None => walk.leave(),
         }

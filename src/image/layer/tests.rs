@@ -453,6 +453,27 @@ fn an_upper_directory_becomes_the_layer_that_makes_the_same_tree() {
     assert_eq!(described(&copy), seen);
 }
 
+#[test]
+fn what_goes_before_it_is_packed_is_not_there() {
+    let Some(mut scratch) = scratch() else { return };
+    let entries = [dir("a", 0o755), file("a/b", "b"), dir("a/c", 0o755), file("a/c/d", "d"), file("a/e", "e")];
+    let layer = scratch.layer(&[&entries[..], &[dir("f", 0o755), file("f/g", "g"), file("h", "h")]].concat());
+    let changes = changes::between(&Stack::new(Form::Trusted), &scratch.stack, |_| false).unwrap();
+    let packed = || {
+        let archive = pack::pack(&changes, &scratch.stack, None, Vec::new()).unwrap();
+        let mut reader = Reader::new(&archive[..]);
+        let mut names = Vec::new();
+        while let Some(entry) = reader.next_entry().unwrap() {
+            names.push(String::from_utf8(entry.path).unwrap());
+        }
+        names.join(" ")
+    };
+    assert_eq!(packed(), "./ a/ a/b a/c/ a/c/d a/e f/ f/g h");
+    fs::remove_file(layer.join("a/e")).unwrap();
+    fs::remove_dir_all(layer.join("f")).unwrap();
+    assert_eq!(packed(), "./ a/ a/b a/c/ a/c/d h");
+}
+
 /// Goes through a tree of directories that are all called `d`, and says which paths it found; `meanwhile` is told each of them.
 fn descended(top: &std::path::Path, meanwhile: impl Fn(&[u8])) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut descent = descent::Descent::default();
