@@ -62,6 +62,18 @@ fn directories_of_the_host() {
     assert_eq!(size, ["1024", "2048"]);
 }
 
+#[test]
+fn a_directory_of_another_name_is_not_taken_for_one_that_cannot_be_said() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let odd = place.path.join(std::ffi::OsStr::from_bytes(b"odd-\xff"));
+    fs::create_dir_all(odd.join("below")).unwrap();
+    let mut create = place.command(&["create", "-v", "./below:/v", "box"]);
+    let output = create.current_dir(&odd).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && errors.contains("is no UTF-8"), "{errors}");
+}
+
 /// docker's: with `rshared` what is mounted inside is mounted outside, too, and with `rslave` the other way round alone.
 #[test]
 fn mounts_go_both_ways_where_they_are_shared() {

@@ -67,7 +67,10 @@ pub fn volume(text: &str) -> Result<Mounted> {
     }
     if is_bind {
         let absolute = std::path::absolute(source).with_context(|| format!("make {source:?} absolute"))?;
-        mounted.source = clean(&absolute.to_string_lossy());
+        // A record is JSON, which has no other paths.
+        let absolute =
+            absolute.to_str().with_context(|| format!("the working directory of {absolute:?} is no UTF-8"))?;
+        mounted.source = clean(absolute);
         if !mounted.covered.is_empty() {
             ensure!(
                 !mounted.owned,
