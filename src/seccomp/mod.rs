@@ -12,7 +12,7 @@ mod condition;
 mod flag;
 mod generate;
 #[cfg(test)]
-mod interpreter;
+pub(crate) mod interpreter;
 mod multiplexer;
 mod notify;
 mod policy;

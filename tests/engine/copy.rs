@@ -62,6 +62,33 @@ fn to_the_host() {
 }
 
 #[test]
+fn a_link_says_where_it_leads_from_where_it_is() {
+    let place = Place::new();
+    let links = "mkdir -p /deep/down; busybox ln -s /deep/down /short; busybox ln -s ../file /deep/down/up; \
+                 busybox ln -s /nonesuch/deep /hangs; echo right >/deep/file; echo wrong >/file";
+    place.ctn(&["run", "--name", "first", "--network", "none", "box", "sh", "-c", links]);
+    place.ctn(&["commit", "first", "linked"]);
+    place.ctn(&["run", "-d", "--name", "up", "--network", "none", "linked", "sleep", "1000"]);
+    let bind = format!("{}:/hangs", place.join("image").display());
+    // What is to be mounted where a link leads to nothing keeps nobody from copying.
+    place.ctn(&["create", "--name", "down", "--network", "none", "-v", &bind, "linked"]);
+    fs::write(place.join("new"), "new\n").unwrap();
+    for name in ["up", "down"] {
+        let from = |path: &str| {
+            place.ctn(&["cp", "-L", &format!("{name}:{path}"), "copied"]);
+            fs::read_to_string(place.join("copied")).unwrap()
+        };
+        assert_eq!(from("/short/up"), "right\n");
+        place.ctn(&["cp", "new", &format!("{name}:/short/up")]);
+        assert_eq!((from("/deep/file"), from("/file")), ("new\n".into(), "wrong\n".into()));
+    }
+    place.ctn(&["cp", "down:/hangs/etc/passwd", "copied"]);
+    assert!(fs::read_to_string(place.join("copied")).unwrap().contains("web:x:33"));
+    place.ctn(&["rm", "-f", "first", "up", "down"]);
+    place.assert_nothing_left();
+}
+
+#[test]
 fn into_a_container() {
     let place = Place::new();
     let from = place.join("from");

@@ -24,6 +24,7 @@ mod bad_input;
 mod concurrency;
 mod copy;
 mod crash;
+mod deep;
 mod devices;
 mod full_disk;
 mod images;

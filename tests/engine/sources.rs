@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Place, kill, user};
+use crate::harness::{Place, ctn, kill, prepare, user};
 
 /// A directory with a file in another, and a link to a file that is elsewhere.
 fn shared(place: &Place) -> PathBuf {
@@ -112,6 +112,35 @@ fn what_the_machine_stands_on_is_not_changed() {
     refused(&["--mount", new], "changing the owners");
     place.ctn(&["volume", "rm", "system"]);
     place.assert_nothing_left();
+}
+
+/// As where they are on another disk.
+#[test]
+fn a_home_behind_a_link_is_not_changed() {
+    let place = Place::new();
+    let (disk, home) = (place.join("disk"), place.join("home"));
+    fs::create_dir_all(disk.join("me/project")).unwrap();
+    symlink(&disk, &home).unwrap();
+    let passwd = place.join("passwd");
+    let line = format!("homed:x:1777:1777::{}:/bin/sh\n", home.join("me").display());
+    fs::write(&passwd, fs::read_to_string("/etc/passwd").unwrap() + &line).unwrap();
+    // In a mount namespace of its own, for these are the machine's users.
+    let create = |source: &Path, word: &str| {
+        let script = "mount --bind passwd /etc/passwd && exec \"$@\"";
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]).arg(ctn());
+        prepare(&mut command, &place.path, &["create", "-v", &format!("{}:/v:{word}", source.display()), "box"]);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for source in [disk.join("me"), home.join("me"), disk.join("me/project/..")] {
+        for (word, what) in [("U", "changing the owners"), ("z", "SELinux relabeling")] {
+            let (status, errors) = create(&source, word);
+            assert_eq!(status, Some(1), "{errors}");
+            assert!(errors.contains(what) && errors.contains("is not allowed"), "{errors}");
+        }
+    }
+    assert_eq!(create(&home.join("me/project"), "U"), (Some(0), String::new()));
 }
 
 #[test]

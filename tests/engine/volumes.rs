@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use crate::harness::{Place, kill, user};
 
@@ -49,6 +50,9 @@ fn directories_of_the_host() {
     assert_eq!(fs::read_to_string(shared.join("new")).unwrap(), "new\n");
     let read_only = format!("type=bind,src={},dst=/in,readonly", shared.display());
     assert_eq!(place.inside(&["--mount", &read_only], "touch /in/x 2>/dev/null || echo refused"), "refused\n");
+    // A slash at the end of a file's path is none.
+    let file = format!("{}:/of-host", shared.join("../shared/file/").display());
+    assert_eq!(place.inside(&["-v", &file], "cat /of-host"), "of the host\n");
     // As docker does it: what isn't there is made.
     let missing = format!("{}:/in", place.join("made").display());
     place.inside(&["-v", &missing], "touch /in/x");
@@ -56,6 +60,18 @@ fn directories_of_the_host() {
     let size = place.inside(&["--tmpfs", "/t:size=1m,exec", "--shm-size", "2m"], "df -k /t /dev/shm");
     let size: Vec<&str> = size.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
     assert_eq!(size, ["1024", "2048"]);
+}
+
+#[test]
+fn a_directory_of_another_name_is_not_taken_for_one_that_cannot_be_said() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let odd = place.path.join(std::ffi::OsStr::from_bytes(b"odd-\xff"));
+    fs::create_dir_all(odd.join("below")).unwrap();
+    let mut create = place.command(&["create", "-v", "./below:/v", "box"]);
+    let output = create.current_dir(&odd).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && errors.contains("is no UTF-8"), "{errors}");
 }
 
 /// docker's: with `rshared` what is mounted inside is mounted outside, too, and with `rslave` the other way round alone.
@@ -269,6 +285,44 @@ fn a_volume_that_somebody_comes_to_have_is_not_removed() {
     assert!(!output.status.success() && text.contains("volume is in use"), "{text}");
     place.ctn(&["rm", "has"]);
     place.ctn(&["volume", "rm", "kept"]);
+    place.assert_nothing_left();
+}
+
+/// As docker's has them: what tells it of others is mounted on what it has for itself.
+#[test]
+fn an_etc_of_its_own_has_the_files_of_the_engine() {
+    let place = Place::new();
+    let look = "grep -c localhost /etc/hosts; cat /etc/hostname; test -s /etc/resolv.conf; grep -c web /etc/passwd";
+    for flag in ["own:/etc", &format!("{}:/etc", place.join("image/etc").display())] {
+        let said = place.inside(&["-v", flag, "--hostname", "named"], look);
+        assert!(said.ends_with("\nnamed\n1\n") && !said.starts_with('0'), "{said}");
+    }
+    fs::write(place.join("hosts"), "mine\n").unwrap();
+    let hosts = format!("{}:/etc/hosts", place.join("hosts").display());
+    assert_eq!(place.inside(&["-v", "own:/etc", "-v", &hosts], "cat /etc/hosts"), "mine\n");
+    place.ctn(&["volume", "rm", "own"]);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_volume_is_filled_by_one_at_a_time() {
+    let place = Place::new();
+    place.ctn(&["volume", "create", "new"]);
+    let directory = fs::File::open(place.store().join("volumes/new")).unwrap();
+    rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let inode = format!(":{} ", directory.metadata().unwrap().ino());
+    let mut second =
+        place.spawn(&["run", "--rm", "--network", "none", "-v", "new:/data", "box", "cat", "/data/of-image"]);
+    let mut waits = false;
+    crate::harness::until("the second waits, or is over", || {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        waits = locks.lines().any(|line| line.contains("-> FLOCK") && line.contains(&inode));
+        waits || second.try_wait().unwrap().is_some()
+    });
+    assert!(waits, "it began with what another had only begun to make");
+    drop(directory);
+    assert_eq!(second.wait_with_output().unwrap().stdout, b"from the image\n");
+    place.ctn(&["volume", "rm", "new"]);
     place.assert_nothing_left();
 }
 

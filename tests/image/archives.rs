@@ -219,14 +219,13 @@ fn one_platform_is_loaded_of_several() {
 }
 
 /// An archive of an index with images for three processors: this one's, `s390x` and `riscv64`.
-fn of_three(place: &Place) -> (String, [Made; 3]) {
+fn of_three(place: &Place, architectures: [&str; 3]) -> (String, [Made; 3]) {
     let made = |architecture: &str| {
         let mut image = Made::new("app:1", &[vec![file(architecture, "here")]]);
         image.config["architecture"] = architecture.into();
         image.seal();
         image
     };
-    let architectures = [std::env::consts::ARCH, "s390x", "riscv64"];
     let images = architectures.map(made);
     (place.write("in", tar(&layout_of(&architectures, &images.each_ref()))), images)
 }
@@ -234,7 +233,7 @@ fn of_three(place: &Place) -> (String, [Made; 3]) {
 #[test]
 fn some_platforms_of_several_are_loaded_saved_and_removed() {
     let place = Place::new();
-    let (path, [own, second, third]) = of_three(&place);
+    let (path, [own, second, third]) = of_three(&place, [std::env::consts::ARCH, "s390x", "riscv64"]);
     let has =
         |place: &Place, platform: &str| place.call(&["inspect", "--platform", platform, "app:2"]).status.success();
     let all = |place: &Place| ["linux/amd64", "linux/s390x", "linux/riscv64"].map(|platform| has(place, platform));
@@ -269,6 +268,20 @@ fn some_platforms_of_several_are_loaded_saved_and_removed() {
     // It comes again with the rest.
     place.ctn(&["load", "-i", &path]);
     assert_eq!((all(&place), layers(&place)), ([true; 3], 3));
+}
+
+#[test]
+fn what_merely_runs_on_a_platform_is_not_removed_for_it() {
+    let place = Place::new();
+    let (path, _) = of_three(&place, ["386", "arm", "s390x"]);
+    place.ctn(&["load", "-i", &path]);
+    for platform in ["linux/amd64", "linux/arm64", "linux/arm/v8"] {
+        let refusal = place.refusal(&["rmi", "--platform", platform, "app:2"]);
+        assert!(refusal.contains(&format!("has no image {platform}")), "{refusal}");
+    }
+    for platform in ["linux/386", "linux/arm/v7"] {
+        place.ctn(&["rmi", "--platform", platform, "app:2"]);
+    }
 }
 
 #[test]

@@ -35,16 +35,16 @@ impl Container<'_> {
         let state = self.state()?;
         let read_only = self.record.host_config.readonly_rootfs;
         let ids = self.record.ids.clone().unwrap_or_default();
+        let tree = |root| Tree::of_container(root, name, read_only, ids);
         if matches!(state.status, Status::Running | Status::Paused) {
             let path = format!("/proc/{}/root", state.pid);
             let root = File::open(&path).attempt(|| format!("open {path:?}"))?;
-            return Ok(Files { tree: Tree::of_container(root.into(), name, read_only, ids), _lock: None });
+            return Ok(Files { tree: tree(root.into()), _lock: None });
         }
-        let root = self.mounted()?;
-        Ok(Files { tree: Tree::of_container(root, name, read_only, ids), _lock: Some(lock) })
+        Ok(Files { tree: self.mounted(tree)?, _lock: Some(lock) })
     }
 
-    fn mounted(&self) -> Result<OwnedFd> {
+    fn mounted(&self, tree: impl FnOnce(OwnedFd) -> Tree) -> Result<Tree> {
         sys::clone::unshare(CloneFlags::NEWNS).attempt(|| "make a mount namespace")?;
         let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         mount_change("/", flags).attempt(|| "make all mounts private")?;
@@ -60,15 +60,16 @@ impl Container<'_> {
         let _as_its_root = ids.map(FileIds::of_root).transpose()?;
         // An ordinary user can't have mounts mapped.
         let namespace = ids.filter(|_| self.engine.user.is_none()).map(image::mount::user_namespace).transpose()?;
+        let tree = tree(root);
         for mounted in all {
-            mount(&root, mounted, namespace.as_ref().filter(|_| mounted.kind == "volume"))?;
+            mount(&tree, mounted, namespace.as_ref().filter(|_| mounted.kind == "volume"))?;
         }
-        Ok(root)
+        Ok(tree)
     }
 }
 
 /// Mounts something as the runtime does it, with its ids mapped by a user namespace if one is given.
-fn mount(root: &OwnedFd, mounted: &Mounted, namespace: Option<&OwnedFd>) -> Result<()> {
+fn mount(within: &Tree, mounted: &Mounted, namespace: Option<&OwnedFd>) -> Result<()> {
     let what = || format!("mount {:?} at {}", mounted.source, mounted.destination);
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     flags.set(OpenTreeFlags::AT_RECURSIVE, mounted.recursion != "disabled");
@@ -81,7 +82,9 @@ fn mount(root: &OwnedFd, mounted: &Mounted, namespace: Option<&OwnedFd>) -> Resu
         sys::mount::map_ids(tree.as_fd(), namespace.as_fd(), 0).attempt(what)?;
     }
     let is_directory = Path::new(&mounted.source).is_dir();
-    let point = root::make_point(root, &path::clean(mounted.destination.as_bytes()), is_directory).attempt(what)?;
+    // A link that leads to nothing yet is no reason to fail: the runtime makes what it leads to.
+    let path = within.followed(&path::clean(mounted.destination.as_bytes()))?;
+    let point = root::make_point(within.root(), &path, is_directory).attempt(what)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(&tree, "", &point, "", flags).attempt(what)
 }

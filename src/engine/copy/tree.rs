@@ -52,6 +52,10 @@ impl Tree {
         Tree { root, resolve, container: Some(name.into()), read_only, ids }
     }
 
+    pub(super) fn root(&self) -> &OwnedFd {
+        &self.root
+    }
+
     pub(super) fn ids(&self) -> &IdMaps {
         &self.ids
     }
@@ -79,18 +83,32 @@ impl Tree {
         Ok(tree::look(&directory, &name)?.map(|stat| Found { directory, name, stat }))
     }
 
-    /// The path that symbolic links at the end of a path lead to. There may be nothing.
+    /// The path that symbolic links at the end of a path lead to, and in a container those on the way: `..` is above what they lead to. On
+    /// the host the kernel follows these, for what they say is not where all of them lead (proc(5)). There may be nothing.
     pub fn followed(&self, path: &[u8]) -> Result<Vec<u8>> {
-        let mut path = path.to_vec();
-        for _ in 0..MOST_LINKS {
-            let Some(link) = self.find(&path)?.filter(|found| found.kind() == FileType::Symlink) else {
-                return Ok(path);
+        let (mut real, mut links) = (Vec::new(), MOST_LINKS);
+        let names = |path: &[u8]| -> Vec<Vec<u8>> { path.split(|byte| *byte == b'/').rev().map(Vec::from).collect() };
+        // What is still to go, the next name last.
+        let mut ahead = names(path);
+        while let Some(name) = ahead.pop() {
+            let next = path::clean(&[&real[..], b"/", &name].concat());
+            let is_looked_at = self.container.is_some() || ahead.is_empty();
+            let found = if is_looked_at { self.find(&next)? } else { None };
+            let Some(link) = found.filter(|found| found.kind() == FileType::Symlink) else {
+                real = next;
+                continue;
             };
+            links -= 1;
+            if links == 0 {
+                bail!("{}: too many levels of symbolic links", shown(&[b"/", path].concat()));
+            }
             let target = link.target()?;
-            let parent = if target.starts_with(b"/") { b"" } else { path::split(&path).0 };
-            path = path::clean(&[parent, b"/", &target].concat());
+            if target.starts_with(b"/") {
+                real.clear();
+            }
+            ahead.extend(names(&target));
         }
-        bail!("{}: too many levels of symbolic links", shown(&[b"/", &path[..]].concat()))
+        Ok(real)
     }
 
     /// Opens a directory that something is to be written to.

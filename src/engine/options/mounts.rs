@@ -7,6 +7,14 @@ use crate::engine::record::Mounted;
 /// A clean absolute path of the container.
 fn destination(text: &str) -> Result<String> {
     ensure!(text.starts_with('/'), "invalid mount path: '{text}' mount path must be absolute");
+    let clean = clean(text);
+    ensure!(clean != "/", "invalid specification: destination can't be '/'");
+    Ok(clean)
+}
+
+/// An absolute path as docker keeps it, for a source, too: `..` takes the name before it away, whatever that is, and a slash at the end is
+/// none.
+fn clean(text: &str) -> String {
     let names = text.split('/').filter(|name| !name.is_empty() && *name != ".");
     let mut clean: Vec<&str> = Vec::new();
     for name in names {
@@ -16,8 +24,7 @@ fn destination(text: &str) -> Result<String> {
             clean.push(name);
         }
     }
-    ensure!(!clean.is_empty(), "invalid specification: destination can't be '/'");
-    Ok(format!("/{}", clean.join("/")))
+    format!("/{}", clean.join("/"))
 }
 
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
@@ -60,7 +67,10 @@ pub fn volume(text: &str) -> Result<Mounted> {
     }
     if is_bind {
         let absolute = std::path::absolute(source).with_context(|| format!("make {source:?} absolute"))?;
-        mounted.source = absolute.to_string_lossy().into_owned();
+        // A record is JSON, which has no other paths.
+        let absolute =
+            absolute.to_str().with_context(|| format!("the working directory of {absolute:?} is no UTF-8"))?;
+        mounted.source = clean(absolute);
         if !mounted.covered.is_empty() {
             ensure!(
                 !mounted.owned,
@@ -212,7 +222,7 @@ impl Fields {
         match mounted.kind.as_str() {
             "bind" => {
                 ensure!(source.starts_with('/'), "the source of a bind must be an absolute path");
-                mounted.source = source;
+                mounted.source = clean(&source);
                 mounted.copies = false;
                 // What is not there is an error, where `--volume` makes a directory.
                 mounted.mode = "must-exist".into();
@@ -250,6 +260,8 @@ mod tests {
         };
         assert_eq!(show("/a:/b").unwrap(), "bind /a /b true");
         assert_eq!(show("/a:/b/../c/:ro").unwrap(), "bind /a /c false");
+        assert_eq!(show("/a/./x/..//b/:/c").unwrap(), "bind /a/b /c true");
+        assert_eq!(show("/..:/c").unwrap(), "bind / /c true");
         assert_eq!(show("data:/b").unwrap(), "volume data /b true");
         assert!(show("/b").unwrap().starts_with("volume  /b true"));
         assert_eq!(show("/a:/b:z,cached,ro").unwrap(), "bind /a /b false");
@@ -268,6 +280,7 @@ mod tests {
 
     #[test]
     fn mounts_are_read() {
+        assert_eq!(mount("type=bind,src=/x/../a/,dst=/b").unwrap().source, "/a");
         let one = mount("type=bind,src=/a,dst=/b,readonly").unwrap();
         assert_eq!((one.kind.as_str(), one.writable, one.mode.as_str()), ("bind", false, "must-exist"));
         assert_eq!(mount("type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700").unwrap().mode, "size=1048576,mode=700");

@@ -30,6 +30,8 @@ pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
     // Devices can't be made in another user namespace, either.
     let devices = facts.devices.iter().filter(|_| is_apart(record, facts));
     all.extend(devices.map(|node| mount(&node.path, "bind", &node.source, &["bind", "nosuid", "noexec"])));
+    // What is below another is mounted after it, the files of the engine's, too: who has an /etc of its own has a network all the same.
+    let mut own: Vec<(String, Value)> = Vec::new();
     for name in ["resolv.conf", "hostname", "hosts"] {
         let path = format!("/etc/{name}");
         if !is_own(&path) {
@@ -37,12 +39,11 @@ pub(super) fn of(record: &Record, facts: &Facts) -> Vec<Value> {
             let mut options = vec!["rbind", "rprivate"];
             options.extend(host.readonly_rootfs.then_some("ro"));
             options.extend(is_mapped.then_some("idmap"));
-            all.push(json!({"destination": path, "type": "bind", "source": source, "options": options}));
+            let mount = json!({"destination": path, "type": "bind", "source": source, "options": options});
+            own.push((path, mount));
         }
     }
-    // What is below another is mounted after it.
-    let mut own: Vec<(String, Value)> =
-        record.mounts.iter().map(|one| (one.destination.clone(), mounted(one, is_mapped))).collect();
+    own.extend(record.mounts.iter().map(|one| (one.destination.clone(), mounted(one, is_mapped))));
     own.extend(host.tmpfs.iter().map(|(path, options)| (path.clone(), tmpfs(path, options, true))));
     for mount in facts.edits.iter().flat_map(|edits| &edits.mounts) {
         own.retain(|(path, _)| *path != mount.container_path);

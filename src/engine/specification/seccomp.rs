@@ -123,6 +123,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::seccomp::Architecture;
+    use crate::seccomp::interpreter::{Data, run};
+
+    /// Of linux/seccomp.h.
+    const SECCOMP_RET_ALLOW: u32 = 0x7fff_0000;
+    const SECCOMP_RET_ERRNO: u32 = 0x0005_0000;
 
     #[test]
     fn rules_of_a_profile_in_dockers_form_have_conditions() {
@@ -197,7 +203,50 @@ mod tests {
         let rules: Vec<&Value> = profile["syscalls"].as_array().unwrap().iter().collect();
         let of_ioctl: Vec<&&Value> = rules.iter().filter(|rule| rule["names"] == json!(["ioctl"])).collect();
         assert_eq!(of_ioctl.len(), 4);
-        let profile = serde_json::from_value(profile.clone()).unwrap();
-        assert!(crate::seccomp::compile(&profile, crate::seccomp::Architecture::NATIVE).is_ok());
+    }
+
+    /// What becomes of a request of ioctl(2), by the filter that a container with a quota has.
+    fn outcome(native: Architecture, (architecture, number): (Architecture, u32), request: u64) -> u32 {
+        let mut profile = default(&[], true).unwrap();
+        profile["architectures"] = Architecture::of_machine(native).iter().map(|one| one.name()).collect();
+        let profile = serde_json::from_value(profile).unwrap();
+        let program = crate::seccomp::compile(&profile, native).unwrap();
+        let data = Data { number, architecture: architecture.audit(), arguments: [3, request, 0, 0, 0, 0] };
+        run(&program.instructions, &data).action
+    }
+
+    #[test]
+    fn a_quota_is_not_left_by_any_entry_to_the_kernel() {
+        use Architecture::{Aarch64, Arm, X32, X86, X86_64};
+        const X32_BIT: u32 = 0x4000_0000;
+        let entries = [
+            (X86_64, X86_64, 16),
+            (X86_64, X86, 54),
+            (X86_64, X32, X32_BIT | 514),
+            (Aarch64, Aarch64, 29),
+            (Aarch64, Arm, 54),
+        ];
+        // TCGETS, FS_IOC_GETFLAGS, FS_IOC_FSGETXATTR, FICLONE, and neighbours in each part of what is refused.
+        let others = [0x5401, 0x8008_6601, 0x801c_581f, 0x4004_9409, 0x401c_5821, 0x401d_5820, 0x4008_6603, 0x6602, 0];
+        for (native, architecture, number) in entries {
+            let outcome = |request| outcome(native, (architecture, number), request);
+            for upper in [0, 1 << 32, 0xffff_ffff << 32] {
+                for request in LEAVES_PROJECT {
+                    let refused = SECCOMP_RET_ERRNO | libc::EOPNOTSUPP.unsigned_abs();
+                    assert_eq!(
+                        outcome(upper | u64::from(request)),
+                        refused,
+                        "{architecture:?} {request:#x} {upper:#x}"
+                    );
+                }
+                for request in others {
+                    assert_eq!(outcome(upper | request), SECCOMP_RET_ALLOW, "{architecture:?} {request:#x}");
+                }
+            }
+        }
+        // x86-64's own number of ioctl(2) with the bit of x32, and x32's without it, are nobody's.
+        for number in [X32_BIT | 16, 514] {
+            assert_ne!(outcome(X86_64, (X86_64, number), 0x5401), SECCOMP_RET_ALLOW, "{number:#x}");
+        }
     }
 }

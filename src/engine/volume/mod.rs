@@ -358,7 +358,7 @@ pub(super) fn prepare(engine: &Engine, record: &Record, files: &Stack, until: Un
                 if let Some(ids) = &own {
                     give_to_somebody(mounted, ids)?;
                 }
-                fill(mounted, files)?;
+                fill(engine, mounted, files)?;
             }
             _ => {}
         }
@@ -383,13 +383,15 @@ fn give_to_somebody(mounted: &Mounted, ids: &IdMaps) -> Result<()> {
 }
 
 /// Copies what the image has at a volume's place into the volume, if that is empty: a program finds there what it was built with.
-fn fill(mounted: &Mounted, files: &Stack) -> Result<()> {
+fn fill(engine: &Engine, mounted: &Mounted, files: &Stack) -> Result<()> {
     let data = Path::new(&mounted.source);
-    if !mounted.subpath.is_empty() {
+    if !mounted.subpath.is_empty() || !mounted.copies {
         return Ok(());
     }
+    // Who comes second doesn't begin with half of it.
+    let _alone = locks::wait(&engine.volume_directory(&mounted.name), FlockOperation::LockExclusive)?;
     let mut inside = fs::read_dir(data).attempt(|| format!("read {data:?}"))?;
-    if !mounted.copies || inside.next().is_some() {
+    if inside.next().is_some() {
         return Ok(());
     }
     let Some(Found::Directory(directory)) = files.resolve(mounted.destination.as_bytes())? else { return Ok(()) };

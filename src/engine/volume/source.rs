@@ -5,12 +5,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, stat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, stat};
 use rustix::io::Errno;
 
 use crate::engine::Engine;
 use crate::engine::record::Mounted;
 use crate::error::Attempt;
+use crate::image::layer::descent::{Descent, Next};
 use crate::image::layer::tree;
 use crate::image::tar::shown;
 
@@ -108,42 +109,33 @@ pub(super) fn open(engine: &Engine, mounted: &Mounted) -> Result<OwnedFd> {
     Ok(file)
 }
 
-/// A directory, and the names in it that are still to come.
-struct Level {
-    directory: OwnedFd,
-    names: Vec<Vec<u8>>,
-}
-
-impl Level {
-    fn of(file: OwnedFd) -> Result<Option<Level>> {
-        let stat = fstat(&file).attempt(|| "look at a file")?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-            return Ok(None);
-        }
-        Ok(Some(Level { names: tree::names(&file)?, directory: file }))
-    }
-}
-
 /// Does something to a file and all that is below it, by their descriptors: containers may be changing names there. Links are changed
-/// themselves, and what is mounted below is somebody else's.
+/// themselves, and what is mounted below is somebody else's. A file of several names may have some elsewhere: whoever could make these
+/// could have written to it, or is kept from it by fs.protected_hardlinks (proc_sys_fs(5)).
 pub(super) fn each(top: OwnedFd, change: impl Fn(BorrowedFd<'_>) -> Result<(), Errno>) -> Result<()> {
-    change(top.as_fd()).attempt(|| "change the directory itself")?;
-    let mut levels = Vec::from_iter(Level::of(top)?);
-    while let Some(level) = levels.last_mut() {
-        let Some(name) = level.names.pop() else {
-            levels.pop();
-            continue;
-        };
+    change(top.as_fd()).attempt(|| "change the file itself")?;
+    if !is_directory(&top)? {
+        return Ok(());
+    }
+    let mut descent = Descent::default();
+    descent.enter(top, Vec::new())?;
+    while let Some(Next { directory, name, path }) = descent.next_name()? {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
-        let file = match openat2(&level.directory, &name[..], flags, Mode::empty(), resolve) {
+        let file = match openat2(directory, &name[..], flags, Mode::empty(), resolve) {
             Err(Errno::NOENT | Errno::XDEV) => continue,
-            opened => opened.attempt(|| format!("open {}", shown(&name)))?,
+            opened => opened.attempt(|| format!("open {}", shown(&path)))?,
         };
-        change(file.as_fd()).attempt(|| format!("change {}", shown(&name)))?;
-        levels.extend(Level::of(file)?);
+        change(file.as_fd()).attempt(|| format!("change {}", shown(&path)))?;
+        if is_directory(&file)? {
+            descent.enter(file, path)?;
+        }
     }
     Ok(())
+}
+
+fn is_directory(file: &OwnedFd) -> Result<bool> {
+    Ok(tree::is_directory(&fstat(file).attempt(|| "look at a file")?))
 }
 
 /// What is at a place below a directory of the container's, made anew.
@@ -173,5 +165,17 @@ mod tests {
     fn homes_are_those_of_people() {
         let passwd = "root:x:0:0::/root:/bin/sh\ndb:x:70:70::/var/lib/db:\nme:x:1000:1000::/home/me:\nnobody:x:65534:1::/none:\n";
         assert_eq!(homes(passwd).collect::<Vec<_>>(), [PathBuf::from("/root"), PathBuf::from("/home/me")]);
+    }
+
+    #[test]
+    fn a_home_behind_a_link_is_where_that_leads() {
+        let link = std::env::temp_dir().join(format!("corten-home-{}", std::process::id()));
+        std::os::unix::fs::symlink("/usr/share", &link).unwrap();
+        let is_home = |path: &Path| {
+            is_one_of(&stat(path).unwrap(), homes(&format!("me:x:1000:1000::{}:/bin/sh", link.display())))
+        };
+        let found = (is_home(Path::new("/usr/share")), is_home(&link), is_home(Path::new("/usr")));
+        fs::remove_file(&link).unwrap();
+        assert_eq!(found, (true, true, false));
     }
 }

@@ -1,5 +1,6 @@
 //! What one tree has that another has not: found by looking at both, merged.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 
 use anyhow::{Context, Result};
@@ -8,6 +9,7 @@ use rustix::fs::{FileType, Stat};
 use super::form::Form;
 use super::path;
 use super::stack::{Found, Merged, Other, Stack};
+use crate::error::{Errno, errno};
 use crate::image::tar::shown;
 
 /// One difference.
@@ -32,83 +34,91 @@ pub struct Change {
     pub kind: Kind,
 }
 
+/// Descriptors of directories that are held while what is below them is compared: a process may have a thousand, and what is nested in a
+/// container may be deeper, and is merged of many layers.
+const MOST_OPEN: usize = 256;
+
 /// The differences, each directory before what is in it, in it what was deleted first, all sorted by name. What `left_out` names is not
 /// looked at.
 pub fn between(base: &Stack, new: &Stack, left_out: impl Fn(&[u8]) -> bool) -> Result<Vec<Change>> {
-    let mut walk = Walk { form: base.form(), left_out: &left_out, changes: Vec::new() };
+    let (form, levels, changes) = (base.form(), Vec::new(), Vec::new());
+    let mut walk = Walk { base, new, form, left_out: &left_out, levels, first_open: 0, open: 0, changes };
     let Some(new_root) = new.root()? else { return Ok(Vec::new()) };
     match base.root()? {
-        Some(base_root) => walk.directory(&base_root, &new_root, b"")?,
-        None => {
-            walk.push(b"", Kind::Added);
-            walk.inside(&new_root, b"")?;
+        Some(base_root) => walk.compare(base_root, new_root, Vec::new())?,
+        None => walk.add(Found::Directory(new_root), Vec::new())?,
+    }
+    while let Some(level) = walk.levels.last_mut() {
+        match level.names.pop_first() {
+            Some(name) => {
+                let path = path::join(&level.path, &name);
+                match walk.visit(&name, &path) {
+                    // Of a container that runs: what went meanwhile is not there.
+                    Err(error) if errno(&error) == Some(Errno::NOENT) => {}
+                    visited => visited.with_context(|| format!("compare {}", shown(&path)))?,
+                }
+            }
+            None => walk.leave(),
         }
     }
     Ok(walk.changes)
 }
 
+/// A directory that is being looked at.
+struct Level {
+    path: Vec<u8>,
+    /// Whether it is in both, and not only new.
+    is_compared: bool,
+    /// What it is, as long as that is held open.
+    open: Option<(Option<Merged>, Merged)>,
+    /// What is still to be looked at.
+    names: BTreeSet<Vec<u8>>,
+    deleted: Vec<Change>,
+    /// The place of its own change.
+    own: usize,
+}
+
+impl Level {
+    fn descriptors(&self) -> usize {
+        let (base, new) = self.open.as_ref().map_or((None, None), |(base, new)| (base.as_ref(), Some(new)));
+        base.into_iter().chain(new).map(Merged::descriptors).sum()
+    }
+}
+
 struct Walk<'l> {
+    base: &'l Stack,
+    new: &'l Stack,
     form: Form,
     left_out: &'l dyn Fn(&[u8]) -> bool,
+    /// From the root down to where the walk is.
+    levels: Vec<Level>,
+    /// The levels from here on are held open, and are so many descriptors.
+    first_open: usize,
+    open: usize,
     changes: Vec<Change>,
 }
 
 impl Walk<'_> {
-    fn push(&mut self, path: &[u8], kind: Kind) {
-        self.changes.push(Change { path: path.to_vec(), kind });
+    fn push(&mut self, path: Vec<u8>, kind: Kind) {
+        self.changes.push(Change { path, kind });
     }
 
     /// A directory that is in both.
-    fn directory(&mut self, base: &Merged, new: &Merged, path: &[u8]) -> Result<()> {
-        if base.is(new)? {
+    fn compare(&mut self, base: Merged, new: Merged, path: Vec<u8>) -> Result<()> {
+        if base.is(&new)? {
             return Ok(());
         }
-        let same = self.same_attributes(&base.stat()?, &new.stat()?) && {
-            base.attributes(self.form)?.xattrs == new.attributes(self.form)?.xattrs
-        };
-        let own = self.changes.len();
-        self.push(path, if same { Kind::Above } else { Kind::Changed });
-        let (base_names, new_names) = (base.names()?, new.names()?);
-        let mut both = Vec::new();
-        for name in base_names.union(&new_names) {
-            let full = path::join(path, name);
-            if (self.left_out)(&full) {
-                continue;
-            }
-            match (base.child(name)?, new.child(name)?) {
-                (None, None) => {}
-                (Some(_), None) => self.push(&full, Kind::Deleted),
-                pair => both.push((full, pair)),
-            }
-        }
-        for (full, pair) in both {
-            self.pair(pair, &full).with_context(|| format!("compare {}", shown(&full)))?;
-        }
-        if same && self.changes.len() == own + 1 {
-            self.changes.pop();
-        }
-        Ok(())
+        let same = self.same_attributes(&base.stat()?, &new.stat()?)
+            && base.attributes(self.form)?.xattrs == new.attributes(self.form)?.xattrs;
+        self.push(path.clone(), if same { Kind::Above } else { Kind::Changed });
+        self.enter(Some(base), new, path)
     }
 
-    fn pair(&mut self, pair: (Option<Found>, Option<Found>), path: &[u8]) -> Result<()> {
-        match pair {
-            (Some(Found::Directory(base)), Some(Found::Directory(new))) => self.directory(&base, &new, path),
-            (Some(Found::Other(base)), Some(Found::Other(new))) if base.kind() == new.kind() => {
-                if !self.same(&base, &new)? {
-                    self.push(path, Kind::Changed);
-                }
-                Ok(())
-            }
-            (_, Some(new)) => self.added(&new, path),
-            (_, None) => Ok(()),
-        }
-    }
-
-    fn added(&mut self, new: &Found, path: &[u8]) -> Result<()> {
+    fn add(&mut self, new: Found, path: Vec<u8>) -> Result<()> {
         match new {
             Found::Directory(directory) => {
-                self.push(path, Kind::Added);
-                self.inside(directory, path)
+                self.push(path.clone(), Kind::Added);
+                self.enter(None, directory, path)
             }
             // A socket is nothing without the program that made it.
             Found::Other(other) if other.kind() == FileType::Socket => Ok(()),
@@ -119,14 +129,70 @@ impl Walk<'_> {
         }
     }
 
-    fn inside(&mut self, new: &Merged, path: &[u8]) -> Result<()> {
-        for name in new.names()? {
-            let full = path::join(path, &name);
-            if !(self.left_out)(&full)
-                && let Some(child) = new.child(&name)?
-            {
-                self.added(&child, &full)?;
+    /// What is in a directory comes next.
+    fn enter(&mut self, base: Option<Merged>, new: Merged, path: Vec<u8>) -> Result<()> {
+        let mut names = new.names()?;
+        if let Some(base) = &base {
+            names.append(&mut base.names()?);
+        }
+        let (is_compared, open, own) = (base.is_some(), Some((base, new)), self.changes.len() - 1);
+        let level = Level { path, is_compared, open, names, deleted: Vec::new(), own };
+        self.open += level.descriptors();
+        self.levels.push(level);
+        while self.open > MOST_OPEN && self.first_open + 1 < self.levels.len() {
+            let level = &mut self.levels[self.first_open];
+            self.open -= level.descriptors();
+            level.open = None;
+            self.first_open += 1;
+        }
+        Ok(())
+    }
+
+    /// Opens the last level again. It is none of the walk's any more if somebody removed it meanwhile.
+    fn reopen(&mut self) -> Result<()> {
+        let Some(last) = self.levels.last_mut().filter(|level| level.open.is_none()) else { return Ok(()) };
+        let base = if last.is_compared { self.base.find(&last.path)? } else { None };
+        match (base, self.new.find(&last.path)?) {
+            (Some(Found::Directory(base)), Some(Found::Directory(new))) => last.open = Some((Some(base), new)),
+            (None, Some(Found::Directory(new))) if !last.is_compared => last.open = Some((None, new)),
+            _ => last.names.clear(),
+        }
+        self.open = last.descriptors();
+        self.first_open = self.levels.len() - 1;
+        Ok(())
+    }
+
+    /// All of a directory has been looked at.
+    fn leave(&mut self) {
+        let Some(level) = self.levels.pop() else { return };
+        self.open -= level.descriptors();
+        self.first_open = self.first_open.min(self.levels.len());
+        let own = level.own;
+        self.changes.splice(own + 1..own + 1, level.deleted);
+        if self.changes.len() == own + 1 && self.changes[own].kind == Kind::Above {
+            self.changes.pop();
+        }
+    }
+
+    /// What is called so in the last level's directory.
+    fn visit(&mut self, name: &[u8], path: &[u8]) -> Result<()> {
+        if (self.left_out)(path) {
+            return Ok(());
+        }
+        self.reopen()?;
+        let Some(level) = self.levels.last_mut() else { return Ok(()) };
+        let Some((base, new)) = &level.open else { return Ok(()) };
+        let base = base.as_ref().map(|base| base.child(name)).transpose()?.flatten();
+        match (base, new.child(name)?) {
+            (None, None) => {}
+            (Some(_), None) => level.deleted.push(Change { path: path.into(), kind: Kind::Deleted }),
+            (Some(Found::Directory(base)), Some(Found::Directory(new))) => self.compare(base, new, path.into())?,
+            (Some(Found::Other(base)), Some(Found::Other(new))) if base.kind() == new.kind() => {
+                if !self.same(&base, &new)? {
+                    self.push(path.into(), Kind::Changed);
+                }
             }
+            (_, Some(new)) => self.add(new, path.into())?,
         }
         Ok(())
     }

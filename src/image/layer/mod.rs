@@ -8,6 +8,7 @@ pub mod attributes;
 pub mod changes;
 pub mod compression;
 pub mod copy;
+pub mod descent;
 pub mod directories;
 pub mod finish;
 pub mod form;

@@ -11,15 +11,20 @@ use super::attributes::Attributes;
 use super::changes::{Change, Kind as Difference};
 use super::form::Form;
 use super::path;
-use super::stack::{Found, Other, Stack};
-use crate::error::Attempt;
+use super::stack::{Found, Merged, Other, Stack};
+use crate::error::{Attempt, Errno, errno};
 use crate::image::tar::{Entry, Kind, Time, Writer};
 
 /// Writes the archive of a layer. Times are whole seconds, none after `latest`.
 pub fn pack<W: Write>(changes: &[Change], new: &Stack, latest: Option<i64>, output: W) -> Result<W> {
-    let mut packing = Packing { archive: Writer::new(output), form: new.form(), latest, links: HashMap::new() };
+    let (archive, links) = (Writer::new(output), HashMap::new());
+    let mut packing = Packing { archive, form: new.form(), latest, links, last: None };
     for change in changes {
-        packing.change(change, new).with_context(|| format!("pack {}", crate::image::tar::shown(&change.path)))?;
+        match packing.change(change, new) {
+            // Of a container that runs: what went meanwhile is not there.
+            Err(error) if errno(&error) == Some(Errno::NOENT) => {}
+            done => done.with_context(|| format!("pack {}", crate::image::tar::shown(&change.path)))?,
+        }
     }
     packing.archive.finish().attempt(|| "write the layer")
 }
@@ -30,9 +35,23 @@ struct Packing<W> {
     latest: Option<i64>,
     /// The first name of files that have several.
     links: HashMap<(u64, u64), Vec<u8>>,
+    /// The directory that was packed last, or that the last file was in: the next change is in it mostly, however deep that is.
+    last: Option<(Vec<u8>, Merged)>,
 }
 
 impl<W: Write> Packing<W> {
+    fn find(&mut self, path: &[u8], new: &Stack) -> Result<Option<Found>> {
+        if path.is_empty() {
+            return new.find(path);
+        }
+        let (directory, name) = path::split(path);
+        if self.last.as_ref().is_none_or(|(last, _)| last != directory) {
+            let Some(Found::Directory(found)) = new.find(directory)? else { return Ok(None) };
+            self.last = Some((directory.to_vec(), found));
+        }
+        self.last.as_ref().map_or(Ok(None), |(_, last)| last.child(name))
+    }
+
     fn change(&mut self, change: &Change, new: &Stack) -> Result<()> {
         let (directory, name) = path::split(&change.path);
         ensure!(!name.starts_with(b".wh."), "a name that begins with .wh. can't be in a layer");
@@ -40,14 +59,17 @@ impl<W: Write> Packing<W> {
             let whiteout = path::join(directory, &[b".wh.", name].concat());
             return self.put(&Entry::new(whiteout, Kind::File, 0), io::empty());
         }
-        match new.find(&change.path)?.context("it is gone")? {
-            Found::Directory(found) => {
+        match self.find(&change.path, new)? {
+            None => Ok(()),
+            Some(Found::Directory(found)) => {
                 let attributes = found.attributes(self.form)?;
                 // The root's own entry is what others write, too.
                 let path = if change.path.is_empty() { b"./".to_vec() } else { [&change.path[..], b"/"].concat() };
-                self.put(&self.entry(path, Kind::Directory, attributes), io::empty())
+                self.put(&self.entry(path, Kind::Directory, attributes), io::empty())?;
+                self.last = Some((change.path.clone(), found));
+                Ok(())
             }
-            Found::Other(other) => self.other(&change.path, &other),
+            Some(Found::Other(other)) => self.other(&change.path, &other),
         }
     }
 
@@ -64,9 +86,6 @@ impl<W: Write> Packing<W> {
             );
             return self.put(&entry, io::empty());
         }
-        if stat.st_nlink > 1 {
-            self.links.insert((stat.st_dev, stat.st_ino), path.to_vec());
-        }
         let device = (major(stat.st_rdev), minor(stat.st_rdev));
         let kind = match other.kind() {
             FileType::RegularFile => Kind::File,
@@ -78,11 +97,16 @@ impl<W: Write> Packing<W> {
         };
         let is_file = kind == Kind::File;
         let mut entry = self.entry(path.into(), kind, other.attributes(self.form)?);
-        if !is_file {
-            return self.put(&entry, io::empty());
+        if is_file {
+            entry.size = stat.st_size as u64;
+            self.put(&entry, std::fs::File::from(other.open()?))?;
+        } else {
+            self.put(&entry, io::empty())?;
         }
-        entry.size = stat.st_size as u64;
-        self.put(&entry, std::fs::File::from(other.open()?))
+        if stat.st_nlink > 1 {
+            self.links.insert((stat.st_dev, stat.st_ino), path.to_vec());
+        }
+        Ok(())
     }
 
     fn entry(&self, path: Vec<u8>, kind: Kind, attributes: Attributes) -> Entry {

@@ -175,6 +175,11 @@ impl Merged {
         Ok(true)
     }
 
+    /// How many descriptors it is.
+    pub fn descriptors(&self) -> usize {
+        self.parts.len()
+    }
+
     /// What is in it, as a stack of its own.
     pub fn stack(&self) -> Stack {
         Stack { layers: self.parts.clone(), form: self.form, ids: Arc::clone(&self.ids) }

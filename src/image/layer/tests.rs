@@ -453,6 +453,75 @@ fn an_upper_directory_becomes_the_layer_that_makes_the_same_tree() {
     assert_eq!(described(&copy), seen);
 }
 
+#[test]
+fn what_goes_before_it_is_packed_is_not_there() {
+    let Some(mut scratch) = scratch() else { return };
+    let entries = [dir("a", 0o755), file("a/b", "b"), dir("a/c", 0o755), file("a/c/d", "d"), file("a/e", "e")];
+    let layer = scratch.layer(&[&entries[..], &[dir("f", 0o755), file("f/g", "g"), file("h", "h")]].concat());
+    let changes = changes::between(&Stack::new(Form::Trusted), &scratch.stack, |_| false).unwrap();
+    let packed = || {
+        let archive = pack::pack(&changes, &scratch.stack, None, Vec::new()).unwrap();
+        let mut reader = Reader::new(&archive[..]);
+        let mut names = Vec::new();
+        while let Some(entry) = reader.next_entry().unwrap() {
+            names.push(String::from_utf8(entry.path).unwrap());
+        }
+        names.join(" ")
+    };
+    assert_eq!(packed(), "./ a/ a/b a/c/ a/c/d a/e f/ f/g h");
+    fs::remove_file(layer.join("a/e")).unwrap();
+    fs::remove_dir_all(layer.join("f")).unwrap();
+    assert_eq!(packed(), "./ a/ a/b a/c/ a/c/d h");
+}
+
+/// Goes through a tree of directories that are all called `d`, and says which paths it found; `meanwhile` is told each of them.
+fn descended(top: &std::path::Path, meanwhile: impl Fn(&[u8])) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut descent = descent::Descent::default();
+    descent.enter(open(top), Vec::new())?;
+    let mut found = Vec::new();
+    while let Some(descent::Next { directory, name, path }) = descent.next_name()? {
+        let below = (name == b"d").then(|| tree::open(directory, &name)).transpose()?;
+        meanwhile(&path);
+        found.push(path.clone());
+        if let Some(below) = below {
+            descent.enter(below, path)?;
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn a_way_down_leads_back_up_by_the_same_directories() {
+    let Some(mut scratch) = scratch() else { return };
+    let (top, elsewhere) = (scratch.fresh(), scratch.fresh());
+    let deepest = vec!["d"; 300].join("/");
+    fs::create_dir_all(top.join(&deepest)).unwrap();
+    for path in std::iter::successors(Some(top.join(&deepest)), |path| path.parent().map(PathBuf::from)).take(301) {
+        fs::write(path.join("z"), "").unwrap();
+    }
+    fs::write(elsewhere.join("z"), "").unwrap();
+    let found = descended(&top, |_| {}).unwrap();
+    assert_eq!((found.len(), found.last().unwrap().as_slice()), (601, &b"z"[..]));
+    let bottom = [deepest.as_bytes(), b"/z"].concat();
+    assert_eq!(found[300], bottom);
+    // From where it was moved to, the way up leads elsewhere.
+    let moves = |path: &[u8]| {
+        if path == bottom {
+            fs::rename(top.join("d/d/d"), elsewhere.join("d")).unwrap();
+        }
+    };
+    let error = descended(&top, moves).unwrap_err().to_string();
+    assert_eq!(error, "\"d/d\": what is in it was moved away meanwhile");
+    // What is removed is not there.
+    let top = elsewhere.join("d");
+    let removes = |path: &[u8]| {
+        if path == b"d" {
+            fs::remove_dir_all(top.join("d")).unwrap();
+        }
+    };
+    assert_eq!(descended(&top, removes).unwrap(), [&b"d"[..], b"z"]);
+}
+
 /// Types, modes, owners and content of all that is below a directory.
 fn described(root: &std::path::Path) -> Vec<String> {
     let mut all = Vec::new();

@@ -21,7 +21,11 @@ impl Store {
         let conflict = |why: &str| format!("conflict: unable to remove platforms of {}: {why}", image.id.short());
         let mut gone = BTreeSet::new();
         for platform in platforms {
-            gone.insert(self.image(&image.entry, Some(platform))?.descriptor.digest);
+            let found = self.image(&image.entry, Some(platform))?;
+            let own = found.descriptor.platform.unwrap_or_else(|| found.config.platform());
+            // What merely runs there, as 386 does on amd64, was not meant.
+            ensure!(platform.distance(&own) == Some(0), "{} has no image {platform}", image.entry.digest);
+            gone.insert(found.descriptor.digest);
         }
         let is_left = self
             .manifests(&image.entry)?
