@@ -80,7 +80,11 @@ impl Piece {
             self.file.seek(SeekFrom::Start(offset))?;
             return Ok(found);
         }
-        // What is compressed can be read in one direction only.
+        // What is compressed can be read in one direction only, and doesn't grow.
+        if count == 0 {
+            self.unwanted = usize::MAX;
+            return Ok(0);
+        }
         let all = count_lines(file::text(self.file.try_clone()?))?;
         self.file.rewind()?;
         self.unwanted = all.saturating_sub(count);
@@ -102,14 +106,17 @@ impl Current {
         }
     }
 
-    /// At its end: whether somebody has emptied it, so that what is written now stands before the place where it was read.
-    fn was_emptied(&mut self) -> std::io::Result<bool> {
+    /// At its end: whether it is shorter than what was read of it, so that what is written now stands before that place. Either somebody
+    /// has emptied it, or of a line that was not written to its end on a full disk, `partial` bytes, nothing was kept.
+    fn was_shortened(&mut self, partial: usize) -> std::io::Result<bool> {
         let Text::Plain(file) = &mut self.text else { return Ok(false) };
-        let is_shorter = file.metadata()?.len() < file.stream_position()?;
-        if is_shorter {
-            file.rewind()?;
+        let (length, position) = (file.metadata()?.len(), file.stream_position()?);
+        if length >= position {
+            return Ok(false);
         }
-        Ok(is_shorter)
+        let whole = position.saturating_sub(partial as u64);
+        file.seek(SeekFrom::Start(if length >= whole { whole } else { 0 }))?;
+        Ok(true)
     }
 }
 
@@ -175,7 +182,7 @@ impl Reading {
             let read = current.read(&mut self.partial[known..]);
             self.partial.truncate(known + read.as_ref().map_or(0, |length| *length));
             match read {
-                Ok(0) if current.was_emptied().attempt(|| format!("look at the log {:?}", self.path))? => {
+                Ok(0) if current.was_shortened(known).attempt(|| format!("look at the log {:?}", self.path))? => {
                     self.partial.clear();
                     continue;
                 }
@@ -287,6 +294,9 @@ impl Reading {
 fn start_of_last(file: &File, count: usize) -> std::io::Result<(u64, usize)> {
     use std::os::unix::fs::FileExt;
     let size = file.metadata()?.len();
+    if count == 0 {
+        return Ok((size, 0));
+    }
     let (mut end, mut found) = (size, 0);
     let mut block = vec![0; BLOCK];
     while end > 0 {
@@ -304,8 +314,7 @@ fn start_of_last(file: &File, count: usize) -> std::io::Result<(u64, usize)> {
         }
         end = start;
     }
-    let first = usize::from(size > 0 && count > 0);
-    Ok(if count == 0 { (size, 0) } else { (0, found + first) })
+    Ok((0, found + usize::from(size > 0)))
 }
 
 fn count_lines(mut text: impl BufRead) -> std::io::Result<usize> {
@@ -323,6 +332,8 @@ fn count_lines(mut text: impl BufRead) -> std::io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     /// A log of at most four files, each with the number that it was made with.
@@ -414,19 +425,53 @@ mod tests {
         std::fs::write(&log.path, line).unwrap();
     }
 
+    /// What is there to be read.
+    fn texts(reading: &mut Reading) -> Vec<String> {
+        let mut texts = Vec::new();
+        let each = |line: Line<'_>| {
+            texts.push(String::from_utf8(line.text.into()).unwrap());
+            Ok(true)
+        };
+        reading.more(each).unwrap();
+        texts
+    }
+
+    #[test]
+    fn a_line_of_which_nothing_was_kept_is_not_the_end_of_others() {
+        let log = Rotating::new("taken-back");
+        begin(&log, "one");
+        let line = std::fs::read(&log.path).unwrap();
+        let mut file = File::options().append(true).open(&log.path).unwrap();
+        let mut reading = Reading::of(&log.path).unwrap();
+        assert_eq!(texts(&mut reading), ["one"]);
+        // Half a line, longer than the next one, is read, and there is no room for more of it.
+        for next in [0, line.len()] {
+            file.write_all(format!("{{\"log\":\"{}", "x".repeat(1000)).as_bytes()).unwrap();
+            assert!(texts(&mut reading).is_empty());
+            file.set_len(line.len() as u64).unwrap();
+            file.write_all(&line[..next]).unwrap();
+            assert_eq!(texts(&mut reading).len(), usize::from(next > 0));
+        }
+        // One that somebody has emptied is read from its beginning.
+        std::fs::write(&log.path, &line).unwrap();
+        assert_eq!(texts(&mut reading), ["one"]);
+    }
+
+    #[test]
+    fn no_last_lines_need_no_look_at_others() {
+        let log = Rotating::new("none");
+        std::fs::write(&log.path, "not compressed\n").unwrap();
+        assert_eq!(Piece::found(&log.path, true).unwrap().tail(0).unwrap(), 0);
+        // Who can't read it can't count its lines.
+        let unread = File::options().write(true).open(&log.path).unwrap();
+        assert_eq!(start_of_last(&unread, 0).unwrap(), (15, 0));
+    }
+
     #[test]
     fn what_was_read_before_it_was_compressed_is_not_read_again() {
         let log = Rotating::new("compressed");
         let mut reading = Reading::of(&log.path).unwrap();
-        let mut more = || {
-            let mut texts = Vec::new();
-            let each = |line: Line<'_>| {
-                texts.push(String::from_utf8(line.text.into()).unwrap());
-                Ok(true)
-            };
-            reading.more(each).unwrap();
-            texts
-        };
+        let mut more = || texts(&mut reading);
         begin(&log, "one");
         assert_eq!(more(), ["one"]);
         begin(&log, "two");
