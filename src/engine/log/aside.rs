@@ -14,6 +14,7 @@ use anyhow::{Result, bail};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
+use super::compress::tidy;
 use super::line;
 use super::options::Limits;
 use super::parts::Parts;
@@ -146,11 +147,11 @@ impl Aside {
         self.process.as_ref().map(|process| (process.socket.as_fd(), PollFlags::IN | room))
     }
 
-    /// Writes nothing any more. The process is waited for, so that it is not at the files when the next one is.
+    /// Writes nothing any more. The process is waited for, so that it is not at the files when the next one is, and leaves nothing half made.
     pub(super) fn abandon(&mut self) {
         if let Some(process) = self.process.take() {
             let _ = signal::send(process.child.pidfd.as_fd(), libc::SIGKILL);
-            let _ = clone::wait(process.child.pid);
+            let _ = clone::wait(process.child.pid).map(|_| tidy(&self.path));
         }
         self.ring.clear();
         self.pause = Pause::default();

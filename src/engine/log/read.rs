@@ -47,6 +47,8 @@ pub struct Reading {
 #[derive(Debug)]
 struct Piece {
     file: File,
+    /// The name that it was found under.
+    path: PathBuf,
     is_compressed: bool,
     own: Identity,
     /// Lines of it that nobody wants, as long as they were not passed by.
@@ -56,6 +58,7 @@ struct Piece {
 /// The file that is read.
 struct Current {
     text: Text,
+    path: PathBuf,
     own: Identity,
     unwanted: usize,
 }
@@ -70,7 +73,7 @@ impl Piece {
     fn found(path: &Path, is_compressed: bool) -> std::io::Result<Piece> {
         let file = File::open(path)?;
         let own = if is_compressed { Identity::of_compressed(&file)? } else { Identity::of(&file)? };
-        Ok(Piece { file, is_compressed, own, unwanted: 0 })
+        Ok(Piece { file, path: path.into(), is_compressed, own, unwanted: 0 })
     }
 
     /// Skips all but the last lines, and says how many of them there are.
@@ -92,9 +95,9 @@ impl Piece {
     }
 
     fn begin(self) -> Current {
-        let Piece { file, is_compressed, own, unwanted } = self;
+        let Piece { file, path, is_compressed, own, unwanted } = self;
         let text = if is_compressed { Text::Compressed(Box::new(file::text(file))) } else { Text::Plain(file) };
-        Current { text, own, unwanted }
+        Current { text, path, own, unwanted }
     }
 }
 
@@ -144,7 +147,8 @@ impl Reading {
     pub fn tail(&mut self, count: usize) -> Result<()> {
         let mut wanted = count;
         for at in (0..self.newer.len()).rev() {
-            let found = self.newer[at].tail(wanted).attempt(|| format!("read the log {:?}", self.path))?;
+            let piece = &mut self.newer[at];
+            let found = piece.tail(wanted).attempt(|| format!("read the log {:?}", piece.path))?;
             if found == wanted {
                 self.newer.drain(..at);
                 break;
@@ -182,14 +186,14 @@ impl Reading {
             let read = current.read(&mut self.partial[known..]);
             self.partial.truncate(known + read.as_ref().map_or(0, |length| *length));
             match read {
-                Ok(0) if current.was_shortened(known).attempt(|| format!("look at the log {:?}", self.path))? => {
+                Ok(0) if current.was_shortened(known).attempt(|| format!("look at the log {:?}", current.path))? => {
                     self.partial.clear();
                     continue;
                 }
                 Ok(0) => return Ok(true),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error).attempt(|| format!("read the log {:?}", self.path)),
+                Err(error) => return Err(error).attempt(|| format!("read the log {:?}", current.path)),
             }
             let mut begin = 0;
             for end in memchr::memchr_iter(b'\n', &self.partial[known..]) {

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{LIMIT, Place, until};
 
@@ -151,6 +152,22 @@ fn a_log_that_cant_be_opened_is_tried_again_but_not_for_every_line() {
     until("it is opened", || place.ctn(&["logs", "parrot"]).ends_with("last\n"));
     place.ctn(&["rm", "-f", "parrot"]);
     parrot.wait().unwrap();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_writer_that_does_not_end_with_its_container_is_killed() {
+    let place = Place::new();
+    place.detached("talks", &["--log-opt", "mode=non-blocking"], "echo said; sleep 1000");
+    until("it spoke", || place.ctn(&["logs", "talks"]) == "said\n");
+    let writer = writer_of(place.monitor_of("talks")).unwrap();
+    // As if the disk stood still while a file is compressed.
+    kill_process(Pid::from_raw(writer).unwrap(), Signal::STOP).unwrap();
+    let half = place.field("talks", ".LogPath") + ".gz.part";
+    fs::write(&half, "half").unwrap();
+    place.ctn(&["stop", "-t", "0", "talks"]);
+    assert!(!fs::exists(format!("/proc/{writer}")).unwrap() && !fs::exists(half).unwrap());
+    place.ctn(&["rm", "talks"]);
     place.assert_nothing_left();
 }
 
