@@ -15,6 +15,7 @@ mod parts;
 mod read;
 mod ring;
 mod tag;
+mod tail;
 mod write;
 
 use std::os::fd::BorrowedFd;

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::file::{self, Identity, compressed, rotated};
-use super::line;
+use super::{line, tail};
 use crate::error::Attempt;
 
 /// A line of a log, or a part of a long one.
@@ -25,7 +25,7 @@ pub struct Line<'l> {
 }
 
 /// Bytes that are read at once.
-const BLOCK: usize = 64 << 10;
+pub(super) const BLOCK: usize = 64 << 10;
 
 /// A log at some place of it.
 ///
@@ -35,6 +35,8 @@ const BLOCK: usize = 64 << 10;
 pub struct Reading {
     path: PathBuf,
     current: Option<Current>,
+    /// The file before the current one, which is found where somebody has removed that. None where another one could be taken for it.
+    previous: Option<Identity>,
     /// The files that come after the current one, the oldest first. If there is one, the current one doesn't grow any more.
     newer: VecDeque<Piece>,
     /// What was read and not handed on: it ends in a line that was not written to its end yet.
@@ -79,7 +81,7 @@ impl Piece {
     /// Skips all but the last lines, and says how many of them there are.
     fn tail(&mut self, count: usize) -> std::io::Result<usize> {
         if !self.is_compressed {
-            let (offset, found) = start_of_last(&self.file, count)?;
+            let (offset, found) = tail::start_of_last(&self.file, count)?;
             self.file.seek(SeekFrom::Start(offset))?;
             return Ok(found);
         }
@@ -88,7 +90,7 @@ impl Piece {
             self.unwanted = usize::MAX;
             return Ok(0);
         }
-        let all = count_lines(file::text(self.file.try_clone()?))?;
+        let all = tail::count_lines(file::text(self.file.try_clone()?))?;
         self.file.rewind()?;
         self.unwanted = all.saturating_sub(count);
         Ok(all - self.unwanted)
@@ -135,6 +137,7 @@ impl Reading {
         let mut reading = Reading {
             path: path.into(),
             current: None,
+            previous: None,
             newer: VecDeque::new(),
             partial: Vec::new(),
             scratch: line::Scratch::default(),
@@ -150,7 +153,8 @@ impl Reading {
             let piece = &mut self.newer[at];
             let found = piece.tail(wanted).attempt(|| format!("read the log {:?}", piece.path))?;
             if found == wanted {
-                self.newer.drain(..at);
+                let before = self.newer.drain(..at).next_back();
+                self.previous = before.map(|before| before.own).filter(Identity::is_lasting);
                 break;
             }
             wanted -= found;
@@ -165,7 +169,9 @@ impl Reading {
                 return Ok(false);
             }
             if let Some(next) = self.newer.pop_front() {
-                self.current = Some(next.begin());
+                if let Some(before) = self.current.replace(next.begin()) {
+                    self.previous = Some(before.own).filter(Identity::is_lasting);
+                }
                 // Nobody completes it any more.
                 self.partial.clear();
                 continue;
@@ -223,6 +229,7 @@ impl Reading {
         let mut next = self.newest()?;
         while let Some((number, piece)) = next
             && Some(piece.own) != known
+            && Some(piece.own) != self.previous
         {
             next = self.older(number, piece.own)?;
             files.push_front(piece);
@@ -291,46 +298,6 @@ impl Reading {
             None => Ok(self.open(number)?.map(|piece| piece.own)),
             own => Ok(own),
         }
-    }
-}
-
-/// Where the last `count` lines of a file begin, and how many there are.
-fn start_of_last(file: &File, count: usize) -> std::io::Result<(u64, usize)> {
-    use std::os::unix::fs::FileExt;
-    let size = file.metadata()?.len();
-    if count == 0 {
-        return Ok((size, 0));
-    }
-    let (mut end, mut found) = (size, 0);
-    let mut block = vec![0; BLOCK];
-    while end > 0 {
-        let start = end.saturating_sub(BLOCK as u64);
-        let part = &mut block[..(end - start) as usize];
-        file.read_exact_at(part, start)?;
-        for at in memchr::memrchr_iter(b'\n', part) {
-            // The end of the last line begins no other.
-            if start + at as u64 + 1 < size {
-                found += 1;
-                if found == count {
-                    return Ok((start + at as u64 + 1, found));
-                }
-            }
-        }
-        end = start;
-    }
-    Ok((0, found + usize::from(size > 0)))
-}
-
-fn count_lines(mut text: impl BufRead) -> std::io::Result<usize> {
-    let mut count = 0;
-    loop {
-        let block = text.fill_buf()?;
-        let length = block.len();
-        if length == 0 {
-            return Ok(count);
-        }
-        count += memchr::memchr_iter(b'\n', block).count();
-        text.consume(length);
     }
 }
 
@@ -462,13 +429,30 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_somebody_removes_is_read_on_and_no_other_again() {
+        let log = Rotating::new("removed");
+        begin(&log, "one");
+        begin(&log, "two");
+        let mut file = File::options().append(true).open(&log.path).unwrap();
+        let line = std::fs::read(&log.path).unwrap();
+        let mut reading = Reading::of(&log.path).unwrap();
+        let mut of_last = Reading::of(&log.path).unwrap();
+        of_last.tail(1).unwrap();
+        assert_eq!(texts(&mut reading), ["one", "two"]);
+        assert_eq!(texts(&mut of_last), ["two"]);
+        std::fs::remove_file(&log.path).unwrap();
+        file.write_all(&line).unwrap();
+        begin(&log, "three");
+        for mut reading in [reading, of_last] {
+            assert_eq!(texts(&mut reading), ["two", "three"]);
+        }
+    }
+
+    #[test]
     fn no_last_lines_need_no_look_at_others() {
         let log = Rotating::new("none");
         std::fs::write(&log.path, "not compressed\n").unwrap();
         assert_eq!(Piece::found(&log.path, true).unwrap().tail(0).unwrap(), 0);
-        // Who can't read it can't count its lines.
-        let unread = File::options().write(true).open(&log.path).unwrap();
-        assert_eq!(start_of_last(&unread, 0).unwrap(), (15, 0));
     }
 
     #[test]
