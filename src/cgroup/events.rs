@@ -108,11 +108,15 @@ mod tests {
         let Some(scratch) = Scratch::new() else { return };
         let group = Group::create(&scratch.hierarchy, &scratch.below("waited-for")).unwrap();
         let directory = std::fs::File::open(group.path()).unwrap();
+        let (looked, looks) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| wait(directory.as_fd(), Duration::from_secs(20), |_| false));
+            let wanted = move |_| looked.send(()).is_err();
+            let waiting = scope.spawn(move || wait(directory.as_fd(), Duration::from_secs(20), wanted));
+            // At the beginning, and when it has waited long enough to watch for removals.
+            looks.iter().take(2).for_each(drop);
             // A change of another kind comes first.
             std::fs::write(group.path().join("cgroup.freeze"), "1").unwrap();
-            std::thread::sleep(SOON * 3);
+            looks.recv().unwrap();
             group.remove().unwrap();
             let removed = Instant::now();
             assert_eq!(waiting.join().unwrap(), Ok(Waited::Gone));

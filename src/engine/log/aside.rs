@@ -8,17 +8,20 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
+use super::compress::tidy;
 use super::line;
 use super::options::Limits;
 use super::parts::Parts;
 use super::ring::{Lines, Ring};
 use super::write::Files;
 use crate::engine::now;
+use crate::engine::pause::Pause;
 use crate::error::{Attempt, sentence};
 use crate::sys::clone::{self, Child, CloneFlags};
 use crate::sys::execute::{close_all_but, exit_now};
@@ -36,6 +39,8 @@ pub struct Aside {
     parts: Parts,
     ring: Ring,
     process: Option<Process>,
+    /// Before the next one, after one that ended unasked: where the log can't be opened every line would start one.
+    pause: Pause,
     /// Nothing more is said.
     is_ending: bool,
 }
@@ -51,7 +56,7 @@ struct Process {
 impl Aside {
     pub(super) fn new(path: PathBuf, limits: Limits, attributes: String, buffer: usize) -> Aside {
         let (parts, ring) = (Parts::default(), Ring::new(Some(buffer)));
-        Aside { path, limits, attributes, parts, ring, process: None, is_ending: false }
+        Aside { path, limits, attributes, parts, ring, process: None, pause: Pause::default(), is_ending: false }
     }
 
     /// Takes what was said.
@@ -79,18 +84,26 @@ impl Aside {
 
     /// Hands lines to the process, which is started by the first one, and hears what it says.
     pub(super) fn flush(&mut self) -> Result<()> {
-        if self.process.is_none() && !self.ring.is_empty() {
-            self.process = Some(self.start()?);
+        let mut heard = self.hear();
+        // At the end it is tried without a pause, for the last time.
+        let may_start = self.pause.is_over(Instant::now()) || self.pause.until().is_none() || self.is_ending;
+        if self.process.is_none() && !self.ring.is_empty() && may_start {
+            match self.start() {
+                Ok(process) => self.process = Some(process),
+                Err(error) => {
+                    self.pause.begin(Instant::now());
+                    return heard.and(Err(error));
+                }
+            }
         }
-        let heard = self.hear();
         while let Some(process) = self.process.as_mut().filter(|_| !self.ring.is_empty()) {
             match process.socket.write(self.ring.first()) {
                 Ok(length) => self.ring.forget(length),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // What is half handed over is lost with it. EOF says that it is gone.
+                // It is gone, and may have said why.
                 Err(error) if error.kind() != ErrorKind::WouldBlock => {
-                    self.ring.clear();
-                    self.process = None;
+                    heard = heard.and(self.hear());
+                    self.lose();
                 }
                 Err(_) => return heard,
             }
@@ -107,15 +120,25 @@ impl Aside {
         match process.socket.read_to_end(&mut said) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             // It has ended: by what it was told, or not.
-            _ => {
-                self.process = None;
-                self.ring.clear();
-            }
+            _ => self.lose(),
         }
         match String::from_utf8_lossy(&said).lines().next() {
             Some(error) => bail!("{error}"),
             None => Ok(()),
         }
+    }
+
+    /// The process is gone, and with it what is half handed over.
+    fn lose(&mut self) {
+        if self.process.take().is_some() && !self.is_ending {
+            self.pause.begin(Instant::now());
+        }
+        self.ring.clear();
+    }
+
+    /// When there is something to do without anything being said.
+    pub(super) fn resumes(&self) -> Option<Instant> {
+        self.pause.until().filter(|_| !self.ring.is_empty())
     }
 
     /// What poll(2) says of when there is something to do.
@@ -124,12 +147,14 @@ impl Aside {
         self.process.as_ref().map(|process| (process.socket.as_fd(), PollFlags::IN | room))
     }
 
-    /// Writes nothing any more.
+    /// Writes nothing any more. The process is waited for, so that it is not at the files when the next one is, and leaves nothing half made.
     pub(super) fn abandon(&mut self) {
         if let Some(process) = self.process.take() {
             let _ = signal::send(process.child.pidfd.as_fd(), libc::SIGKILL);
+            let _ = clone::wait(process.child.pid).map(|_| tidy(&self.path));
         }
         self.ring.clear();
+        self.pause = Pause::default();
     }
 
     fn start(&self) -> Result<Process> {

@@ -29,10 +29,8 @@ pub(super) struct Compression {
 
 impl Compression {
     /// Begins with the oldest file that is to be compressed, if there is one.
-    pub(super) fn begin(path: &Path, oldest: u32) -> io::Result<Option<Compression>> {
-        let Some(source) = (1..=oldest).rev().find_map(|number| File::open(file::rotated(path, number)).ok()) else {
-            return Ok(None);
-        };
+    pub(super) fn begin(path: &Path, oldest: u32, written: &File) -> io::Result<Option<Compression>> {
+        let Some(source) = oldest_of(path, oldest, written) else { return Ok(None) };
         let target = file::unfinished(path);
         let _ = fs::remove_file(&target);
         let target = File::options().write(true).create_new(true).mode(MODE).open(target)?;
@@ -78,6 +76,14 @@ impl Drop for Compression {
     }
 }
 
+/// The oldest file that is not compressed. The one that is written is none, though it may have a number: by a rotation that came to
+/// nothing half-way, or from somebody else.
+fn oldest_of(path: &Path, oldest: u32, written: &File) -> Option<File> {
+    let written = Identity::of(written).ok();
+    let mut files = (1..=oldest).rev().filter_map(|number| File::open(file::rotated(path, number)).ok());
+    files.find(|file| Identity::of(file).ok() != written)
+}
+
 /// Writes what a file has, compressed, with the time of its last change, and until it is on the disk: the other one is removed then.
 pub(super) fn compress(source: &File, target: &File) -> io::Result<()> {
     let field = Identity::of(source)?.field();
@@ -91,7 +97,8 @@ pub(super) fn compress(source: &File, target: &File) -> io::Result<()> {
 }
 
 /// Removes what a process that was killed has left: a file that is half compressed, the next one that has no name yet, and the first form
-/// of one that has both, for the other one was whole before it got its number. The highest number of a file is handed on.
+/// of one that has both, for the other one was whole before it got its number. The highest number of a file is handed on. A number that
+/// is written in another way is not ours.
 pub(super) fn tidy(path: &Path) -> io::Result<u32> {
     let mut highest = 0;
     let mut useless: Vec<PathBuf> = vec![file::unfinished(path), file::next(path)];
@@ -101,10 +108,10 @@ pub(super) fn tidy(path: &Path) -> io::Result<u32> {
         let Some(suffix) = entry.to_str().and_then(|entry| entry.strip_prefix(&name)?.strip_prefix('.')) else {
             continue;
         };
-        let number = suffix.strip_suffix(".gz");
-        if let Ok(parsed) = number.unwrap_or(suffix).parse() {
+        let (number, is_compressed) = suffix.strip_suffix(".gz").map_or((suffix, false), |number| (number, true));
+        if let Some(parsed) = number.parse::<u32>().ok().filter(|parsed| *parsed > 0 && parsed.to_string() == number) {
             highest = highest.max(parsed);
-            useless.extend(number.map(|_| file::rotated(path, parsed)));
+            useless.extend(is_compressed.then(|| file::rotated(path, parsed)));
         }
     }
     for path in useless {
@@ -119,6 +126,32 @@ pub(super) fn tidy(path: &Path) -> io::Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_that_is_written_is_not_compressed_whatever_its_name() {
+        let directory = std::env::temp_dir().join(format!("ctn-log-written-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("x-json.log");
+        let [one, two] = [1, 2].map(|number| file::rotated(&path, number));
+        let written = File::create(&two).unwrap();
+        assert!(oldest_of(&path, 2, &written).is_none());
+        fs::write(&one, "").unwrap();
+        let oldest = oldest_of(&path, 2, &written).unwrap();
+        assert_eq!(Identity::of(&oldest).ok(), Identity::at(&one));
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn what_others_put_beside_a_log_is_theirs() {
+        let directory = std::env::temp_dir().join(format!("ctn-log-others-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("x-json.log");
+        let names = ["x-json.log", "x-json.log.0.gz", "x-json.log.1", "x-json.log.01.gz", "x-json.log.+1.gz"];
+        names.iter().for_each(|name| fs::write(directory.join(name), "").unwrap());
+        assert_eq!(tidy(&path).unwrap(), 1);
+        names.iter().for_each(|name| assert!(directory.join(name).exists(), "{name}"));
+        fs::remove_dir_all(directory).unwrap();
+    }
 
     #[test]
     fn a_compressed_file_is_the_same_one() {

@@ -64,6 +64,11 @@ impl Identity {
         }
     }
 
+    /// Whether no other file ever has it.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.0[2] != 0
+    }
+
     /// As the extra field of a compressed file has it.
     pub(super) fn field(self) -> Vec<u8> {
         let content: Vec<u8> = self.0.iter().flat_map(|number| number.to_le_bytes()).collect();

@@ -15,10 +15,12 @@ mod parts;
 mod read;
 mod ring;
 mod tag;
+mod tail;
 mod write;
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Result;
 use rustix::event::PollFlags;
@@ -100,6 +102,14 @@ impl Log {
             Log::Files(_) => None,
             Log::Aside(aside) => aside.waits(),
             Log::Journal(journal) => journal.waits().map(|socket| (socket, PollFlags::OUT)),
+        }
+    }
+
+    /// When [`Log::flush`] has something to do whatever poll(2) says.
+    pub fn resumes(&self) -> Option<Instant> {
+        match self {
+            Log::Aside(aside) => aside.resumes(),
+            Log::Files(_) | Log::Journal(_) => None,
         }
     }
 

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::file::{self, Identity, compressed, rotated};
-use super::line;
+use super::{line, tail};
 use crate::error::Attempt;
 
 /// A line of a log, or a part of a long one.
@@ -25,7 +25,7 @@ pub struct Line<'l> {
 }
 
 /// Bytes that are read at once.
-const BLOCK: usize = 64 << 10;
+pub(super) const BLOCK: usize = 64 << 10;
 
 /// A log at some place of it.
 ///
@@ -35,6 +35,8 @@ const BLOCK: usize = 64 << 10;
 pub struct Reading {
     path: PathBuf,
     current: Option<Current>,
+    /// The file before the current one, which is found where somebody has removed that. None where another one could be taken for it.
+    previous: Option<Identity>,
     /// The files that come after the current one, the oldest first. If there is one, the current one doesn't grow any more.
     newer: VecDeque<Piece>,
     /// What was read and not handed on: it ends in a line that was not written to its end yet.
@@ -47,6 +49,8 @@ pub struct Reading {
 #[derive(Debug)]
 struct Piece {
     file: File,
+    /// The name that it was found under.
+    path: PathBuf,
     is_compressed: bool,
     own: Identity,
     /// Lines of it that nobody wants, as long as they were not passed by.
@@ -56,6 +60,7 @@ struct Piece {
 /// The file that is read.
 struct Current {
     text: Text,
+    path: PathBuf,
     own: Identity,
     unwanted: usize,
 }
@@ -70,27 +75,31 @@ impl Piece {
     fn found(path: &Path, is_compressed: bool) -> std::io::Result<Piece> {
         let file = File::open(path)?;
         let own = if is_compressed { Identity::of_compressed(&file)? } else { Identity::of(&file)? };
-        Ok(Piece { file, is_compressed, own, unwanted: 0 })
+        Ok(Piece { file, path: path.into(), is_compressed, own, unwanted: 0 })
     }
 
     /// Skips all but the last lines, and says how many of them there are.
     fn tail(&mut self, count: usize) -> std::io::Result<usize> {
         if !self.is_compressed {
-            let (offset, found) = start_of_last(&self.file, count)?;
+            let (offset, found) = tail::start_of_last(&self.file, count)?;
             self.file.seek(SeekFrom::Start(offset))?;
             return Ok(found);
         }
-        // What is compressed can be read in one direction only.
-        let all = count_lines(file::text(self.file.try_clone()?))?;
+        // What is compressed can be read in one direction only, and doesn't grow.
+        if count == 0 {
+            self.unwanted = usize::MAX;
+            return Ok(0);
+        }
+        let all = tail::count_lines(file::text(self.file.try_clone()?))?;
         self.file.rewind()?;
         self.unwanted = all.saturating_sub(count);
         Ok(all - self.unwanted)
     }
 
     fn begin(self) -> Current {
-        let Piece { file, is_compressed, own, unwanted } = self;
+        let Piece { file, path, is_compressed, own, unwanted } = self;
         let text = if is_compressed { Text::Compressed(Box::new(file::text(file))) } else { Text::Plain(file) };
-        Current { text, own, unwanted }
+        Current { text, path, own, unwanted }
     }
 }
 
@@ -102,14 +111,17 @@ impl Current {
         }
     }
 
-    /// At its end: whether somebody has emptied it, so that what is written now stands before the place where it was read.
-    fn was_emptied(&mut self) -> std::io::Result<bool> {
+    /// At its end: whether it is shorter than what was read of it, so that what is written now stands before that place. Either somebody
+    /// has emptied it, or of a line that was not written to its end on a full disk, `partial` bytes, nothing was kept.
+    fn was_shortened(&mut self, partial: usize) -> std::io::Result<bool> {
         let Text::Plain(file) = &mut self.text else { return Ok(false) };
-        let is_shorter = file.metadata()?.len() < file.stream_position()?;
-        if is_shorter {
-            file.rewind()?;
+        let (length, position) = (file.metadata()?.len(), file.stream_position()?);
+        if length >= position {
+            return Ok(false);
         }
-        Ok(is_shorter)
+        let whole = position.saturating_sub(partial as u64);
+        file.seek(SeekFrom::Start(if length >= whole { whole } else { 0 }))?;
+        Ok(true)
     }
 }
 
@@ -125,6 +137,7 @@ impl Reading {
         let mut reading = Reading {
             path: path.into(),
             current: None,
+            previous: None,
             newer: VecDeque::new(),
             partial: Vec::new(),
             scratch: line::Scratch::default(),
@@ -137,9 +150,11 @@ impl Reading {
     pub fn tail(&mut self, count: usize) -> Result<()> {
         let mut wanted = count;
         for at in (0..self.newer.len()).rev() {
-            let found = self.newer[at].tail(wanted).attempt(|| format!("read the log {:?}", self.path))?;
+            let piece = &mut self.newer[at];
+            let found = piece.tail(wanted).attempt(|| format!("read the log {:?}", piece.path))?;
             if found == wanted {
-                self.newer.drain(..at);
+                let before = self.newer.drain(..at).next_back();
+                self.previous = before.map(|before| before.own).filter(Identity::is_lasting);
                 break;
             }
             wanted -= found;
@@ -154,7 +169,9 @@ impl Reading {
                 return Ok(false);
             }
             if let Some(next) = self.newer.pop_front() {
-                self.current = Some(next.begin());
+                if let Some(before) = self.current.replace(next.begin()) {
+                    self.previous = Some(before.own).filter(Identity::is_lasting);
+                }
                 // Nobody completes it any more.
                 self.partial.clear();
                 continue;
@@ -175,14 +192,14 @@ impl Reading {
             let read = current.read(&mut self.partial[known..]);
             self.partial.truncate(known + read.as_ref().map_or(0, |length| *length));
             match read {
-                Ok(0) if current.was_emptied().attempt(|| format!("look at the log {:?}", self.path))? => {
+                Ok(0) if current.was_shortened(known).attempt(|| format!("look at the log {:?}", current.path))? => {
                     self.partial.clear();
                     continue;
                 }
                 Ok(0) => return Ok(true),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error).attempt(|| format!("read the log {:?}", self.path)),
+                Err(error) => return Err(error).attempt(|| format!("read the log {:?}", current.path)),
             }
             let mut begin = 0;
             for end in memchr::memchr_iter(b'\n', &self.partial[known..]) {
@@ -212,6 +229,7 @@ impl Reading {
         let mut next = self.newest()?;
         while let Some((number, piece)) = next
             && Some(piece.own) != known
+            && Some(piece.own) != self.previous
         {
             next = self.older(number, piece.own)?;
             files.push_front(piece);
@@ -283,46 +301,10 @@ impl Reading {
     }
 }
 
-/// Where the last `count` lines of a file begin, and how many there are.
-fn start_of_last(file: &File, count: usize) -> std::io::Result<(u64, usize)> {
-    use std::os::unix::fs::FileExt;
-    let size = file.metadata()?.len();
-    let (mut end, mut found) = (size, 0);
-    let mut block = vec![0; BLOCK];
-    while end > 0 {
-        let start = end.saturating_sub(BLOCK as u64);
-        let part = &mut block[..(end - start) as usize];
-        file.read_exact_at(part, start)?;
-        for at in memchr::memrchr_iter(b'\n', part) {
-            // The end of the last line begins no other.
-            if start + at as u64 + 1 < size {
-                found += 1;
-                if found == count {
-                    return Ok((start + at as u64 + 1, found));
-                }
-            }
-        }
-        end = start;
-    }
-    let first = usize::from(size > 0 && count > 0);
-    Ok(if count == 0 { (size, 0) } else { (0, found + first) })
-}
-
-fn count_lines(mut text: impl BufRead) -> std::io::Result<usize> {
-    let mut count = 0;
-    loop {
-        let block = text.fill_buf()?;
-        let length = block.len();
-        if length == 0 {
-            return Ok(count);
-        }
-        count += memchr::memchr_iter(b'\n', block).count();
-        text.consume(length);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     /// A log of at most four files, each with the number that it was made with.
@@ -414,19 +396,70 @@ mod tests {
         std::fs::write(&log.path, line).unwrap();
     }
 
+    /// What is there to be read.
+    fn texts(reading: &mut Reading) -> Vec<String> {
+        let mut texts = Vec::new();
+        let each = |line: Line<'_>| {
+            texts.push(String::from_utf8(line.text.into()).unwrap());
+            Ok(true)
+        };
+        reading.more(each).unwrap();
+        texts
+    }
+
+    #[test]
+    fn a_line_of_which_nothing_was_kept_is_not_the_end_of_others() {
+        let log = Rotating::new("taken-back");
+        begin(&log, "one");
+        let line = std::fs::read(&log.path).unwrap();
+        let mut file = File::options().append(true).open(&log.path).unwrap();
+        let mut reading = Reading::of(&log.path).unwrap();
+        assert_eq!(texts(&mut reading), ["one"]);
+        // Half a line, longer than the next one, is read, and there is no room for more of it.
+        for next in [0, line.len()] {
+            file.write_all(format!("{{\"log\":\"{}", "x".repeat(1000)).as_bytes()).unwrap();
+            assert!(texts(&mut reading).is_empty());
+            file.set_len(line.len() as u64).unwrap();
+            file.write_all(&line[..next]).unwrap();
+            assert_eq!(texts(&mut reading).len(), usize::from(next > 0));
+        }
+        // One that somebody has emptied is read from its beginning.
+        std::fs::write(&log.path, &line).unwrap();
+        assert_eq!(texts(&mut reading), ["one"]);
+    }
+
+    #[test]
+    fn a_file_that_somebody_removes_is_read_on_and_no_other_again() {
+        let log = Rotating::new("removed");
+        begin(&log, "one");
+        begin(&log, "two");
+        let mut file = File::options().append(true).open(&log.path).unwrap();
+        let line = std::fs::read(&log.path).unwrap();
+        let mut reading = Reading::of(&log.path).unwrap();
+        let mut of_last = Reading::of(&log.path).unwrap();
+        of_last.tail(1).unwrap();
+        assert_eq!(texts(&mut reading), ["one", "two"]);
+        assert_eq!(texts(&mut of_last), ["two"]);
+        std::fs::remove_file(&log.path).unwrap();
+        file.write_all(&line).unwrap();
+        begin(&log, "three");
+        for mut reading in [reading, of_last] {
+            assert_eq!(texts(&mut reading), ["two", "three"]);
+        }
+    }
+
+    #[test]
+    fn no_last_lines_need_no_look_at_others() {
+        let log = Rotating::new("none");
+        std::fs::write(&log.path, "not compressed\n").unwrap();
+        assert_eq!(Piece::found(&log.path, true).unwrap().tail(0).unwrap(), 0);
+    }
+
     #[test]
     fn what_was_read_before_it_was_compressed_is_not_read_again() {
         let log = Rotating::new("compressed");
         let mut reading = Reading::of(&log.path).unwrap();
-        let mut more = || {
-            let mut texts = Vec::new();
-            let each = |line: Line<'_>| {
-                texts.push(String::from_utf8(line.text.into()).unwrap());
-                Ok(true)
-            };
-            reading.more(each).unwrap();
-            texts
-        };
+        let mut more = || texts(&mut reading);
         begin(&log, "one");
         assert_eq!(more(), ["one"]);
         begin(&log, "two");

@@ -88,7 +88,7 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn open(path: PathBuf, limits: Limits) -> Result<Files> {
-        let oldest = tidy(&path).attempt(|| format!("tidy up the log {path:?}"))?;
+        let oldest = tidy(&path).attempt(|| format!("tidy up the log {path:?}"))?.min(limits.files - 1);
         let file = File::options().create(true).append(true).read(true).mode(MODE).open(&path);
         let file = file.attempt(|| format!("open the log {path:?}"))?;
         let mut files = Files { path, limits, file, size: 0, oldest, compression: None };
@@ -121,16 +121,17 @@ impl Files {
         written
     }
 
-    /// Writes lines of the file, in as many files as it takes.
+    /// Writes lines of the file, in as many files as it takes. Where no other one can be begun they go on into the one that there is, for
+    /// to have too many is better than to have none.
     pub(super) fn put(&mut self, mut lines: &[u8]) -> Result<()> {
         while !lines.is_empty() {
-            let mut fitting = self.fitting(lines);
+            let (mut fitting, mut rotated) = (self.fitting(lines), Ok(()));
             if fitting == 0 && self.has_shrunk() {
                 fitting = self.fitting(lines);
             }
             if fitting == 0 && self.size > 0 {
-                self.rotate()?;
-                fitting = self.fitting(lines);
+                rotated = self.rotate();
+                fitting = if rotated.is_ok() { self.fitting(lines) } else { lines.len() };
             }
             if fitting == 0 {
                 // Longer than a file may be: it has one for itself.
@@ -138,7 +139,8 @@ impl Files {
             }
             let now;
             (now, lines) = lines.split_at(fitting);
-            self.append(now).attempt(|| format!("write the log {:?}", self.path))?;
+            let written = self.append(now).attempt(|| format!("write the log {:?}", self.path));
+            rotated.and(written)?;
         }
         Ok(())
     }
@@ -201,15 +203,18 @@ impl Files {
         Ok(())
     }
 
+    /// Gives each file the next number, up to the first one that is free, or else the last one that there may be. Where a monitor was
+    /// killed, or a rotation came to nothing half-way, one is free further down, and to try again costs no file.
     fn move_up(&mut self) -> io::Result<()> {
-        // There may be very many, or holes where a monitor was killed.
+        // There may be very many.
         let last = self.oldest.saturating_add(1).min(self.limits.files - 1);
-        self.oldest = last;
-        if last > 0 {
+        let free = (0..last).find(|number| self.is_free(*number)).unwrap_or(last);
+        self.oldest = self.oldest.max(free);
+        if free == last && last > 0 {
             remove(&rotated(&self.path, last))?;
             remove(&compressed(&self.path, last))?;
         }
-        for number in (1..=last).rev() {
+        for number in (1..=free).rev() {
             rename(&rotated(&self.path, number - 1), &rotated(&self.path, number))?;
             if number > 1 && self.limits.compress {
                 rename(&compressed(&self.path, number - 1), &compressed(&self.path, number))?;
@@ -218,10 +223,15 @@ impl Files {
         Ok(())
     }
 
+    fn is_free(&self, number: u32) -> bool {
+        let is_there = |path: PathBuf| path.symlink_metadata().is_ok();
+        !is_there(rotated(&self.path, number)) && (number == 0 || !is_there(compressed(&self.path, number)))
+    }
+
     /// Goes on with what is to be compressed. What can't be stays as it is until the next rotation.
     fn compress(&mut self) {
         if self.limits.compress && self.compression.is_none() {
-            self.compression = Compression::begin(&self.path, self.oldest).ok().flatten();
+            self.compression = Compression::begin(&self.path, self.oldest, &self.file).ok().flatten();
         }
     }
 
@@ -308,25 +318,53 @@ mod tests {
         (path.clone(), Writer::open(path, limits, String::new()).unwrap())
     }
 
+    /// Says numbers: how many times a warning was the answer.
+    fn say(writer: &mut Writer, numbers: std::ops::Range<u32>) -> usize {
+        numbers.filter(|number| writer.write(false, format!("{number}\n").as_bytes()).is_err()).count()
+    }
+
+    fn said(path: &Path) -> Vec<u32> {
+        texts(&mut Reading::of(path).unwrap()).iter().map(|text| text.trim_end().parse().unwrap()).collect()
+    }
+
     #[test]
-    fn a_rotation_that_fails_costs_no_file() {
-        let (path, mut writer) = three("fails");
-        let say = |writer: &mut Writer, numbers: std::ops::Range<u32>| {
-            numbers.map(|number| writer.write(false, format!("{number}\n").as_bytes())).find(Result::is_err)
-        };
-        assert!(say(&mut writer, 10..20).is_none());
-        let before = texts(&mut Reading::of(&path).unwrap());
-        // Where the next file is to be there is something else.
-        fs::create_dir(next(&path)).unwrap();
-        assert!(say(&mut writer, 20..40).is_some());
-        let meanwhile = texts(&mut Reading::of(&path).unwrap());
-        assert_eq!(meanwhile[..before.len()], before);
-        fs::remove_dir(next(&path)).unwrap();
-        assert!(say(&mut writer, 40..43).is_none());
-        let after = texts(&mut Reading::of(&path).unwrap());
-        assert_eq!(after.last().map(String::as_str), Some("42\n"));
-        assert!(meanwhile.ends_with(&after[..after.len() - 3]), "{after:?}");
-        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    fn a_rotation_that_fails_costs_neither_files_nor_lines() {
+        // Something else is where the next file is to be, or in the place of the oldest one, which makes way for it.
+        for name in [".next", ".2"] {
+            let (path, mut writer) = three(&format!("fails{name}"));
+            assert_eq!(say(&mut writer, 10..20), 0);
+            let mut other = path.clone().into_os_string();
+            other.push(name);
+            let _ = fs::remove_file(&other);
+            fs::create_dir(&other).unwrap();
+            assert!(say(&mut writer, 20..40) > 5, "{name}");
+            fs::remove_dir(&other).unwrap();
+            let meanwhile = said(&path);
+            assert!(meanwhile.ends_with(&Vec::from_iter(14..40)), "{name}: {meanwhile:?}");
+            assert_eq!(say(&mut writer, 40..43), 0);
+            let after = said(&path);
+            assert!(after.ends_with(&Vec::from_iter(20..43)), "{name}: {after:?}");
+            fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_rotation_that_came_to_nothing_half_way_costs_no_file_when_it_is_tried_again() {
+        // What has no file afterwards: one in the middle, or the current one, which goes on under the next number.
+        for hole in [1, 0] {
+            let (path, mut writer) = three(&format!("half-way-{hole}"));
+            assert_eq!(say(&mut writer, 10..24), 0);
+            fs::remove_file(rotated(&path, 2)).unwrap();
+            fs::rename(rotated(&path, 1), rotated(&path, 2)).unwrap();
+            if hole == 0 {
+                fs::rename(&path, rotated(&path, 1)).unwrap();
+            }
+            let mut expected = said(&path);
+            assert_eq!(say(&mut writer, 24..28), 0);
+            expected.extend(24..28);
+            assert_eq!(said(&path), expected, "{hole}");
+            fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        }
     }
 
     #[test]

@@ -86,9 +86,6 @@ impl Monitor {
     /// Init has ended, and all that it said is passed on, or was long enough on its way.
     pub(super) fn end(&mut self, status: u8) {
         self.finish_log();
-        if let Some(log) = &mut self.log {
-            log.abandon();
-        }
         self.init = None;
         self.kill_at = None;
         self.look_for_kills();
@@ -98,6 +95,10 @@ impl Monitor {
             health.status = "unhealthy".into();
         }
         self.give_back();
+        // Only now, for a disk that stands still may keep it waiting.
+        if let Some(log) = &mut self.log {
+            log.abandon();
+        }
         self.state.pid = 0;
         self.state.exit_code = status;
         self.state.finished_at = now();

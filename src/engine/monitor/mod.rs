@@ -215,7 +215,8 @@ impl Monitor {
     fn next_deadline(&self) -> Option<Instant> {
         let ended = self.ended.map(|(_, at)| at + PATIENCE);
         let probe = self.probing.as_ref().filter(|_| self.ended.is_none()).and_then(Probing::next_deadline);
-        [self.kill_at, self.again_at, ended, probe, self.network.next_deadline()].into_iter().flatten().min()
+        let log = self.log.as_ref().and_then(Log::resumes);
+        [self.kill_at, self.again_at, ended, probe, log, self.network.next_deadline()].into_iter().flatten().min()
     }
 
     fn deadlines(&mut self) {
@@ -224,6 +225,9 @@ impl Monitor {
         if is_due(self.kill_at) {
             self.kill_at = None;
             self.signal(libc::SIGKILL);
+        }
+        if is_due(self.log.as_ref().and_then(Log::resumes)) {
+            self.flush_log();
         }
         if let Some((status, at)) = self.ended
             && (self.has_said_all() || at + PATIENCE <= now)

@@ -138,6 +138,11 @@ fn what_a_killed_monitor_left_is_tidied_up() {
     place.ctn(&["start", "-a", "said"]);
     assert_eq!(others(&path), ["1.gz", "2.gz", "3.gz"]);
     assert_eq!(place.ctn(&["logs", "said"]), log + "again\n");
+    // One that can't be read is named.
+    let whole = fs::read(with(&path, ".2.gz")).unwrap();
+    fs::write(with(&path, ".2.gz"), &whole[..whole.len() / 2]).unwrap();
+    let (status, _, errors) = place.outcome(&["logs", "said"]);
+    assert!(status == Some(1) && errors.contains("-json.log.2.gz\": "), "{errors}");
     // By the next command, too, of a monitor that was killed.
     place.detached("killed", &[], "sleep 1000");
     let path = place.field("killed", ".LogPath");

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::harness::{LIMIT, Place, until};
 
 /// A disk that can be stopped: whoever writes there waits for as long as it is.
@@ -114,9 +117,68 @@ fn the_writer_goes_with_the_monitor_and_may_be_killed() {
     place.assert_nothing_left();
 }
 
+#[test]
+fn a_log_that_cant_be_opened_is_tried_again_but_not_for_every_line() {
+    let place = Place::new();
+    let flags = ["--name", "parrot", "--network", "none", "--log-opt", "mode=non-blocking"];
+    place.ctn(&[&["create", "-i"], &flags[..], &["box", "cat"]].concat());
+    let path = PathBuf::from(place.field("parrot", ".LogPath"));
+    fs::create_dir(&path).unwrap();
+    let start = ["start", "-ai", "parrot"];
+    let mut parrot = place.command(&start).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = parrot.stdin.take().unwrap();
+    let mut lines = BufReader::new(parrot.stdout.take().unwrap()).lines();
+    let mut say = |line: &str| {
+        writeln!(input, "{line}").unwrap();
+        assert_eq!(lines.next().unwrap().unwrap(), line);
+    };
+    say("first");
+    let monitor = place.monitor_of("parrot");
+    // Who writes the log looks first at what is beside it.
+    let looks = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
+    inotify::add_watch(&looks, path.parent().unwrap(), WatchFlags::OPEN | WatchFlags::CLOSE_NOWRITE).unwrap();
+    for _ in 0..40 {
+        say("again");
+        until("nobody is at it", || child_of(monitor, "ctn-").is_none());
+    }
+    let mut space = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut events = inotify::Reader::new(&looks, &mut space);
+    let is_look = ReadFlags::OPEN | ReadFlags::ISDIR;
+    let count =
+        std::iter::from_fn(|| events.next().ok().map(|event| event.events())).filter(|event| *event == is_look).count();
+    assert!(count < 15, "{count} times");
+    fs::remove_dir(&path).unwrap();
+    say("last");
+    until("it is opened", || place.ctn(&["logs", "parrot"]).ends_with("last\n"));
+    place.ctn(&["rm", "-f", "parrot"]);
+    parrot.wait().unwrap();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_writer_that_does_not_end_with_its_container_is_killed() {
+    let place = Place::new();
+    place.detached("talks", &["--log-opt", "mode=non-blocking"], "echo said; sleep 1000");
+    until("it spoke", || place.ctn(&["logs", "talks"]) == "said\n");
+    let writer = writer_of(place.monitor_of("talks")).unwrap();
+    // As if the disk stood still while a file is compressed.
+    kill_process(Pid::from_raw(writer).unwrap(), Signal::STOP).unwrap();
+    let half = place.field("talks", ".LogPath") + ".gz.part";
+    fs::write(&half, "half").unwrap();
+    place.ctn(&["stop", "-t", "0", "talks"]);
+    assert!(!fs::exists(format!("/proc/{writer}")).unwrap() && !fs::exists(half).unwrap());
+    place.ctn(&["rm", "talks"]);
+    place.assert_nothing_left();
+}
+
 /// The process below a monitor that writes its log.
 fn writer_of(monitor: i32) -> Option<i32> {
+    child_of(monitor, "ctn-log\n")
+}
+
+/// A process below a monitor whose name begins so. One that was made a moment ago has the monitor's.
+fn child_of(monitor: i32, name: &str) -> Option<i32> {
     let children = fs::read_to_string(format!("/proc/{monitor}/task/{monitor}/children")).unwrap();
-    let named = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "ctn-log\n");
+    let named = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.starts_with(name));
     children.split_whitespace().find(named).map(|pid| pid.parse().unwrap())
 }
