@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::FlockOperation;
 
-use super::locks::{self, Lock};
+use super::locks::{self, Life, Lock};
 use super::protocol::Channel;
 use super::record::{self, Record};
 use super::state::{State, Status};
@@ -124,6 +124,11 @@ impl Container<'_> {
     /// Whether its monitor lives.
     pub fn has_monitor(&self) -> bool {
         locks::is_held(&self.running().join("monitor"))
+    }
+
+    /// The life of the monitor that it has now.
+    pub(super) fn life(&self) -> Life {
+        Life::of(&self.running().join("monitor"))
     }
 
     /// How it stands. A monitor that was killed a moment ago is seen to first.

@@ -31,6 +31,25 @@ pub(super) fn wait(path: &Path, how: FlockOperation) -> Result<Lock> {
     }
 }
 
+/// What somebody may have locked as long as it lives. It is opened before anything is asked of that process: who comes after it has another
+/// file of this name, and is not waited for.
+#[derive(Debug)]
+pub(super) struct Life(Option<File>);
+
+impl Life {
+    /// Of whoever has it now.
+    pub(super) fn of(path: &Path) -> Life {
+        Life(File::open(path).ok())
+    }
+
+    /// Waits for its end.
+    pub(super) fn wait(self) {
+        if let Some(file) = self.0 {
+            let _ = rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockShared));
+        }
+    }
+}
+
 /// Takes a lock if nobody has it; none also where there is nothing of this name.
 pub(super) fn try_alone(path: &Path) -> Option<Lock> {
     let file = File::open(path).ok()?;

@@ -7,8 +7,10 @@
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
@@ -213,6 +215,25 @@ impl Channel {
             }
         }
         Ok(None)
+    }
+}
+
+impl Channel {
+    /// The same, for no longer than that: whether it has ended, or the monitor is gone.
+    pub(super) fn ends_within(&self, patience: Duration) -> Result<bool> {
+        let until = Instant::now() + patience;
+        let mut buffer = vec![0; CHUNK + 1];
+        loop {
+            let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).ok();
+            match poll(&mut [PollFd::new(self, PollFlags::IN)], left.as_ref()) {
+                Ok(0) => return Ok(false),
+                Err(Errno::INTR) => continue,
+                waited => waited.attempt(|| "wait for the container's monitor")?,
+            };
+            if matches!(self.next_notice(&mut buffer)?, None | Some(Notice::Ended(_))) {
+                return Ok(true);
+            }
+        }
     }
 }
 

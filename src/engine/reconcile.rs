@@ -19,12 +19,13 @@ const TOLD: &str = "release-failed";
 
 /// Looks at what may have been left. It costs as much as there are containers running.
 pub(super) fn all(engine: &Engine) -> Result<()> {
+    let mut replaced = Vec::new();
     for entry in fs::read_dir(&engine.run).into_iter().flatten().flatten() {
         let Ok(id) = entry.file_name().into_string() else { continue };
         if let Some(id) = rename::noted(&id) {
             rename::settle(engine, id)?;
         } else if let Some(id) = replace::noted(&id) {
-            replace::settle(engine, id)?;
+            replaced.push(id.to_owned());
         } else if id.len() == 64 && !locks::is_held(&entry.path().join("monitor")) {
             let was_told = entry.path().join(TOLD).exists();
             one(engine, &id).or_else(|error| if was_told { Ok(()) } else { Err(error) })?;
@@ -35,6 +36,8 @@ pub(super) fn all(engine: &Engine) -> Result<()> {
     volume::unmount_strays(engine)?;
     engine.remove_strays();
     half_made(engine)?;
+    // Whose name was given back is not replaced.
+    replaced.iter().try_for_each(|id| replace::settle(engine, id))?;
     rootless::network::reconcile(engine)
 }
 

@@ -45,21 +45,13 @@ impl Container<'_> {
 
     /// Kills it, and waits until its monitor has seen to the rest.
     fn end(&self) -> Result<()> {
+        let life = self.life();
         if let Some(channel) = super::protocol::Channel::connect(&self.running())?
             && channel.request(&super::protocol::Request::Stop(libc::SIGKILL, Some(0)))?
         {
             channel.ended()?;
         }
-        self.wait_for_monitor()
-    }
-
-    /// Waits until no monitor lives.
-    pub(super) fn wait_for_monitor(&self) -> Result<()> {
-        let path = self.running().join("monitor");
-        if path.exists() {
-            // The monitor has it locked as long as it lives.
-            drop(super::locks::wait(&path, rustix::fs::FlockOperation::LockShared));
-        }
+        life.wait();
         Ok(())
     }
 }

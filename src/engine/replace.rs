@@ -8,9 +8,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 
+use super::protocol::{Channel, Request};
 use super::record::{self, Record};
 use super::{Container, Engine, locks};
 use crate::error::Attempt;
@@ -23,27 +25,36 @@ pub(super) fn noted(file: &str) -> Option<&str> {
     file.strip_prefix(NOTE)
 }
 
-/// Removes who was replaced. What can't be removed now is tried again by the next command.
+/// For how long a command waits that has nothing to do with it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Removes who was replaced by a command that is not at it any more: its name is that of another one, which is whole. What can't be removed now is
+/// tried again by the next command.
 pub(super) fn settle(engine: &Engine, id: &str) -> Result<()> {
     let directory = engine.directory(id);
     let Some(alone) = locks::try_alone(&directory) else {
         // Gone, or being replaced or removed.
         return if directory.exists() { Ok(()) } else { remove_note(engine, id) };
     };
-    match engine.record(id) {
-        Ok(record) if is_replaced(engine, &record) => {
-            drop(alone);
-            let _ = Container { engine, record }.remove(true, false);
-            if engine.has_record(id) { Ok(()) } else { remove_note(engine, id) }
-        }
-        _ => remove_note(engine, id),
+    let Ok(record) = engine.record(id) else { return remove_note(engine, id) };
+    let Some(owner) = engine.id_of_name(&record.name).filter(|owner| owner != id) else {
+        // Given back to it, or free again. Else somebody has it this moment, who is seen by the next command.
+        return if engine.claim(id, Some(&record.name)).is_ok() { remove_note(engine, id) } else { Ok(()) };
+    };
+    drop(alone);
+    // Whoever makes the one that has the name now has it locked until the other one is removed.
+    if locks::try_alone(&engine.directory(&owner)).is_none() || !engine.has_record(&owner) {
+        return Ok(());
     }
-}
-
-/// Whether somebody else has its name, with all that makes a container.
-fn is_replaced(engine: &Engine, record: &Record) -> bool {
-    let other = engine.id_of_name(&record.name).filter(|other| *other != record.id);
-    other.is_some_and(|other| engine.record(&other).is_ok_and(|other| other.name == record.name))
+    let old = Container { engine, record };
+    if let Some(monitor) = Channel::connect(&old.running())?
+        && monitor.request(&Request::Stop(libc::SIGKILL, Some(0)))?
+        && !monitor.ends_within(PATIENCE)?
+    {
+        return Ok(());
+    }
+    let _ = old.remove(true, false);
+    if engine.has_record(id) { Ok(()) } else { remove_note(engine, id) }
 }
 
 fn note(engine: &Engine, id: &str) -> PathBuf {
@@ -95,9 +106,10 @@ impl Engine {
         made.attempt(|| format!("make the symlink {path:?}"))
     }
 
-    /// The container that has a name by its record.
+    /// The container that has a name by its record; the newest one, for another may have been replaced, and not be removed yet.
     pub(super) fn named_by_record(&self, name: &str) -> Option<String> {
-        let ids = self.ids().unwrap_or_default();
-        ids.into_iter().find(|id| self.record(id).is_ok_and(|record| record.name == name))
+        let records = self.ids().unwrap_or_default().into_iter().filter_map(|id| self.record(&id).ok());
+        let named = records.filter(|record| record.name == name);
+        named.max_by(|one, other| one.created.cmp(&other.created)).map(|record| record.id)
     }
 }

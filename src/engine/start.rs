@@ -26,6 +26,7 @@ impl Container<'_> {
     /// Starts it, with some streams attached from the first byte on. A container that runs stays as it is.
     pub fn start(&self, streams: Option<Streams>, warn: impl Fn(&str)) -> Result<Attached> {
         let lock = loop {
+            let life = self.life();
             let state = self.state()?;
             if state.status == Status::Paused {
                 bail!("cannot start a paused container, try unpause instead");
@@ -33,7 +34,7 @@ impl Container<'_> {
             if state.status.is_up() {
                 let Some(channel) = Channel::connect(&self.running())? else {
                     // One that ended this moment is started again, when its monitor or another command has seen to what it leaves.
-                    self.wait_for_monitor()?;
+                    life.wait();
                     drop(self.lock()?);
                     continue;
                 };
@@ -46,17 +47,24 @@ impl Container<'_> {
                 // Now instead of later.
                 self.stop(Some(libc::SIGKILL), Some(0))?;
             }
-            // Of the last run, at its end.
-            self.wait_for_monitor()?;
+            // Whoever starts it has it locked until it runs.
             let lock = self.lock()?;
             if !self.has_monitor() {
                 break lock;
+            }
+            // It runs now, or its last monitor is at its end, and may need the lock for that.
+            let life = self.life();
+            drop(lock);
+            if !matches!(self.state()?.status, Status::Running | Status::Paused | Status::Restarting) {
+                life.wait();
             }
         };
         reconcile::clean(self.engine, self.id())?;
         let running = self.running();
         make_directory(&running)?;
         let path = running.join("monitor");
+        // A file of its own, for who waits for the last one's end.
+        let _ = std::fs::remove_file(&path);
         let life = File::options().read(true).write(true).create(true).truncate(true).open(&path);
         let life = life.attempt(|| format!("make {path:?}"))?;
         flock(&life, FlockOperation::LockExclusive).attempt(|| format!("lock {path:?}"))?;
@@ -90,12 +98,16 @@ impl Container<'_> {
             return Ok(());
         }
         let (signal, patience) = self.manner(signal, seconds)?;
-        let Some(channel) = Channel::connect(&self.running())? else { return self.wait_for_monitor() };
-        if channel.request(&Request::Stop(signal, patience))? && channel.ended()?.is_none() {
+        let life = self.life();
+        if let Some(channel) = Channel::connect(&self.running())?
+            && channel.request(&Request::Stop(signal, patience))?
+            && channel.ended()?.is_none()
+        {
             // The monitor ended, or was killed: its successor in this matter is reconciliation.
             self.state()?;
         }
-        self.wait_for_monitor()
+        life.wait();
+        Ok(())
     }
 
     /// By which signal it is stopped, and after how many milliseconds by SIGKILL.
@@ -148,13 +160,14 @@ impl Container<'_> {
         if !matches!(state.status, Status::Running | Status::Paused | Status::Restarting) {
             return Ok(state.exit_code);
         }
+        let life = self.life();
         if let Some(channel) = Channel::connect(&self.running())?
             && channel.request(&Request::Wait)?
             && let Some(status) = channel.ended()?
         {
             return Ok(status);
         }
-        self.wait_for_monitor()?;
+        life.wait();
         // One that went with its end was killed, else its monitor had told the status.
         Ok(if self.engine.has_record(self.id()) { self.state()?.exit_code } else { 137 })
     }

@@ -75,3 +75,30 @@ fn one_name_is_given_once() {
     place.ctn(&["rm", "-f", "one"]);
     place.assert_nothing_left();
 }
+
+/// Whoever waits for an end waits for that of the run that was there.
+#[test]
+fn those_who_start_and_stop_at_once_come_to_their_end() {
+    let place = Place::new();
+    place.ctn(&["create", "--name", "web", "--network", "none", "box", "sleep", "1000"]);
+    let at_once = |commands: &[&[&str]]| {
+        let mut children: Vec<Child> = commands.iter().map(|command| place.spawn(command)).collect();
+        for child in &mut children {
+            until("the command ends", || child.try_wait().unwrap().is_some());
+        }
+    };
+    at_once(&[&["start", "web"][..]; 8]);
+    assert_eq!(place.field("web", ".State.Status"), "running");
+    for _ in 0..10 {
+        at_once(&[
+            &["restart", "-t", "0", "web"],
+            &["stop", "-t", "0", "web"],
+            &["start", "web"],
+            &["restart", "-t", "0", "web"],
+        ]);
+    }
+    place.ctn(&["start", "web"]);
+    at_once(&[&["restart", "-t", "0", "web"], &["rm", "-f", "web"], &["restart", "-t", "0", "web"]]);
+    place.outcome(&["rm", "-f", "web"]);
+    place.assert_nothing_left();
+}
