@@ -3,10 +3,14 @@ mod journal;
 mod outside;
 mod slow;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::harness::{Place, allocated, kill};
+use crate::lock::wait_for_lock;
 
 #[test]
 fn logs_are_dockers_json_file() {
@@ -170,6 +174,28 @@ fn a_follower_hears_of_ends() {
     let output = following.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     place.ctn(&["rm", "-f", "on", "again", "lost"]);
+    place.assert_nothing_left();
+}
+
+/// A process that is killed closes its sockets, of which who follows hears, before the kernel releases the lock of its life.
+#[test]
+fn a_follower_waits_for_the_last_of_a_monitor() {
+    let place = Place::new();
+    let id = place.detached("lost", &[], "echo said; sleep 1000");
+    let mut following = place.spawn(&["logs", "-f", "lost"]);
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "said");
+    let follower = Pid::from_child(&following);
+    kill_process(follower, Signal::STOP).unwrap();
+    kill(place.monitor_of("lost"));
+    let life = File::open(place.run().unwrap().join(id).join("monitor")).unwrap();
+    flock(&life, FlockOperation::LockExclusive).unwrap();
+    kill_process(follower, Signal::CONT).unwrap();
+    wait_for_lock(&mut following);
+    drop(life);
+    assert_eq!(lines.next(), None);
+    assert!(following.wait().unwrap().success());
+    place.ctn(&["rm", "lost"]);
     place.assert_nothing_left();
 }
 

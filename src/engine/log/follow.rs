@@ -86,15 +86,22 @@ impl Life {
 
     /// Whether what is in the log now is all there will be.
     pub(super) fn is_over(&mut self, of: &Container<'_>) -> Result<bool> {
-        if self.channel.is_some() {
-            return Ok(false);
+        while self.channel.is_none() {
+            let life = of.life();
+            // Who asks before it looks hears of every end.
+            self.channel = asked(of)?;
+            if of.state().map_or(true, |state| !state.status.is_up() && state.status != Status::Restarting) {
+                return Ok(true);
+            }
+            if self.channel.is_none() {
+                self.channel = asked(of)?;
+            }
+            // It runs, and nobody is there to be asked: its monitor was killed, and the kernel releases the lock of its life last.
+            if self.channel.is_none() {
+                life.wait();
+            }
         }
-        // Who asks before it looks hears of every end.
-        self.channel = Channel::connect(&of.running())?;
-        if let Some(channel) = &self.channel {
-            channel.request(&Request::Wait)?;
-        }
-        Ok(of.state().map_or(true, |state| !state.status.is_up() && state.status != Status::Restarting))
+        Ok(false)
     }
 
     /// Takes what the monitor says: after an end, or the monitor's own, is to be looked again.
@@ -105,4 +112,13 @@ impl Life {
             self.channel = None;
         }
     }
+}
+
+/// Where the monitor will tell of the end, if it is to be heard.
+fn asked(of: &Container<'_>) -> Result<Option<Channel>> {
+    let channel = Channel::connect(&of.running())?;
+    if let Some(channel) = &channel {
+        channel.request(&Request::Wait)?;
+    }
+    Ok(channel)
 }
