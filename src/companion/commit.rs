@@ -78,22 +78,25 @@ impl Operation for Commit {
         let store = context.store()?;
         let mut intake = Intake::new(&store)?;
         let bundle = Path::new(&self.what);
-        let mut of_container = None;
+        let (engine, container);
+        let (mut of_container, mut frozen) = (None, None);
         let (image, changes, files) = if let Some(image) = bundle_image(&store, bundle)? {
             let (changes, files) = of_bundle(context, &store, intake.lease(), &image, bundle)?;
             (image, changes, files)
         } else {
-            let engine = context.engine_with(&self.what)?;
-            let engine = engine
+            engine = context
+                .engine_with(&self.what)?
                 .with_context(|| format!("{:?} is no container, and no bundle that `ctn unpack` made", self.what))?;
-            let container = engine.find(&self.what)?;
+            container = engine.find(&self.what)?;
             let id = container
                 .record
                 .image
                 .as_ref()
                 .context("a container without an image can't be committed: export it")?;
             let image = store.resolve(&id.to_string(), None)?;
-            let _frozen = self.pause.then(|| container.freeze()).transpose()?;
+            if self.pause {
+                frozen = container.freeze()?;
+            }
             let (changes, files) = changes_of(&container)?;
             of_container = Some(container.record.config.clone());
             (image, changes, files)
@@ -105,6 +108,7 @@ impl Operation for Commit {
         let epoch = source_date_epoch()?;
         let (layer, diff_id) =
             packed(&intake, config_type, self.compression, |output| pack(&changes, &files, epoch, output).map(drop))?;
+        drop(frozen);
         let config = self.config(&store.document(&image.manifest.config)?, of_container.as_ref(), &diff_id, epoch)?;
         let config = intake.bytes(config_type, &config)?;
         let layers = in_family(&image, config_type).chain([layer]).collect();

@@ -76,3 +76,27 @@ fn what_a_container_changed_becomes_an_image() {
     place.ctn(&["commit", "running", "of-running"]);
     assert_eq!(place.field("running", ".State.Status"), "running");
 }
+
+/// What is packed first and what is packed last are of the same moment.
+#[test]
+fn a_container_is_frozen_until_its_files_are_packed() {
+    let place = Place::new();
+    let script = "dd if=/dev/urandom of=/middle bs=1M count=30; while :; do echo x >>/first; echo x >>/the-last; done";
+    place.detached("busy", &[], script);
+    crate::harness::until("it writes", || place.ctn(&["diff", "busy"]).contains("A /the-last"));
+    place.ctn(&["commit", "busy", "made"]);
+    assert_eq!(place.field("busy", ".State.Status"), "running");
+    place.ctn(&["rm", "-f", "busy"]);
+    let lines = place.ctn(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "made",
+        "sh",
+        "-c",
+        "cat /first | wc -l; cat /the-last | wc -l",
+    ]);
+    let [first, last] = [0, 1].map(|line| lines.lines().nth(line).unwrap().trim().parse::<u32>().unwrap());
+    assert!(first == last || first == last + 1, "{lines}");
+}
