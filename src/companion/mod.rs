@@ -257,8 +257,16 @@ impl Operation for Command {
     }
 }
 
-/// Reads the program's arguments, its name first, does what they say, and returns the exit status: docker's 125 for a mistake in a flag,
-/// 1 for any other and for what failed.
+impl Command {
+    /// Whether the exit status is the program's in the container, and docker's 125 says that there is none.
+    fn is_run(&self) -> bool {
+        use container::{Command::Run, Group};
+        matches!(self, Command::Containers(Run(_)) | Command::Container(Group::Common(Run(_))))
+    }
+}
+
+/// Reads the program's arguments, its name first, does what they say, and returns the exit status: docker's 125 for a mistake in a flag
+/// and for whatever keeps a `run` from running, 1 for any other and for what failed.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     keep_statuses();
     // Modes are set as they are wanted.
@@ -282,18 +290,23 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             return if is_of_flag(&error) { 125 } else { 1 };
         }
     };
-    let carried_out = || -> Result<u8> {
-        let user = rootless::enter()?;
-        let root = line.root.map_or_else(|| Store::default_root(user.is_none()), Ok)?;
-        line.command.carry_out(&Context { root, user })
+    // docker's status of a `run` that nobody could carry out: its client has 1 for what it refuses by itself.
+    let (who, status) = if line.command.is_run() { ("ctn: ", 125) } else { ("", 1) };
+    let failed = |who, status, error| {
+        output::complain(&format!("{who}Error: {}\n", sentence(&error)));
+        status
     };
-    match carried_out() {
-        Ok(status) => status,
-        Err(error) => {
-            output::complain(&format!("Error: {}\n", sentence(&error)));
-            1
-        }
+    match context(line.root) {
+        Ok(context) => line.command.carry_out(&context).unwrap_or_else(|error| failed("", 1, error)),
+        Err(error) => failed(who, status, error),
     }
+}
+
+/// Enters the user's namespace, if it is an ordinary user who calls.
+fn context(root: Option<PathBuf>) -> Result<Context> {
+    let user = rootless::enter()?;
+    let root = root.map_or_else(|| Store::default_root(user.is_none()), Ok)?;
+    Ok(Context { root, user })
 }
 
 /// Whether help was asked for, or nothing at all.
@@ -311,7 +324,8 @@ fn is_of_flag(error: &clap::Error) -> bool {
         Some(ContextValue::String(name)) => name.as_str(),
         _ => "",
     };
-    of_one && name.starts_with('-')
+    // Of what is no UTF-8 it is not said where it stands.
+    of_one && name.starts_with('-') || error.kind() == ErrorKind::InvalidUtf8
 }
 
 /// The merged view of an image holds a few descriptors for each layer, of which there may be hundreds.

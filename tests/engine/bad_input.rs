@@ -1,6 +1,9 @@
 //! One sentence, docker's exit status, and nothing left.
 
-use crate::harness::Place;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::harness::{Place, is_one_sentence};
 
 #[test]
 fn what_contradicts_itself_or_is_not_there() {
@@ -117,5 +120,21 @@ fn a_journal_that_is_not_there_is_said() {
     let place = Place::new();
     let refusal = place.refusal(125, &["run", "--rm", "--network", "none", "--log-driver", "journald", "box", "true"]);
     assert!(refusal.contains("connect to the journal at"), "{refusal}");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn what_is_no_utf8_is_refused() {
+    let place = Place::new();
+    for (arguments, odd) in [
+        (&["run", "-v"][..], &b"/\xff:/x"[..]),
+        (&["run", "--network", "none"], b"box\xff!"),
+        (&["create", "box"], b"echo \xff"),
+    ] {
+        let output = place.command(arguments).arg(OsStr::from_bytes(odd)).arg("box").output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(125), "{errors}");
+        assert!(errors.contains("invalid UTF-8") && is_one_sentence(&errors), "{errors}");
+    }
     place.assert_nothing_left();
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::UdpSocket;
-use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use super::user::{self, assert_nothing_left, processes};
 use super::wire::{HOST, Names, OUTSIDE, Server, Wire};
@@ -232,8 +232,7 @@ fn a_machine_without_pasta() {
 /// Has the user's commands find a script in place of a program, until something is done.
 fn with_fake(place: &Place, program: &str, script: &str, work: impl FnOnce()) {
     let (fake, enter) = (place.join(program), place.join("enter"));
-    fs::write(&fake, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&fake, PermissionsExt::from_mode(0o755)).unwrap();
+    install_script(&fake, script);
     let before = fs::read_to_string(&enter).unwrap();
     fs::write(&enter, format!("mount --bind {} /usr/bin/{program}\n{before}", fake.display())).unwrap();
     work();
@@ -245,8 +244,11 @@ fn helpers_of_ids_that_hang_are_not_waited_for_without_end() {
     let place = user::place();
     until("the user's namespaces are gone", || processes(&place).is_empty());
     with_fake(&place, "newuidmap", "exec sleep 100", || {
-        let refusal = place.refusal(1, &["ps"]);
-        assert!(refusal.contains("newuidmap had not ended after 30 seconds"), "{refusal}");
+        let refusal = place.refusal(125, &["run", "--rm", "box", "true"]);
+        assert!(
+            refusal.starts_with("ctn: Error: ") && refusal.contains("newuidmap had not ended after 30 seconds"),
+            "{refusal}"
+        );
     });
     assert_nothing_left(&place);
 }
@@ -257,8 +259,7 @@ fn a_pasta_that_does_not_answer_is_not_waited_for_without_end() {
     let wire = Wire::new();
     let place = wire.place("");
     let real = place.join("real");
-    fs::create_dir(&real).unwrap();
-    fs::copy("/usr/bin/pasta", real.join("pasta")).unwrap();
+    install(Path::new("/usr/bin/pasta"), &real.join("pasta"));
     let script = format!("case \"$*\" in *--version) exec sleep 100;; esac; exec {}/pasta \"$@\"", real.display());
     place.ctn(&["network", "create", "--ipv6", "mine"]);
     with_fake(&place, "pasta", &script, || {
