@@ -14,11 +14,11 @@ use super::wait::Process;
 
 #[allow(clippy::duplicate_mod, reason = "a program of tests may have both harnesses")]
 #[path = "../helpers/call.rs"]
-mod call;
+pub mod call;
 #[path = "user.rs"]
 pub mod user;
 
-pub use call::{install, install_script, prepare, succeeded};
+pub use call::{install, prepare, succeeded};
 
 /// The program under test: the one just built, unless another is named.
 pub fn ctn() -> PathBuf {

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 #[allow(clippy::duplicate_mod, reason = "a program of tests may have both harnesses")]
 #[path = "../helpers/call.rs"]
-mod call;
-pub use call::{install, install_script, prepare, succeeded};
+pub mod call;
+pub use call::{prepare, succeeded};
 
 pub const CTN: &str = env!("CARGO_BIN_EXE_ctn");
 

@@ -24,7 +24,7 @@ fn place() -> (Place, String) {
     let place = Place::new();
     chown(&place.path, Some(USER), Some(USER)).unwrap();
     let program = place.join("ctn");
-    install(Path::new(CTN), &program);
+    call::install(Path::new(CTN), &program);
     (place, program.to_str().unwrap().to_owned())
 }
 

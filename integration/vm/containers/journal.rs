@@ -6,7 +6,8 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::group::{host, said};
-use crate::harness::{Place, install_script, succeeded, until};
+use crate::harness::call::install_script;
+use crate::harness::{Place, succeeded, until};
 
 /// What the journal has of a container, entry by entry.
 fn entries(id: &str) -> Vec<Value> {

@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use crate::harness::{LIMIT, Place, ctn, install_script};
+use crate::harness::call::install_script;
+use crate::harness::{LIMIT, Place, ctn};
 
 struct Journal {
     socket: UnixDatagram,

@@ -232,7 +232,7 @@ fn a_machine_without_pasta() {
 /// Has the user's commands find a script in place of a program, until something is done.
 fn with_fake(place: &Place, program: &str, script: &str, work: impl FnOnce()) {
     let (fake, enter) = (place.join(program), place.join("enter"));
-    install_script(&fake, script);
+    call::install_script(&fake, script);
     let before = fs::read_to_string(&enter).unwrap();
     fs::write(&enter, format!("mount --bind {} /usr/bin/{program}\n{before}", fake.display())).unwrap();
     work();

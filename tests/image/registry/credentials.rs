@@ -84,7 +84,7 @@ fn the_closest_of_several_keys_is_taken() {
 
 fn helper(place: &Place, name: &str, script: &str) {
     fs::create_dir_all(place.join("bin")).unwrap();
-    install_script(&place.join(&format!("bin/docker-credential-{name}")), script);
+    call::install_script(&place.join(&format!("bin/docker-credential-{name}")), script);
 }
 
 #[test]
