@@ -121,12 +121,28 @@ impl Container<'_> {
         Ok(alone)
     }
 
+    /// Locks one that has no monitor. None if it runs; and if its last monitor was at its end, which is waited for here, because that
+    /// may need the lock.
+    pub(super) fn lock_at_rest(&self) -> Result<Option<Lock>> {
+        let lock = self.lock()?;
+        if !self.has_monitor() {
+            return Ok(Some(lock));
+        }
+        let life = self.life();
+        drop(lock);
+        if !self.state()?.status.is_active() {
+            life.wait();
+        }
+        Ok(None)
+    }
+
     /// Whether its monitor lives.
     pub fn has_monitor(&self) -> bool {
         locks::is_held(&self.running().join("monitor"))
     }
 
-    /// The life of the monitor that it has now.
+    /// The life of the monitor that it has now. Who will wait for its end looks how the container stands after this, not before: else it
+    /// may be the life of one that is just being started, which hears nobody yet, and whose end is that of another run.
     pub(super) fn life(&self) -> Life {
         Life::of(&self.running().join("monitor"))
     }

@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Result, bail};
 
+use super::locks::Life;
 use super::record::Record;
-use super::state::Status;
 use super::{Container, Engine, id_ranges, quota, reconcile, root, volume};
 use crate::error::Attempt;
 use crate::image::layer::tree;
@@ -14,8 +14,9 @@ use crate::image::layer::tree;
 impl Container<'_> {
     /// Removes it. `force` kills it before, `volumes` takes those along that were made for it.
     pub fn remove(&self, force: bool, volumes: bool) -> Result<()> {
+        let life = self.life();
         let state = self.state()?;
-        if matches!(state.status, Status::Running | Status::Paused | Status::Restarting) {
+        if state.status.is_active() {
             if !force {
                 let word = state.status.word();
                 bail!(
@@ -23,29 +24,25 @@ impl Container<'_> {
                     self.record.name
                 );
             }
-            self.end()?;
+            self.end(life)?;
             // Its monitor has removed it, or is about to.
             if self.record.host_config.auto_remove && !self.engine.has_record(self.id()) {
                 return Ok(());
             }
         }
-        let alone = match self.lock() {
+        let alone = match self.lock_at_rest() {
             // Its monitor has removed it at its end.
             Err(_) if self.record.host_config.auto_remove && !self.directory().exists() => return Ok(()),
             alone => alone?,
         };
         // Started again by somebody while we waited.
-        if self.has_monitor() {
-            drop(alone);
-            return self.remove(force, volumes);
-        }
+        let Some(_alone) = alone else { return self.remove(force, volumes) };
         reconcile::clean(self.engine, self.id())?;
         self.engine.erase(&self.record, volumes || self.record.host_config.auto_remove)
     }
 
     /// Kills it, and waits until its monitor has seen to the rest.
-    fn end(&self) -> Result<()> {
-        let life = self.life();
+    fn end(&self, life: Life) -> Result<()> {
         if let Some(channel) = super::protocol::Channel::connect(&self.running())?
             && channel.request(&super::protocol::Request::Stop(libc::SIGKILL, Some(0)))?
         {

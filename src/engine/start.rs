@@ -48,15 +48,8 @@ impl Container<'_> {
                 self.stop(Some(libc::SIGKILL), Some(0))?;
             }
             // Whoever starts it has it locked until it runs.
-            let lock = self.lock()?;
-            if !self.has_monitor() {
+            if let Some(lock) = self.lock_at_rest()? {
                 break lock;
-            }
-            // It runs now, or its last monitor is at its end, and may need the lock for that.
-            let life = self.life();
-            drop(lock);
-            if !matches!(self.state()?.status, Status::Running | Status::Paused | Status::Restarting) {
-                life.wait();
             }
         };
         reconcile::clean(self.engine, self.id())?;
@@ -87,18 +80,17 @@ impl Container<'_> {
         let policy = &self.record.host_config.restart_policy;
         let (was_started, was_stopped) = state.for_boot();
         let by_policy = policy.is_for_boot() && was_started && !(policy.name == "unless-stopped" && was_stopped);
-        Ok(by_policy && !state.status.is_up() && state.status != Status::Restarting)
+        Ok(by_policy && !state.status.is_active())
     }
 
     /// Has it stopped: by its stop signal or another, and after so many seconds by SIGKILL; less than 0 waits for ever. Returns once
     /// it is over.
     pub fn stop(&self, signal: Option<i32>, seconds: Option<i64>) -> Result<()> {
-        let state = self.state()?;
-        if !state.status.is_up() && state.status != Status::Restarting {
+        let life = self.life();
+        if !self.state()?.status.is_active() {
             return Ok(());
         }
         let (signal, patience) = self.manner(signal, seconds)?;
-        let life = self.life();
         if let Some(channel) = Channel::connect(&self.running())?
             && channel.request(&Request::Stop(signal, patience))?
             && channel.ended()?.is_none()
@@ -156,11 +148,11 @@ impl Container<'_> {
 
     /// Waits for the end, and says how it was. One that doesn't run has ended already, unless the next end is wanted.
     pub fn wait(&self) -> Result<u8> {
+        let life = self.life();
         let state = self.state()?;
-        if !matches!(state.status, Status::Running | Status::Paused | Status::Restarting) {
+        if !state.status.is_active() {
             return Ok(state.exit_code);
         }
-        let life = self.life();
         if let Some(channel) = Channel::connect(&self.running())?
             && channel.request(&Request::Wait)?
             && let Some(status) = channel.ended()?

@@ -48,6 +48,11 @@ impl Status {
     pub fn is_up(self) -> bool {
         matches!(self, Status::Running | Status::Paused)
     }
+
+    /// Whether a monitor looks after it: it has a process, or will have one again.
+    pub fn is_active(self) -> bool {
+        self.is_up() || self == Status::Restarting
+    }
 }
 
 /// How a container stands.

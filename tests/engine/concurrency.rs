@@ -4,9 +4,15 @@ use crate::harness::{Place, ctn, until};
 
 /// A command whose nth call of a kind on one file comes seconds later than it would (strace(1)).
 fn late(place: &Place, call: &str, number: usize, seconds: u32, path: &str, arguments: &[&str]) -> Child {
+    traced(place, &["-P", path], &format!("{call}:delay_enter={seconds}000000:when={number}"), arguments)
+}
+
+/// A command under strace(1) with something injected.
+fn traced(place: &Place, flags: &[&str], injected: &str, arguments: &[&str]) -> Child {
     let mut command = Command::new("strace");
-    command.args(["-qq", "-o", "/dev/null", "-P", path, "-e", &format!("trace={call}")]);
-    command.args(["-e", &format!("inject={call}:delay_enter={seconds}000000:when={number}")]).arg(ctn());
+    command.args(["-qq", "-o", "/dev/null"]).args(flags);
+    command.args(["-e", &format!("trace={}", injected.split(':').next().unwrap())]);
+    command.args(["-e", &format!("inject={injected}")]).arg(ctn());
     crate::harness::prepare(&mut command, &place.path, arguments);
     command.stderr(Stdio::piped()).spawn().unwrap()
 }
@@ -101,4 +107,23 @@ fn those_who_start_and_stop_at_once_come_to_their_end() {
     at_once(&[&["restart", "-t", "0", "web"], &["rm", "-f", "web"], &["restart", "-t", "0", "web"]]);
     place.outcome(&["rm", "-f", "web"]);
     place.assert_nothing_left();
+}
+
+/// A monitor that is just being started hears nobody, and lives for as long as its container. What was running when a command looked has
+/// ended since.
+#[test]
+fn who_ends_a_container_does_not_wait_for_the_end_of_the_next_run() {
+    let place = Place::new();
+    for ending in [&["stop", "-t", "0", "web"][..], &["rm", "-f", "web"]] {
+        let id = place.detached("web", &[], "exec sleep 1000");
+        let life = place.run().unwrap().join(&id).join("monitor").display().to_string();
+        // It is opened by who looks after what was left, and to see how the container stands.
+        let mut ending = late(&place, "openat", 3, 2, &life, ending);
+        place.ctn(&["kill", "web"]);
+        let start = traced(&place, &[], "socketpair:delay_enter=4000000:when=1", &["start", "web"]);
+        until("the command ends", || ending.try_wait().unwrap().is_some());
+        start.wait_with_output().unwrap();
+        place.outcome(&["rm", "-f", "web"]);
+        place.assert_nothing_left();
+    }
 }

@@ -89,7 +89,7 @@ fn of_state(state: &State) -> Value {
     let time = |text: &str| if text.is_empty() { NEVER.to_owned() } else { text.to_owned() };
     let mut described = json!({
         "Status": state.status.word(),
-        "Running": state.status.is_up() || state.status == Status::Restarting,
+        "Running": state.status.is_active(),
         "Paused": state.status == Status::Paused,
         "Restarting": state.status == Status::Restarting,
         "OOMKilled": state.oom_killed,

@@ -78,7 +78,7 @@ impl Operation for Ps {
         for container in engine.all()?.into_iter().take(last.unwrap_or(usize::MAX)) {
             // One that goes meanwhile.
             let Ok(state) = container.state() else { continue };
-            let is_up = state.status.is_up() || state.status == Status::Restarting;
+            let is_up = state.status.is_active();
             if (any_status || is_up) && Filter::all_let_through(&filters, &container, &state) {
                 rows.push(self.row(&engine, &container, &state)?);
             }

@@ -13,7 +13,6 @@ use super::super::table::{Column, render};
 use super::super::template::Template;
 use super::super::{Context, Operation, size_of, units};
 use crate::engine::Engine;
-use crate::engine::state::Status;
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
 use crate::image::store::Store;
@@ -187,7 +186,7 @@ fn of_containers(engine: &Engine) -> Result<Row> {
     let mut all = Vec::new();
     for container in engine.all()? {
         let Ok(state) = container.state() else { continue };
-        let is_active = state.status.is_up() || state.status == Status::Restarting;
+        let is_active = state.status.is_active();
         all.push((is_active, usage(&container.directory().join("upper"))));
     }
     Ok(row("Containers", &all))

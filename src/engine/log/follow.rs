@@ -9,7 +9,6 @@ use super::{Line, Reading};
 use crate::engine::Container;
 use crate::engine::events::Followed;
 use crate::engine::protocol::{CHUNK, Channel, Notice, Request};
-use crate::engine::state::Status;
 
 impl Container<'_> {
     /// Hands on what it said: the last lines or all, and what it says until it ends, that time has come, or `each` says false. None is
@@ -90,7 +89,7 @@ impl Life {
             let life = of.life();
             // Who asks before it looks hears of every end.
             self.channel = asked(of)?;
-            if of.state().map_or(true, |state| !state.status.is_up() && state.status != Status::Restarting) {
+            if of.state().map_or(true, |state| !state.status.is_active()) {
                 return Ok(true);
             }
             if self.channel.is_none() {
