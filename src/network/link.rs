@@ -3,13 +3,16 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use ipnet::IpNet;
 use rustix::io::Errno;
 
 use crate::error::Attempt;
 use crate::netlink::route::{GET_LINK, LINK_NAME, LINK_NAMESPACE, NEW_ADDRESS, NEW_LINK, UP};
 use crate::netlink::{Attributes, Message, Socket, attributes};
+
+/// A default route is not deleted more often than that.
+const MOST_ROUTES: usize = 32;
 
 // linux/rtnetlink.h
 const DELETE_LINK: u16 = 17;
@@ -238,16 +241,18 @@ impl Links {
         self.0.request(message).attempt(|| format!("make {gateway} the gateway"))
     }
 
-    /// Deletes that route, whatever its metric, and as often as it is there; one that isn't there is deleted.
+    /// Deletes that route, whatever its metric, and as often as it is there; one that isn't there is deleted. A container may have added
+    /// more of it, and be adding more while this is at it, with all networks locked: some number of them is too many.
     pub(super) fn delete_default_route(&self, index: u32, gateway: IpAddr) -> Result<()> {
         let message = Message::new(DELETE_ROUTE, 0, &everywhere(gateway)).with(&default_route(index, gateway)?);
-        loop {
+        for _ in 0..MOST_ROUTES {
             match self.0.request(message.clone()) {
                 Ok(()) => {}
                 Err(Errno::SRCH) => return Ok(()),
                 Err(error) => return Err(error).attempt(|| format!("delete the route by the gateway {gateway}")),
             }
         }
+        bail!("delete the route by the gateway {gateway}: it was there {MOST_ROUTES} times or more")
     }
 
     /// Has what is marked look for its way in the table of routes of the mark's number. One that is there is enough.

@@ -412,6 +412,12 @@ fn a_container_that_has_changed_its_links_is_connected_and_disconnected() {
     let refusal = place.refusal(1, &["network", "connect", "--gw-priority", "2", "three", "web"]);
     assert!(refusal.contains("make 10.87.87.1 the gateway"), "{refusal}");
     assert_eq!(ways(), [of_one]);
+    // It may be adding others all the time: whoever takes them away comes to an end.
+    let add =
+        "for metric in $(seq 1000 1040); do busybox ip route add default via 10.87.86.1 dev eth0 metric $metric; done";
+    place.ctn(&["exec", "web", "sh", "-c", add]);
+    let refusal = place.refusal(1, &["network", "connect", "--gw-priority", "2", "three", "web"]);
+    assert!(refusal.contains("it was there 32 times or more"), "{refusal}");
     let (status, _, errors) = place.outcome(&["rm", "-f", "web"]);
     assert_eq!((status, errors.as_str()), (Some(0), ""));
     place.ctn(&["network", "rm", "one", "two", "three"]);
