@@ -50,6 +50,7 @@ mod membership;
 pub mod monitor;
 mod names;
 pub mod network;
+mod note;
 pub mod options;
 mod pasta;
 mod pause;

@@ -216,9 +216,7 @@ impl Channel {
         }
         Ok(None)
     }
-}
 
-impl Channel {
     /// The same, for no longer than that: whether it has ended, or the monitor is gone.
     pub(super) fn ends_within(&self, patience: Duration) -> Result<bool> {
         let until = Instant::now() + patience;

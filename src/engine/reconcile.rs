@@ -22,9 +22,9 @@ pub(super) fn all(engine: &Engine) -> Result<()> {
     let mut replaced = Vec::new();
     for entry in fs::read_dir(&engine.run).into_iter().flatten().flatten() {
         let Ok(id) = entry.file_name().into_string() else { continue };
-        if let Some(id) = rename::noted(&id) {
+        if let Some(id) = rename::NOTES.id_of(&id) {
             rename::settle(engine, id)?;
-        } else if let Some(id) = replace::noted(&id) {
+        } else if let Some(id) = replace::NOTES.id_of(&id) {
             replaced.push(id.to_owned());
         } else if id.len() == 64 && !locks::is_held(&entry.path().join("monitor")) {
             let was_told = entry.path().join(TOLD).exists();

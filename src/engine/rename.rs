@@ -4,22 +4,13 @@
 //! one name is left, whether the container runs or not: the one that its record has ([`settle`]). A new start of the machine finds out by
 //! itself.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, ensure};
 
+use super::note::Notes;
 use super::{Container, Engine, locks, names};
-use crate::error::Attempt;
 
-/// What the name of a note begins with; then comes the container's id.
-const NOTE: &str = "renamed-";
-
-/// The container whose note has this name.
-pub(super) fn noted(file: &str) -> Option<&str> {
-    file.strip_prefix(NOTE)
-}
+/// Each has both names.
+pub(super) const NOTES: Notes = Notes("renamed-");
 
 /// Brings a rename that nobody is at any more to its end, or takes it back.
 pub(super) fn settle(engine: &Engine, id: &str) -> Result<()> {
@@ -28,7 +19,7 @@ pub(super) fn settle(engine: &Engine, id: &str) -> Result<()> {
         if !directory.exists() {
             // It has been removed since, with the name that its record had.
             engine.release_stray_names();
-            remove(engine, id)?;
+            NOTES.remove(engine, id)?;
         }
         return Ok(());
     };
@@ -36,18 +27,6 @@ pub(super) fn settle(engine: &Engine, id: &str) -> Result<()> {
     let mut container = Container { engine, record };
     container.settle_networks()?;
     container.settle_name()
-}
-
-fn note(engine: &Engine, id: &str) -> PathBuf {
-    engine.run.join(format!("{NOTE}{id}"))
-}
-
-fn remove(engine: &Engine, id: &str) -> Result<()> {
-    let path = note(engine, id);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).attempt(|| format!("remove {path:?}")),
-        _ => Ok(()),
-    }
 }
 
 impl Container<'_> {
@@ -60,9 +39,8 @@ impl Container<'_> {
         let name = name.strip_prefix('/').unwrap_or(name);
         ensure!(name != old, "Renaming a container with the same name as its current name");
         names::check(name)?;
-        let note = note(self.engine, self.id());
         let both = serde_json::to_vec(&[old.as_str(), name]).context("write a note")?;
-        fs::write(&note, both).attempt(|| format!("write {note:?}"))?;
+        NOTES.write(self.engine, self.id(), &both)?;
         let renamed = self.take_name(name);
         let settled = self.settle_name();
         renamed.and(settled)?;
@@ -82,12 +60,12 @@ impl Container<'_> {
 
     /// Leaves it with the name that its record has, in its networks as well; it is locked.
     pub(super) fn settle_name(&self) -> Result<()> {
-        let Ok(bytes) = fs::read(note(self.engine, self.id())) else { return Ok(()) };
+        let Some(bytes) = NOTES.read(self.engine, self.id()) else { return Ok(()) };
         // Half a note is of one who was killed before he began.
         let names: Vec<String> = serde_json::from_slice(&bytes).unwrap_or_default();
         names.iter().filter(|name| **name != self.record.name).for_each(|name| self.engine.release(self.id(), name));
         self.engine.networks()?.rename(self.id(), &self.record.name)?;
         self.have_known(|_| ())?;
-        remove(self.engine, self.id())
+        NOTES.remove(self.engine, self.id())
     }
 }

@@ -5,41 +5,35 @@
 //! killed ([`settle`]); the name of what was left half-made is given back by who removes that ([`super::remove::remains`]).
 
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 
+use super::note::Notes;
 use super::protocol::{Channel, Request};
 use super::record::{self, Record};
 use super::{Container, Engine, locks};
 use crate::error::Attempt;
 
-/// What the name of a note begins with; then comes the id of who is replaced.
-const NOTE: &str = "replaced-";
-
-/// The container whose note has this name.
-pub(super) fn noted(file: &str) -> Option<&str> {
-    file.strip_prefix(NOTE)
-}
+/// Each of who is replaced.
+pub(super) const NOTES: Notes = Notes("replaced-");
 
 /// For how long a command waits that has nothing to do with it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Removes who was replaced by a command that is not at it any more: its name is that of another one, which is whole. What can't be removed now is
-/// tried again by the next command.
+/// Removes who was replaced by a command that is not at it any more: its name is that of another one, which is whole. What can't be removed
+/// now is tried again by the next command.
 pub(super) fn settle(engine: &Engine, id: &str) -> Result<()> {
     let directory = engine.directory(id);
     let Some(alone) = locks::try_alone(&directory) else {
         // Gone, or being replaced or removed.
-        return if directory.exists() { Ok(()) } else { remove_note(engine, id) };
+        return if directory.exists() { Ok(()) } else { NOTES.remove(engine, id) };
     };
-    let Ok(record) = engine.record(id) else { return remove_note(engine, id) };
+    let Ok(record) = engine.record(id) else { return NOTES.remove(engine, id) };
     let Some(owner) = engine.id_of_name(&record.name).filter(|owner| owner != id) else {
         // Given back to it, or free again. Else somebody has it this moment, who is seen by the next command.
-        return if engine.claim(id, Some(&record.name)).is_ok() { remove_note(engine, id) } else { Ok(()) };
+        return if engine.claim(id, Some(&record.name)).is_ok() { NOTES.remove(engine, id) } else { Ok(()) };
     };
     drop(alone);
     // Whoever makes the one that has the name now has it locked until the other one is removed.
@@ -54,19 +48,7 @@ pub(super) fn settle(engine: &Engine, id: &str) -> Result<()> {
         return Ok(());
     }
     let _ = old.remove(true, false);
-    if engine.has_record(id) { Ok(()) } else { remove_note(engine, id) }
-}
-
-fn note(engine: &Engine, id: &str) -> PathBuf {
-    engine.run.join(format!("{NOTE}{id}"))
-}
-
-fn remove_note(engine: &Engine, id: &str) -> Result<()> {
-    let path = note(engine, id);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).attempt(|| format!("remove {path:?}")),
-        _ => Ok(()),
-    }
+    if engine.has_record(id) { Ok(()) } else { NOTES.remove(engine, id) }
 }
 
 impl Container<'_> {
@@ -80,19 +62,17 @@ impl Container<'_> {
             engine.claim(&to.id, Some(&to.name))?;
             return write();
         };
-        let note = note(engine, self.id());
-        fs::write(&note, "").attempt(|| format!("make {note:?}"))?;
+        NOTES.write(engine, self.id(), b"")?;
         let written = engine.hand_over(&to.name, &to.id, &to.id).and_then(|()| write());
         drop(alone);
         let removed = written.and_then(|()| self.remove(true, false));
         match removed {
-            // What is left of it is nobody's.
-            Err(_) if !engine.has_record(self.id()) => remove_note(engine, self.id()),
-            Ok(()) => remove_note(engine, self.id()),
-            Err(error) => {
+            Err(error) if engine.has_record(self.id()) => {
                 let _ = fs::remove_file(engine.directory(&to.id).join(record::FILE));
-                remove_note(engine, self.id()).and(Err(error))
+                NOTES.remove(engine, self.id()).and(Err(error))
             }
+            // What may be left of it is nobody's.
+            _ => NOTES.remove(engine, self.id()),
         }
     }
 }

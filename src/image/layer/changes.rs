@@ -51,10 +51,10 @@ pub fn between(base: &Stack, new: &Stack, left_out: impl Fn(&[u8]) -> bool) -> R
     while let Some(level) = walk.levels.last_mut() {
         match level.names.pop_first() {
             Some(name) => {
-                let path = path::join(&level.path, &name);
+                let (path, before) = (path::join(&level.path, &name), walk.changes.len());
                 match walk.visit(&name, &path) {
                     // Of a container that runs: what went meanwhile is not there.
-                    Err(error) if errno(&error) == Some(Errno::NOENT) => {}
+                    Err(error) if errno(&error) == Some(Errno::NOENT) => walk.changes.truncate(before),
                     visited => visited.with_context(|| format!("compare {}", shown(&path)))?,
                 }
             }
