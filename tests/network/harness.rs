@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use corten::network::{Attachment, Create, Endpoint, Network, Networks, Published, port};
+use corten::network::{Attachment, Create, Driver, Endpoint, Network, Networks, Published, port};
 use corten::sys::clone::{CloneFlags, join, unshare};
 
 /// Long enough for an answer on this machine, however loaded; those that must not come are waited for a shorter time.
@@ -247,6 +247,19 @@ impl Drop for Host {
 /// What a test that has no other wishes asks for.
 pub fn request<'a>(id: &'a str, name: &'a str, namespace: &'a Namespace, network: &'a str) -> Attachment<'a> {
     Attachment::new(id, name, namespace.fd(), network)
+}
+
+/// A network whose containers are on the host's wire outside, each with a link that has no end on the host.
+pub fn on_the_wire(name: &str, driver: Driver) -> Create {
+    Create {
+        name: name.into(),
+        driver: Some(driver),
+        subnets: vec!["192.0.2.0/24".parse().unwrap()],
+        gateways: vec!["192.0.2.2".parse().unwrap()],
+        ranges: vec!["192.0.2.64/26".parse().unwrap()],
+        options: [("parent".into(), "eth0".into())].into(),
+        ..Create::default()
+    }
 }
 
 /// An id of 64 digits.

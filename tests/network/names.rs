@@ -102,14 +102,7 @@ fn by_stream(container: &Container, all: &[(&str, u16)]) -> Vec<(u8, Vec<Vec<u8>
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let framed = asked.iter().flat_map(|one| [&(one.len() as u16).to_be_bytes()[..], one].concat());
         stream.write_all(&framed.collect::<Vec<u8>>()).unwrap();
-        let answer = |one: &Vec<u8>| {
-            let mut length = [0; 2];
-            stream.read_exact(&mut length).unwrap();
-            let mut bytes = vec![0; usize::from(u16::from_be_bytes(length))];
-            stream.read_exact(&mut bytes).unwrap();
-            read(one, &bytes)
-        };
-        asked.iter().map(answer).collect()
+        asked.iter().map(|one| read(one, &packet(&mut stream))).collect()
     })
 }
 
@@ -181,11 +174,7 @@ fn of_the_rest_of_the_world() {
     });
     std::thread::spawn(move || {
         while let Ok((mut stream, _)) = listener.accept() {
-            let mut length = [0; 2];
-            stream.read_exact(&mut length).unwrap();
-            let mut bytes = vec![0; usize::from(u16::from_be_bytes(length))];
-            stream.read_exact(&mut bytes).unwrap();
-            let answer = respond(&bytes, 0, Some(8));
+            let answer = respond(&packet(&mut stream), 0, Some(8));
             stream.write_all(&(answer.len() as u16).to_be_bytes()).unwrap();
             // In pieces, as it may come.
             stream.write_all(&answer[..5]).unwrap();
@@ -199,6 +188,15 @@ fn of_the_rest_of_the_world() {
     assert_eq!(by_datagram(&one, "example.org", A), (0, vec![vec![203, 0, 113, 7]]));
     let both = by_stream(&one, &[("example.org", A), ("one", A)]);
     assert_eq!(both, [(0, vec![vec![203, 0, 113, 8]]), (0, vec![octets(&one, 0)])]);
+}
+
+/// One that comes by a stream, with its length before it (RFC 1035, 4.2.2).
+fn packet(stream: &mut impl Read) -> Vec<u8> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).unwrap();
+    let mut bytes = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
 }
 
 /// An answer to a question: its bytes, a code, and one address or none.
@@ -224,11 +222,7 @@ fn server(host: &Host, address: u8, code: u8, last: Option<u8>) {
     });
     std::thread::spawn(move || {
         while let Ok((mut stream, _)) = listener.accept() {
-            let mut length = [0; 2];
-            stream.read_exact(&mut length).unwrap();
-            let mut bytes = vec![0; usize::from(u16::from_be_bytes(length))];
-            stream.read_exact(&mut bytes).unwrap();
-            let answer = respond(&bytes, code, last);
+            let answer = respond(&packet(&mut stream), code, last);
             stream.write_all(&[&(answer.len() as u16).to_be_bytes()[..], &answer].concat()).unwrap();
         }
     });

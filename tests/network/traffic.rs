@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 
-use corten::network::Create;
+use corten::network::{Create, Driver};
 
 use crate::harness::*;
 
@@ -290,16 +290,7 @@ fn a_second_network() {
 #[test]
 fn a_macvlan_on_the_wire() {
     let host = Host::new();
-    let wanted = Create {
-        name: "wire".into(),
-        driver: Some(corten::network::Driver::Macvlan),
-        subnets: vec!["192.0.2.0/24".parse().unwrap()],
-        gateways: vec!["192.0.2.2".parse().unwrap()],
-        ranges: vec!["192.0.2.64/26".parse().unwrap()],
-        options: [("parent".into(), "eth0".into())].into(),
-        ..Create::default()
-    };
-    host.network(&wanted);
+    host.network(&on_the_wire("wire", Driver::Macvlan));
     let container = host.container("one", "wire", &[]);
     assert_eq!(container.address().to_string(), "192.0.2.64");
     host.outside.serve((ANY, 80));
@@ -311,15 +302,7 @@ fn a_macvlan_on_the_wire() {
 #[test]
 fn an_ipvlan_on_the_wire() {
     let host = Host::new();
-    host.network(&Create {
-        name: "wire".into(),
-        driver: Some(corten::network::Driver::Ipvlan),
-        subnets: vec!["192.0.2.0/24".parse().unwrap()],
-        gateways: vec!["192.0.2.2".parse().unwrap()],
-        ranges: vec!["192.0.2.64/26".parse().unwrap()],
-        options: [("parent".into(), "eth0".into())].into(),
-        ..Create::default()
-    });
+    host.network(&on_the_wire("wire", Driver::Ipvlan));
     let container = match host.try_container("one", "wire", &[]) {
         Ok(container) => container,
         Err(error) => {

@@ -1,7 +1,7 @@
 //! A journal that takes its time. It is one of the test's own, where the container's monitor has the machine's.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -38,8 +38,13 @@ impl Journal {
 
     fn message(&self) -> Option<String> {
         let mut buffer = vec![0; 64 << 10];
-        let length = self.socket.recv(&mut buffer).ok()?;
-        Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+        loop {
+            match self.socket.recv(&mut buffer) {
+                // Where this program was stopped for a while, as with each call that has a limit of time (signal(7)).
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => return Some(String::from_utf8_lossy(&buffer[..received.ok()?]).into_owned()),
+            }
+        }
     }
 
     /// The next line.

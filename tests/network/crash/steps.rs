@@ -1,6 +1,8 @@
 //! A container that runs comes into one more network, or leaves it, and a step of that fails, or is not done any more: it has what it had,
 //! and its ways outside as they were.
 
+use corten::network::Driver;
+
 use super::*;
 
 /// The steps, and what each of them fails with.
@@ -55,9 +57,11 @@ impl Member {
         disconnect(&self.host.networks, &self.there());
     }
 
-    /// What the next command does about a change that somebody did not bring to its end.
-    fn leave(&self) {
+    /// The next command sees to a change that somebody did not bring to its end, and then everything is as before.
+    #[track_caller]
+    fn settles_as(&self, before: &[String], when: &str) {
         self.host.networks.leave(&id("web"), "third", self.namespace.fd()).unwrap();
+        assert_eq!(self.all(), before, "{when}");
     }
 
     /// Its links and ways, and what is kept of it.
@@ -106,27 +110,19 @@ fn kills() -> Vec<(&'static str, String)> {
     STEPS.iter().map(|step| (*step, "signal=KILL".to_owned())).collect()
 }
 
-fn bridge() -> Create {
-    Create { ipv6: true, ..Create::default() }
-}
-
-/// Of the kind that has no end on the host.
-fn macvlan() -> Create {
-    Create {
-        driver: Some(corten::network::Driver::Macvlan),
-        subnets: vec!["192.0.2.0/24".parse().unwrap()],
-        gateways: vec!["192.0.2.2".parse().unwrap()],
-        ranges: vec!["192.0.2.64/26".parse().unwrap()],
-        options: [("parent".into(), "eth0".into())].into(),
-        ..Create::default()
-    }
+/// Members whose third network is of either kind: with an end on the host, and without.
+fn members() -> impl Iterator<Item = (Member, Vec<String>)> {
+    let kinds = [Create { ipv6: true, ..Create::default() }, on_the_wire("", Driver::Macvlan)];
+    kinds.into_iter().map(|third| {
+        let member = Member::new(&third);
+        let before = member.all();
+        (member, before)
+    })
 }
 
 #[test]
 fn a_connect_of_which_a_step_fails() {
-    for third in [bridge(), macvlan()] {
-        let member = Member::new(&third);
-        let before = member.all();
+    for (member, before) in members() {
         let check = |succeeded: bool, when: &str| {
             if succeeded {
                 member.disconnect();
@@ -140,33 +136,22 @@ fn a_connect_of_which_a_step_fails() {
 
 #[test]
 fn a_connect_that_is_killed() {
-    for third in [bridge(), macvlan()] {
-        let member = Member::new(&third);
-        let before = member.all();
-        let check = |_: bool, when: &str| {
-            member.leave();
-            assert_eq!(member.all(), before, "{when}");
-        };
-        let times = member.at_each_step("connect", &kills(), || (), check);
+    for (member, before) in members() {
+        let times = member.at_each_step("connect", &kills(), || (), |_, when| member.settles_as(&before, when));
         assert!(times > 20, "only {times}");
     }
 }
 
 #[test]
 fn a_disconnect_of_which_a_step_fails() {
-    for third in [bridge(), macvlan()] {
-        let member = Member::new(&third);
-        let before = member.all();
+    for (member, before) in members() {
         let check = |_: bool, when: &str| {
             // There is a way outside at once, whatever else has to be done again.
             for family in ["-4", "-6"] {
-                assert!(
-                    member.namespace.ip(&format!("{family} route show default")).contains("via"),
-                    "{when}: {family}"
-                );
+                let routes = member.namespace.ip(&format!("{family} route show default"));
+                assert!(routes.contains("via"), "{when}: {family}");
             }
-            member.leave();
-            assert_eq!(member.all(), before, "{when}");
+            member.settles_as(&before, when);
         };
         let times = member.at_each_step("disconnect", &failures(), || member.connect(), check);
         assert!(times > 10, "only {times}");
@@ -175,13 +160,8 @@ fn a_disconnect_of_which_a_step_fails() {
 
 #[test]
 fn a_disconnect_that_is_killed() {
-    for third in [bridge(), macvlan()] {
-        let member = Member::new(&third);
-        let before = member.all();
-        let check = |_: bool, when: &str| {
-            member.leave();
-            assert_eq!(member.all(), before, "{when}");
-        };
+    for (member, before) in members() {
+        let check = |_: bool, when: &str| member.settles_as(&before, when);
         let times = member.at_each_step("disconnect", &kills(), || member.connect(), check);
         assert!(times > 15, "only {times}");
     }
